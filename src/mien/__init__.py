@@ -1,0 +1,75 @@
+"""mien reads facial expressions: from a picture to seven probabilities a face.
+
+from mien import EmotionRecognizer
+
+for face in EmotionRecognizer().recognize("photo.jpg"):
+    print(face.box, face.emotion, face.confidence)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mien.annotation import annotate
+    from mien.classification import EmotionClassifier
+    from mien.datasets import Dataset, load_dataset
+    from mien.detection import FaceDetector
+    from mien.emotions import LABELS, Emotion
+    from mien.errors import MienError
+    from mien.evaluation import EvaluationReport, evaluate
+    from mien.images import crop_face, read_image
+    from mien.recognition import EmotionRecognizer
+    from mien.results import Box, Face, FaceEmotion, FrameResult, Prediction
+    from mien.weights import available_models
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "LABELS",
+    "Box",
+    "Dataset",
+    "Emotion",
+    "EmotionClassifier",
+    "EmotionRecognizer",
+    "EvaluationReport",
+    "Face",
+    "FaceDetector",
+    "FaceEmotion",
+    "FrameResult",
+    "MienError",
+    "Prediction",
+    "annotate",
+    "available_models",
+    "crop_face",
+    "evaluate",
+    "load_dataset",
+    "read_image",
+]
+
+_HOMES = {
+    "annotation": ("annotate",),
+    "classification": ("EmotionClassifier",),
+    "datasets": ("Dataset", "load_dataset"),
+    "detection": ("FaceDetector",),
+    "emotions": ("LABELS", "Emotion"),
+    "errors": ("MienError",),
+    "evaluation": ("EvaluationReport", "evaluate"),
+    "images": ("crop_face", "read_image"),
+    "recognition": ("EmotionRecognizer",),
+    "results": ("Box", "Face", "FaceEmotion", "FrameResult", "Prediction"),
+    "weights": ("available_models",),
+}
+_MODULES = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    # OpenCV and onnxruntime take a while to load: what needs them is imported at its first use.
+    if name not in _MODULES:
+        raise AttributeError(f"module 'mien' has no attribute {name!r}")
+    return getattr(import_module(f"mien.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

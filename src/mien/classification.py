@@ -1,0 +1,113 @@
+"""`EmotionClassifier`: crops of faces in, probabilities out. The only place that runs the ONNX model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from mien.errors import ModelError
+from mien.images import to_crop
+from mien.results import Prediction
+from mien.weights import DEFAULT_MODEL, ModelConfig, read_model, resolve_model
+
+Crops: TypeAlias = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
+
+_BATCH = 64
+
+
+class EmotionClassifier:
+    """A trained model, ready to use; safe to share between threads.
+
+    Args:
+        model: name of a shipped model, a model folder, or a run that `mien train` wrote.
+        threads: CPU threads of one call; None for as many as the machine has cores.
+
+    Raises:
+        ModelError: no such model, or not a model of the shape that its configuration says.
+    """
+
+    config: ModelConfig
+
+    def __init__(self, model: str | os.PathLike[str] = DEFAULT_MODEL, *, threads: int | None = None) -> None:
+        folder = resolve_model(model)
+        self.config = ModelConfig.load(folder)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                read_model(folder, self.config), options, providers=["CPUExecutionProvider"]
+            )
+        except ModelError:
+            raise
+        except Exception as error:  # onnxruntime's own exceptions have no common base
+            raise ModelError(f"{folder}: not an ONNX model that can be run ({_first_line(error)})") from error
+        self._input = self._check_shapes(folder)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the probabilities, in order."""
+        return self.config.labels
+
+    def predict_proba(self, crops: Crops, *, head: str = "blend") -> NDArray[np.float32]:
+        """Probabilities of every crop.
+
+        Args:
+            crops: n faces, cut out; each of any size, (h, w) grey or (h, w, 3) RGB, uint8. An array
+                (n, h, w) or (n, h, w, 3) will do.
+            head: an output of the model: "blend", or a head by its name.
+
+        Returns:
+            (n, labels) float32, every row in [0, 1] and summing to 1. It does not depend on the other crops.
+
+        Raises:
+            ValueError: the model has no such head.
+            TypeError, ValueError: a crop is not uint8, or not of such a shape.
+        """
+        if head not in self.config.outputs:
+            raise ValueError(f"unknown head {head!r}: expected one of {', '.join(self.config.outputs)}")
+        size = self.config.input_size
+        batch = np.empty((len(crops), size, size), np.uint8)
+        for i, crop in enumerate(crops):
+            batch[i] = to_crop(crop, size)
+        parts = [
+            self._session.run([head], {self._input: batch[i : i + _BATCH]})[0]
+            for i in range(0, len(batch), _BATCH)
+        ]
+        return np.concatenate([np.empty((0, len(self.config.outputs[head])), np.float32), *parts])
+
+    def classify(self, crops: Crops) -> list[Prediction]:
+        """A `Prediction` of every crop; crops as in `predict_proba`."""
+        return [
+            Prediction(
+                dict(zip(self.labels, map(float, row), strict=True)),
+                uncertain=bool(row.max() < self.config.uncertain_below),
+            )
+            for row in self.predict_proba(crops)
+        ]
+
+    def _check_shapes(self, folder: Any) -> str:
+        """The name of the input, if inputs and outputs are as the configuration says."""
+        size = self.config.input_size
+        inputs = self._session.get_inputs()
+        got = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
+        if len(inputs) != 1 or inputs[0].type != "tensor(uint8)" or inputs[0].shape[1:] != [size, size]:
+            raise ModelError(
+                f"{folder}: the model takes {got}; expected one tensor(uint8) [n, {size}, {size}]"
+            )
+        shapes = {o.name: o.shape for o in self._session.get_outputs()}
+        for head, labels in self.config.outputs.items():
+            if shapes.get(head, [])[1:] != [len(labels)]:
+                raise ModelError(
+                    f"{folder}: output {head} has shape {shapes.get(head)}; expected [n, {len(labels)}]"
+                )
+        return str(inputs[0].name)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:200]

@@ -1,0 +1,270 @@
+"""The command `mien`: one short function a command. What a command needs is imported when it runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import mien
+from mien.errors import DetectorError, MienError, MissingExtraError, ModelError
+from mien.weights import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from mien.datasets import Dataset
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Reads facial expressions: from a picture to seven probabilities a face, offline.",
+    epilog="Start with: mien demo",
+)
+
+
+class ImageFormat(StrEnum):
+    """How faces are written."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+class ReportFormat(StrEnum):
+    """How scores are written."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+class SplitName(StrEnum):
+    """Part of a dataset."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+class Head(StrEnum):
+    """Output of the model that is scored."""
+
+    AUTO = "auto"
+    FER2013 = "fer2013"
+    FERPLUS = "ferplus"
+    LABELS = "labels"
+    BLEND = "blend"
+
+
+ModelOption = Annotated[
+    str, typer.Option(help="Name of a shipped model, a model folder, or a run of `mien train`.")
+]
+DetectorOption = Annotated[
+    str, typer.Option(help="Face detector: haar, yunet (fetched once), or a YuNet .onnx file.")
+]
+DataArgument = Annotated[
+    Path, typer.Argument(help="fer2013.csv, a folder of class folders, or Parquet.", show_default=False)
+]
+VotesOption = Annotated[Path | None, typer.Option(help="FER+ votes: fer2013new.csv.", show_default=False)]
+
+
+def main() -> None:
+    """The entry point: every error of mien's own is one line and an exit code."""
+    try:
+        app()
+    except MienError as error:
+        sys.stderr.write(f"mien: {error}\n")
+        raise SystemExit(
+            next(code for kind, code in _EXIT_CODES.items() if isinstance(error, kind))
+        ) from None
+    except OSError as error:  # a full disk, a folder that may not be written
+        sys.stderr.write(f"mien: {error}\n")
+        raise SystemExit(1) from None
+
+
+_EXIT_CODES: dict[type[MienError], int] = {
+    ModelError: 2,
+    DetectorError: 2,
+    MissingExtraError: 2,
+    MienError: 1,
+}
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        typer.echo(f"mien {mien.__version__}")
+        raise typer.Exit
+
+
+@app.command(epilog="Example: mien image photos/ portrait.jpg --format csv > faces.csv")
+def image(
+    paths: Annotated[
+        list[str], typer.Argument(help="Pictures, folders, globs, or - for stdin.", show_default=False)
+    ],
+    format: Annotated[ImageFormat, typer.Option(help="How to write the faces.")] = ImageFormat.TABLE,
+    output: Annotated[
+        Path | None, typer.Option(help="Write to this file instead of stdout.", show_default=False)
+    ] = None,
+    annotate: Annotated[
+        Path | None, typer.Option(help="Write pictures with boxes and labels here.", show_default=False)
+    ] = None,
+    chart: Annotated[
+        Path | None, typer.Option(help="Write a bar chart of every face here.", show_default=False)
+    ] = None,
+    detector: DetectorOption = "haar",
+    model: ModelOption = DEFAULT_MODEL,
+) -> None:
+    """Tell the expressions in pictures."""
+    from mien.drawings import Drawings
+    from mien.recognition import EmotionRecognizer
+    from mien.writers import open_writer
+
+    if format is ImageFormat.PARQUET and output is None:
+        raise typer.BadParameter("parquet is no text: name a file with --output", param_hint="--format")
+    recognizer = EmotionRecognizer(model, detector=detector)
+    drawings = Drawings(annotate, chart)
+    failed = False
+    with (
+        _stream(output, binary=format is ImageFormat.PARQUET) as stream,
+        open_writer(format.value, stream, recognizer.labels) as writer,
+    ):
+        for result, picture in recognizer.recognize_files(paths):
+            writer.write(result)
+            failed = failed or result.error is not None
+            if picture is not None:
+                drawings.draw(picture, result)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: mien demo --out my-demo")
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("mien-demo"),
+) -> None:
+    """Read the expression of a portrait that every installation has, and draw it."""
+    from mien.charts import sample_portrait
+    from mien.drawings import Drawings
+    from mien.images import read_image
+    from mien.recognition import EmotionRecognizer
+    from mien.writers import open_writer
+
+    recognizer = EmotionRecognizer()
+    portrait = sample_portrait()
+    picture = read_image(portrait)
+    result = recognizer.recognize_picture(picture, str(portrait))
+    with open_writer("table", sys.stdout, recognizer.labels) as writer:
+        writer.write(result)
+    for path in Drawings(out, out).draw(picture, result):
+        typer.echo(f"wrote {path}")
+
+
+@app.command(epilog="Example: mien models")
+def models() -> None:
+    """List the models that are shipped with mien."""
+    from mien.weights import available_models, resolve_model
+
+    for config in available_models():
+        megabytes = sum(file.stat().st_size for file in resolve_model(config.name).iterdir()) / 1e6
+        default = " (default)" if config.name == DEFAULT_MODEL else ""
+        typer.echo(f"{config.name}{default}: {megabytes:.1f} MB; {', '.join(config.labels)}")
+        for head, scores in config.metrics.items():
+            typer.echo(
+                f"  {head}: {100 * scores['accuracy']:.1f} % right on {scores['n']} validation images"
+                f" of {config.data['name']}"
+            )
+
+
+@app.command(epilog="Example: mien data fer2013.csv")
+def data(path: DataArgument, votes: VotesOption = None) -> None:
+    """Count the images of a dataset by split and class."""
+    from mien.datasets import describe
+
+    for line in describe(_load(path, votes)):
+        typer.echo(line)
+
+
+@app.command(epilog="Example: mien train fer2013.csv --out runs/first --epochs 40")
+def train(
+    data: DataArgument,
+    out: Annotated[Path, typer.Option(help="Folder of the run.", show_default=False)],
+    resume: Annotated[bool, typer.Option(help="Go on with a run that was stopped.")] = False,
+    network: Annotated[str, typer.Option(help="Network: mien-s.")] = "mien-s",
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 45,
+    batch_size: Annotated[int, typer.Option(min=2, help="Images a step.")] = 96,
+    learning_rate: Annotated[float, typer.Option(min=1e-6, help="Its peak.")] = 0.12,
+    seed: Annotated[int, typer.Option(min=0, help="Of all chance.")] = 0,
+    votes: VotesOption = None,
+) -> None:
+    """Train a network, export it, and score what was exported."""
+    from mien.training.recipe import TrainConfig
+    from mien.training.train import train
+
+    config = TrainConfig(
+        network=network, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed
+    )
+    folder = train(_load(data, votes), out, config, resume=resume)
+    typer.echo(f"wrote {folder}: try it with mien image PHOTO --model {out}")
+
+
+@app.command(epilog="Example: mien evaluate fer2013.csv --format json")
+def evaluate(
+    data: DataArgument,
+    model: ModelOption = DEFAULT_MODEL,
+    split: Annotated[
+        SplitName | None,
+        typer.Option(help="Part of the data.  [default: validation, else test]", show_default=False),
+    ] = None,
+    head: Annotated[
+        Head, typer.Option(help="Output to score; auto: the one trained on such labels.")
+    ] = Head.AUTO,
+    format: Annotated[ReportFormat, typer.Option(help="How to write the scores.")] = ReportFormat.TABLE,
+    votes: VotesOption = None,
+) -> None:
+    """Score a model on a dataset."""
+    from mien.classification import EmotionClassifier
+    from mien.evaluation import evaluate, format_report
+
+    classifier = EmotionClassifier(model)
+    report = evaluate(classifier, _load(data, votes), split=split and split.value, head=head.value)
+    typer.echo(
+        json.dumps(report.to_dict(), indent=2) if format is ReportFormat.JSON else format_report(report)
+    )
+
+
+@contextmanager
+def _stream(output: Path | None, *, binary: bool) -> Iterator[IO[Any]]:
+    """Stdout, or the file, opened."""
+    if output is None:
+        yield sys.stdout
+    elif binary:
+        with output.open("wb") as file:
+            yield file
+    else:
+        with output.open("w", encoding="utf-8", newline="") as text:
+            yield text
+
+
+def _load(path: Path, votes: Path | None) -> Dataset:
+    """A dataset, read under a progress bar on stderr."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from mien.datasets import load_dataset
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"reading {path.name}", total=None)
+        return load_dataset(
+            path, votes=votes, progress=lambda done, total: bar.update(task, completed=done, total=total)
+        )

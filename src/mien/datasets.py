@@ -1,0 +1,242 @@
+"""Datasets of labelled faces: FER2013 in the forms people have it in, and any tree of class folders."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.dataset_csv import is_pixel_csv, join_votes, read_csv
+from mien.dataset_readers import read_folder, read_parquet
+from mien.dataset_rows import SIDE, SPLITS, USAGES, VOTE_COLUMNS, Progress, Rows, Source, order_labels
+from mien.emotions import LABELS
+from mien.errors import DatasetError
+
+__all__ = ["SPLITS", "Dataset", "Split", "describe", "load_dataset"]
+
+_FER2013 = "fer2013"
+_VOTES_FILE = "fer2013new.csv"
+_KAGGLE_FILES = ("fer2013.csv", "icml_face_data.csv", "train.csv")
+_PUBLISHED_COUNTS = {
+    "train": (3995, 436, 4097, 7215, 4830, 3171, 4965),
+    "validation": (467, 56, 496, 895, 653, 415, 607),
+    "test": (491, 55, 528, 879, 594, 416, 626),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The faces of one split.
+
+    Attributes:
+        images: (n, 48, 48) uint8 grey.
+        targets: (n,) int64, index into `Dataset.labels`.
+        names: where each of the n images came from: "fer2013.csv:17" (line, the header is 1),
+            "train.parquet:17" (row, the first is 0) or "test/angry/x.png".
+        votes: (n, 10) uint8 FER+ votes: those of `FERPLUS_LABELS`, then unknown and not a face. A row of
+            zeros: no votes for that image. None: no votes at all.
+
+    Raises:
+        ValueError: the arrays do not fit together.
+    """
+
+    images: npt.NDArray[np.uint8]
+    targets: npt.NDArray[np.int64]
+    names: tuple[str, ...]
+    votes: npt.NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        """Check shapes and types."""
+        n = len(self.names)
+        _check("images", self.images, (n, SIDE, SIDE), np.uint8)
+        _check("targets", self.targets, (n,), np.int64)
+        if self.votes is not None:
+            _check("votes", self.votes, (n, VOTE_COLUMNS), np.uint8)
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self.names)
+
+    def take(self, chosen: npt.NDArray[np.bool_]) -> Split:
+        """The images where `chosen`, (n,) bool, is true."""
+        names = tuple(name for name, keep in zip(self.names, chosen, strict=True) if keep)
+        votes = None if self.votes is None else self.votes[chosen]
+        return Split(self.images[chosen], self.targets[chosen], names, votes)
+
+    def class_counts(self, classes: int) -> npt.NDArray[np.int64]:
+        """How many images each class has: (classes,) int64."""
+        return np.bincount(self.targets, minlength=classes).astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Labelled faces.
+
+    Attributes:
+        name: "fer2013" when it is FER2013, else the name of its file or folder.
+        labels: what the targets mean.
+        splits: those that are there, in the order of `SPLITS`.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    splits: dict[str, Split]
+
+    @property
+    def is_fer2013(self) -> bool:
+        """Whether this is FER2013, with whose published counts and figures it can be compared."""
+        return self.name == _FER2013 and self.labels == LABELS
+
+    def split(self, name: str | None = None) -> Split:
+        """The split of that name; without one the validation split, else the test split, else the only one.
+
+        Raises:
+            DatasetError: it is not there; the message names those that are.
+        """
+        name = name or self.default_split()
+        if name not in self.splits:
+            raise DatasetError(f"{self.name}: no split {name!r}, expected one of {', '.join(self.splits)}")
+        return self.splits[name]
+
+    def default_split(self) -> str:
+        """The split that is scored unless one is named: "validation", else "test", else the only one."""
+        return next((s for s in ("validation", "test", *self.splits) if s in self.splits), "validation")
+
+    def fingerprint(self) -> str:
+        """SHA-256 in hexadecimal over the labels and the images, targets and votes of all splits in order."""
+        digest = hashlib.sha256("\n".join(self.labels).encode())
+        for name, split in self.splits.items():
+            digest.update(f"\n{name} {len(split)}\n".encode())
+            digest.update(split.images.tobytes())
+            digest.update(split.targets.astype("<i8").tobytes())
+            digest.update(b"" if split.votes is None else split.votes.tobytes())
+        return digest.hexdigest()
+
+
+def load_dataset(
+    path: str | Path, *, votes: str | Path | None = None, progress: Progress | None = None
+) -> Dataset:
+    """Read a dataset into memory, 2.3 KB an image. Its form is told by looking at it.
+
+    - Kaggle's FER2013: `fer2013.csv`, `icml_face_data.csv`, `train.csv`, or a folder with one of them.
+    - Parquet: a file, or a folder of `*.parquet`, with the columns `image` (bytes, or a struct with `bytes`)
+      and `label` (FER2013's integer, or a word), and perhaps `usage`, `votes` and `row`.
+    - A folder of class folders: `train/<class>/*` and `test/<class>/*`, or `<class>/*`.
+
+    Pictures of any size and colour become 48x48 grey. When all classes are names of the seven expressions the
+    labels are `mien.emotions.LABELS`, else the names of the classes, sorted.
+
+    Args:
+        path: a file or folder.
+        votes: FER+'s `fer2013new.csv`; without it the column `votes` counts, else that file beside the data.
+        progress: called with (done, total) while reading.
+
+    Raises:
+        DatasetError: the data is missing, or a file or row of it is not as expected; the message names it.
+        MissingExtraError: Parquet, and pyarrow is not installed.
+    """
+    path = Path(path)
+    try:
+        source = _read(path, progress or (lambda done, total: None))
+        beside = (path if path.is_dir() else path.parent) / _VOTES_FILE
+        if votes is not None:
+            join_votes(source, Path(votes))
+        elif source.is_fer2013 and not _has_votes(source) and beside.is_file():
+            join_votes(source, beside)
+    except OSError as error:
+        raise DatasetError(f"{error.filename or path}: cannot be read: {error.strerror or error}") from None
+    return _to_dataset(source, path)
+
+
+def describe(dataset: Dataset) -> list[str]:
+    """A dataset in lines for people: images and classes by split, FER+ votes, FER2013's published counts."""
+    lines = []
+    classes = len(dataset.labels)
+    for name, split in dataset.splits.items():
+        counts = split.class_counts(classes)
+        pairs = zip(dataset.labels, counts, strict=True)
+        lines.append(f"{name}: found {len(split)} images belonging to {classes} classes")
+        lines.append("  " + ", ".join(f"{label} {count}" for label, count in pairs))
+        if split.votes is not None:
+            lines.append(f"  FER+ votes: {np.count_nonzero(split.votes.any(axis=1))} of {len(split)} images")
+        elif dataset.is_fer2013:
+            lines.append("  FER+ votes: none")
+        if dataset.is_fer2013:
+            lines.append("  " + _compare(name, counts))
+    return lines
+
+
+def _check(name: str, array: npt.NDArray[np.generic], shape: tuple[int, ...], dtype: type) -> None:
+    if array.shape != shape or array.dtype != dtype:
+        raise ValueError(f"{name}: {array.shape} {array.dtype}, expected {shape} {np.dtype(dtype)}")
+
+
+def _read(path: Path, progress: Progress) -> Source:
+    if path.is_dir():
+        if parquet := sorted(path.glob("*.parquet")):
+            return read_parquet(parquet, progress)
+        table = _pixel_csv(path)
+        return read_csv(table, progress) if table else read_folder(path, progress)
+    with path.open("rb") as file:
+        is_parquet = file.read(4) == b"PAR1" or path.suffix == ".parquet"
+    return read_parquet([path], progress) if is_parquet else read_csv(path, progress)
+
+
+def _pixel_csv(folder: Path) -> Path | None:
+    """The CSV with FER2013's pixels in a folder, if there is one."""
+    for name in _KAGGLE_FILES:
+        if (folder / name).is_file() and is_pixel_csv(folder / name):
+            return folder / name
+    others = [path for path in sorted(folder.glob("*.csv")) if path.is_file() and is_pixel_csv(path)]
+    if len(others) > 1:
+        raise DatasetError(f"{folder}: {len(others)} CSV files with pixels, expected the path of one of them")
+    return others[0] if others else None
+
+
+def _has_votes(source: Source) -> bool:
+    return any(rows.votes is not None for rows in source.rows.values())
+
+
+def _to_dataset(source: Source, path: Path) -> Dataset:
+    labels, index = order_labels({label for rows in source.rows.values() for label in rows.labels})
+    splits = {name: _to_split(source.rows[name], index) for name in SPLITS if name in source.rows}
+    if not splits:
+        raise DatasetError(f"{path}: no images, expected at least one row")
+    known = source.is_fer2013 or any(
+        np.array_equal(split.class_counts(len(labels)), _PUBLISHED_COUNTS[name])
+        for name, split in splits.items()
+    )
+    path = path.resolve()
+    name = _FER2013 if known and labels == LABELS else path.name if path.is_dir() else path.stem
+    return Dataset(name, labels, splits)
+
+
+def _to_split(rows: Rows, index: dict[str, int]) -> Split:
+    n = len(rows.names)
+    return Split(
+        images=np.frombuffer(rows.pixels, np.uint8).reshape(n, SIDE, SIDE),
+        targets=np.array([index[label] for label in rows.labels], np.int64),
+        names=tuple(rows.names),
+        votes=None if rows.votes is None else np.frombuffer(rows.votes, np.uint8).reshape(n, VOTE_COLUMNS),
+    )
+
+
+def _compare(split: str, counts: npt.NDArray[np.int64]) -> str:
+    """How FER2013's counts of a split compare with the published ones."""
+    usage = {name: word for word, name in USAGES.items()}[split]
+    published = np.array(_PUBLISHED_COUNTS[split])
+    # Copies without the official file names hold both test splits in one folder.
+    both = published + _PUBLISHED_COUNTS["validation"]
+    if split == "test" and np.array_equal(counts, both):
+        return "counts equal those published for FER2013's PublicTest and PrivateTest together"
+    if np.array_equal(counts, published):
+        return f"counts equal those published for FER2013's {usage}"
+    differing = ", ".join(
+        f"{label} {expected}"
+        for label, count, expected in zip(LABELS, counts, published, strict=True)
+        if count != expected
+    )
+    return f"counts differ from those published for FER2013's {usage}: expected {differing}"

@@ -1,0 +1,76 @@
+"""The pictures that a run draws: boxes and labels on a copy, and a bar chart a face."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.annotation import annotate
+from mien.images import save_image
+from mien.results import Box, FrameResult
+
+_FACE_SURROUNDINGS = 0.25  # of the box's side, around the face on its chart
+
+
+class Drawings:
+    """Writes drawings into one or two folders, made when first needed.
+
+    `photo.jpg` becomes `photo-annotated.jpg` and `photo-face1.png`, so that a source is never overwritten; of
+    two sources with one name, the second becomes `photo-2-…`.
+
+    Args:
+        annotated: folder for the pictures with boxes and labels; None for none.
+        charts: folder for the bar charts; None for none.
+    """
+
+    def __init__(self, annotated: Path | None = None, charts: Path | None = None) -> None:
+        self._annotated, self._charts = annotated, charts
+        self._stems: dict[str, int] = {}
+
+    def draw(self, picture: NDArray[np.uint8], result: FrameResult) -> list[Path]:
+        """Draw one result.
+
+        Args:
+            picture: (H, W, 3) uint8 RGB, which the result is of.
+            result: its faces.
+
+        Returns:
+            The files that were written.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        source = Path(result.source)
+        stem = self._free_stem("stdin" if result.source == "-" else source.stem)
+        written: list[Path] = []
+        if self._annotated is not None:
+            suffix = ".jpg" if source.suffix.lower() in (".jpg", ".jpeg") else ".png"
+            path = _in_folder(self._annotated, f"{stem}-annotated{suffix}")
+            save_image(annotate(picture, result.faces), path)
+            written.append(path)
+        if self._charts is not None:
+            from mien.charts import emotion_chart  # matplotlib is slow to load
+
+            for number, face in enumerate(result.faces, 1):
+                path = _in_folder(self._charts, f"{stem}-face{number}.png")
+                emotion_chart(_surroundings(picture, face.box), face.prediction, path)
+                written.append(path)
+        return written
+
+    def _free_stem(self, stem: str) -> str:
+        count = self._stems[stem] = self._stems.get(stem, 0) + 1
+        return stem if count == 1 else f"{stem}-{count}"
+
+
+def _in_folder(folder: Path, name: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / name
+
+
+def _surroundings(picture: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
+    height, width = picture.shape[:2]
+    reach = _FACE_SURROUNDINGS * max(box.width, box.height)
+    x1, y1 = max(0, int(box.x1 - reach)), max(0, int(box.y1 - reach))
+    return picture[y1 : min(height, int(box.y2 + reach)), x1 : min(width, int(box.x2 + reach))]

@@ -1,0 +1,57 @@
+"""Every error that mien raises on purpose.
+
+Wrong arguments in code are `ValueError` or `TypeError`. The rest derives from one class::
+
+    MienError
+    ├── ImageError             a picture that cannot be read, or is too large to be read safely
+    ├── DetectorError          a face detector that cannot be loaded or fetched
+    ├── ModelError             a model that is missing, broken or of the wrong shape
+    │   └── ExportError        an exported model that does not agree with the trained one
+    ├── DatasetError           a dataset, a row or a file of it that is not as expected
+    │   └── UnknownLabelError  a label that is none of the expressions
+    ├── TrainingError          a run that cannot start, go on or be resumed
+    └── MissingExtraError      a feature whose optional packages are not installed
+
+A message is one line: what came, what was expected, how to mend it.
+"""
+
+from __future__ import annotations
+
+
+class MienError(Exception):
+    """The base of mien's errors: catch it to catch them all."""
+
+
+class ImageError(MienError):
+    """A picture that cannot be read, or is too large to be read safely."""
+
+
+class DetectorError(MienError):
+    """A face detector that cannot be loaded or fetched."""
+
+
+class ModelError(MienError):
+    """A model that is missing, broken or of the wrong shape."""
+
+
+class ExportError(ModelError):
+    """An exported model that does not agree with the trained one."""
+
+
+class DatasetError(MienError):
+    """A dataset, a row or a file of it that is not as expected."""
+
+
+class UnknownLabelError(DatasetError):
+    """A label that is none of the expressions."""
+
+
+class TrainingError(MienError):
+    """A run that cannot start, go on or be resumed."""
+
+
+class MissingExtraError(MienError):
+    """A feature whose optional packages are not installed."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f'{feature} needs optional packages: pip install "mien[{extra}]"')

@@ -1,0 +1,183 @@
+"""What comes out: frozen dataclasses from a box to the result of a whole picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in pixels of the original picture, origin top left; `x2` and `y2` are exclusive.
+
+    May reach beyond the picture's border, as a face at the border does.
+    """
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(v) for v in (self.x1, self.y1, self.x2, self.y2)):
+            raise ValueError(f"box {self}: expected finite pixel coordinates")
+        if self.x2 <= self.x1 or self.y2 <= self.y1:
+            raise ValueError(f"box {self}: expected x1 < x2 and y1 < y2")
+
+    @property
+    def width(self) -> float:
+        """Width in pixels."""
+        return self.x2 - self.x1
+
+    @property
+    def height(self) -> float:
+        """Height in pixels."""
+        return self.y2 - self.y1
+
+    @property
+    def center(self) -> tuple[float, float]:
+        """The middle, `(x, y)` in pixels."""
+        return (self.x1 + self.x2) / 2, (self.y1 + self.y2) / 2
+
+    def iou(self, other: Box) -> float:
+        """Intersection over union with `other`, 0 to 1."""
+        width = min(self.x2, other.x2) - max(self.x1, other.x1)
+        height = min(self.y2, other.y2) - max(self.y1, other.y1)
+        if width <= 0 or height <= 0:
+            return 0.0
+        shared = width * height
+        return shared / (self.width * self.height + other.width * other.height - shared)
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A face that a detector found.
+
+    `score` is the detector's own confidence, 0 to 1. `landmarks` are five points `(x, y)` in pixels (right
+    eye, left eye, nose tip, right and left mouth corner; right as the person's own), or None.
+    """
+
+    box: Box
+    score: float
+    landmarks: tuple[tuple[float, float], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The probabilities of one face: label -> probability in [0, 1], summing to 1, in the model's order.
+
+    `uncertain` is true where the highest probability lies below the model's own threshold.
+    """
+
+    probabilities: Mapping[str, float]
+    uncertain: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.probabilities:
+            raise ValueError("a prediction needs at least one label")
+        object.__setattr__(self, "probabilities", dict(self.probabilities))
+
+    @property
+    def emotion(self) -> str:
+        """The most probable label; the first of equals."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    @property
+    def confidence(self) -> float:
+        """The probability of `emotion`."""
+        return self.probabilities[self.emotion]
+
+
+@dataclass(frozen=True, slots=True)
+class FaceEmotion:
+    """A face and its expression. `quality` says why not to trust it ("small", "dark", ...), or is None."""
+
+    face: Face
+    prediction: Prediction
+    quality: str | None = None
+    track: int | None = None
+
+    @property
+    def box(self) -> Box:
+        """Where the face is, in pixels of the original picture."""
+        return self.face.box
+
+    @property
+    def emotion(self) -> str:
+        """The most probable label."""
+        return self.prediction.emotion
+
+    @property
+    def confidence(self) -> float:
+        """The probability of `emotion`, 0 to 1."""
+        return self.prediction.confidence
+
+    @property
+    def probabilities(self) -> Mapping[str, float]:
+        """Label -> probability."""
+        return self.prediction.probabilities
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON: from `track` to the last label's probability."""
+        return {
+            "track": self.track,
+            "x1": self.box.x1,
+            "y1": self.box.y1,
+            "x2": self.box.x2,
+            "y2": self.box.y2,
+            "detection_score": self.face.score,
+            "emotion": str(self.emotion),
+            "confidence": self.confidence,
+            "uncertain": self.prediction.uncertain,
+            "quality": self.quality,
+            **{str(label): p for label, p in self.probabilities.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FrameResult:
+    """All faces of one picture, or of one frame of a clip.
+
+    `width` and `height` are the picture's, in pixels, and None where it could not be read; `error` then says
+    why. `frame` and `time` (seconds) are None for a still picture.
+    """
+
+    source: str
+    width: int | None = None
+    height: int | None = None
+    faces: tuple[FaceEmotion, ...] = ()
+    error: str | None = None
+    frame: int | None = None
+    time: float | None = None
+    labels: tuple[str, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """`{source, width, height, faces, error}`; each face also carries source, frame and time."""
+        place = {"source": self.source, "frame": self.frame, "time": self.time}
+        return {
+            "source": self.source,
+            "width": self.width,
+            "height": self.height,
+            "faces": [place | face.to_dict() for face in self.faces],
+            "error": self.error,
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One flat row a face; a picture without a face, or with an error, is one row without face fields.
+
+        Columns: source, frame, time, track, x1, y1, x2, y2, detection_score, emotion, confidence, uncertain,
+        quality, one column a label, error.
+        """
+        place = {"source": self.source, "frame": self.frame, "time": self.time}
+        end = {"error": self.error}
+        if not self.faces:
+            return [place | dict.fromkeys((*FACE_FIELDS, *self.labels)) | end]
+        return [place | face.to_dict() | end for face in self.faces]
+
+
+FACE_FIELDS: tuple[str, ...] = (
+    "track", "x1", "y1", "x2", "y2", "detection_score", "emotion", "confidence", "uncertain", "quality",
+)  # fmt: skip
+"""The fields of a face that come before its probabilities, in order."""

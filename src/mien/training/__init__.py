@@ -1,0 +1,36 @@
+"""Training with Keras 3: the only part of mien that imports it, and neutral to Keras' backend.
+
+TensorFlow is the default; `KERAS_BACKEND=jax` (on a GPU, say) works as well.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mien.errors import MissingExtraError
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Nothing on stderr, not even from C++: TensorFlow notes a missing GPU before any setting can stop it."""
+    kept = os.dup(2)
+    sink = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(sink, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(sink)
+
+
+# What TensorFlow's C++ calls an error is, on a machine without a GPU, that there is none; real ones are raised.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+try:
+    with _silent_stderr():
+        import keras as _keras  # noqa: F401
+except ImportError as error:
+    raise MissingExtraError("training", "train") from error

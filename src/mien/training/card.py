@@ -1,0 +1,58 @@
+"""The card of an exported model: what it is, what it was trained on, how right it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mien.weights import ModelConfig
+
+_CARD = """\
+# {name}
+
+Tells {labels} apart in a grey crop of one face, {size} x {size} pixels.
+
+- Input `crops`: uint8 (n, {size}, {size}); normalisation is inside.
+- Outputs, probabilities: {outputs}.
+- Trained on {data}, {train} images (SHA-256 of the data {sha256}…).
+- Made with {created_with}; its settings are in `config.json`.
+
+## Scores on the validation split, one view an image
+
+| output | n | accuracy (95 % interval) | balanced accuracy | macro F1 | calibration error |
+|---|---|---|---|---|---|
+{scores}
+
+`ferplus` is scored against the majority of the FER+ votes, the other outputs against the dataset's labels. The
+temperatures ({temperatures}) and the threshold of `uncertain` ({uncertain_below:.2f}) were fitted on this same
+split: its calibration error flatters the model a little; accuracy does not depend on them.
+
+## Limits
+
+It tells the expression that a face shows, not what a person feels. The labels of such datasets are noisy: people
+agree with FER2013's on about two of three faces. Do not use it to decide about people.
+"""
+
+
+def write_card(folder: Path) -> None:
+    """Write a model folder's README.md from its configuration."""
+    config = ModelConfig.load(folder)
+    scores = [
+        f"| {head} | {m['n']} | {100 * m['accuracy']:.2f} % ({100 * m['interval'][0]:.1f} to "
+        f"{100 * m['interval'][1]:.1f}) | {100 * m['balanced_accuracy']:.1f} % | {100 * m['macro_f1']:.1f} % "
+        f"| {m['calibration_error']:.4f} |"
+        for head, m in config.metrics.items()
+    ]
+    text = _CARD.format(
+        name=config.name,
+        labels=", ".join(config.labels),
+        size=config.input_size,
+        outputs=", ".join(f"`{head}` (n, {len(labels)})" for head, labels in config.outputs.items()),
+        data=config.data["name"],
+        train=config.data["images"]["train"],
+        sha256=config.data["sha256"][:16],
+        created_with=config.created_with,
+        scores="\n".join(scores),
+        temperatures=", ".join(f"{head} {t:.2f}" for head, t in config.temperature.items()),
+        uncertain_below=config.uncertain_below,
+    )
+    (folder / "README.md").write_text(text, encoding="utf-8")

@@ -1,0 +1,143 @@
+"""From a trained Keras model to the folder that users run: ONNX file, configuration, card."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import onnxruntime
+from keras import ops
+from numpy.typing import NDArray
+
+import mien
+from mien.errors import ExportError
+from mien.metrics import fit_temperature, threshold_for_precision
+from mien.training.augmentation import center_view
+from mien.weights import MODEL_FILE, ModelConfig
+
+TOLERANCE = 1e-4
+PRECISION = 0.9  # answers that are not flagged as uncertain are right at this rate, where that can be reached
+
+Arrays = Mapping[str, NDArray[np.float32]]
+
+
+def export_onnx(
+    model: keras.Model,
+    folder: Path,
+    *,
+    heads: Mapping[str, tuple[str, ...]],
+    view: int,
+    images: NDArray[np.uint8],
+    targets: Arrays,
+) -> ModelConfig:
+    """Write `model.onnx` and `config.json`.
+
+    The ONNX model takes uint8 grey crops (n, size, size), any n, and gives probabilities: one output a head,
+    and "blend": the first head's, averaged with those of the FER+ head where there is one. Crop, normalisation
+    and temperatures are inside.
+
+    Args:
+        model: what `build_model` built, trained.
+        folder: made when missing.
+        heads: head -> labels, the first of them the labels of "blend".
+        view: side in pixels of the middle that the network sees of a crop.
+        images: (n, size, size) uint8, not trained on: temperatures and the threshold of `uncertain` are
+            fitted to them.
+        targets: head -> (n, labels) shares.
+
+    Returns:
+        The configuration that was written.
+
+    Raises:
+        ExportError: ONNX and Keras differ by more than 1e-4 on some of the images.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    logits = model.predict(center_view(images, view)[..., None], batch_size=256, verbose=0)
+    temperature = {head: fit_temperature(logits[head], targets[head]) for head in heads}
+    size = images.shape[1]
+    serving = _serving_model(model, heads, size, view, temperature)
+    path = folder / MODEL_FILE
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the converter's, of other versions of its own dependencies
+        serving.export(
+            path,
+            format="onnx",
+            verbose=False,
+            # Without a signature Keras would fix the batch at one image.
+            input_signature=[keras.InputSpec(shape=(None, size, size), dtype="uint8", name="crops")],
+        )
+    data = path.read_bytes()
+    probabilities = _check_parity(serving, data, images)
+    first = next(iter(heads))
+    correct = probabilities["blend"].argmax(axis=1) == targets[first].argmax(axis=1)
+    config = ModelConfig(
+        name=model.name,
+        labels=heads[first],
+        outputs={"blend": heads[first], **heads},
+        input_size=size,
+        sha256=hashlib.sha256(data).hexdigest(),
+        temperature=temperature,
+        uncertain_below=threshold_for_precision(probabilities["blend"].max(axis=1), correct, PRECISION),
+        created_with=f"mien {mien.__version__}, keras {keras.__version__} on {keras.backend.backend()}",
+    )
+    config.save(folder)
+    return config
+
+
+def _serving_model(
+    model: keras.Model,
+    heads: Mapping[str, tuple[str, ...]],
+    size: int,
+    view: int,
+    temperature: Mapping[str, float],
+) -> keras.Model:
+    """uint8 crops (n, size, size) -> probabilities of every head, and their blend."""
+    crops = keras.Input((size, size), dtype="uint8", name="crops")
+    edge = (size - view) // 2
+    middle = slice(edge, edge + view)
+    logits = model(ops.expand_dims(ops.cast(crops, "float32"), -1)[:, middle, middle])
+    outputs = {head: ops.softmax(logits[head] / temperature[head]) for head in heads}
+    first = next(iter(heads))
+    blend = outputs[first]
+    if "ferplus" in heads:
+        # FER+ has an eighth expression, contempt, and an order of its own.
+        places = [heads["ferplus"].index(label) for label in heads[first]]
+        seven = ops.take(outputs["ferplus"], places, axis=-1)
+        blend = (blend + seven / ops.sum(seven, axis=-1, keepdims=True)) / 2
+    # Layers of their own, so that "blend" is an output even where it equals the only head's.
+    return keras.Model(
+        crops,
+        {
+            name: keras.layers.Identity(name=f"out_{name}")(x)
+            for name, x in (("blend", blend), *outputs.items())
+        },
+    )
+
+
+def _check_parity(
+    serving: keras.Model, data: bytes, images: NDArray[np.uint8]
+) -> dict[str, NDArray[np.float32]]:
+    """The ONNX model's probabilities on the images, if they are Keras' own."""
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    got: dict[str, list[Any]] = {name: [] for name in names}
+    worst = 0.0
+    for i in range(0, len(images), 256):
+        batch = images[i : i + 256]
+        expected = serving.predict_on_batch(batch)
+        for name, values in zip(
+            names, session.run(names, {session.get_inputs()[0].name: batch}), strict=True
+        ):
+            got[name].append(values)
+            worst = max(worst, float(np.abs(values - np.asarray(expected[name])).max()))
+    if not worst <= TOLERANCE:
+        raise ExportError(
+            f"the exported model differs from the trained one by {worst:.1e}, expected {TOLERANCE:.0e} at most; "
+            "try another version of keras or tf2onnx"
+        )
+    return {name: np.concatenate(parts) for name, parts in got.items()}

@@ -1,0 +1,129 @@
+"""Models as folders: `model.onnx`, its `config.json` and a README; the shipped ones lie in the package."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mien.errors import ModelError
+
+DEFAULT_MODEL = "mien-s"
+MODEL_FILE, CONFIG_FILE = "model.onnx", "config.json"
+MAX_MODEL_BYTES = 512 * 2**20
+
+_SHIPPED = Path(__file__).parent / "models"
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What a model's `config.json` says.
+
+    Attributes:
+        name: of the model.
+        labels: of the probabilities that users get, in order.
+        outputs: the ONNX file's outputs, name -> labels; "blend" is what users get, the others are the heads.
+        input_size: side in pixels of the square grey crops.
+        sha256: of `model.onnx`.
+        temperature: that each head's logits are divided by, already inside the ONNX file.
+        uncertain_below: answers of "blend" less confident than this are flagged as uncertain.
+        data: what it was trained on.
+        metrics: scores on the validation split, per output.
+        training: the settings it was trained with.
+        created_with: version of mien.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    outputs: Mapping[str, tuple[str, ...]]
+    input_size: int
+    sha256: str
+    temperature: Mapping[str, float] = field(default_factory=dict)
+    uncertain_below: float = 0.0
+    data: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    created_with: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", tuple(self.labels))
+        object.__setattr__(self, "outputs", {k: tuple(v) for k, v in self.outputs.items()})
+        if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"labels {self.labels}: expected two or more, all different")
+        if self.outputs.get("blend") != self.labels:
+            raise ValueError(
+                f'outputs {sorted(self.outputs)}: expected "blend" with the labels {self.labels}'
+            )
+        if not 8 <= self.input_size <= 1024:
+            raise ValueError(f"input_size {self.input_size}: expected 8 to 1024 pixels")
+
+    @classmethod
+    def load(cls, folder: Path) -> ModelConfig:
+        """Read a model folder's `config.json`.
+
+        Raises:
+            ModelError: it is missing, or not what `save` writes.
+        """
+        path = folder / CONFIG_FILE
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise ModelError(
+                f"{path}: {error.strerror}; a model is a folder with {MODEL_FILE} and it"
+            ) from None
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ModelError(f"{path}: not the configuration of a model ({error})") from None
+
+    def save(self, folder: Path) -> None:
+        """Write `config.json`."""
+        text = json.dumps(asdict(self), indent=2)
+        (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def available_models() -> list[ModelConfig]:
+    """The models that are shipped with the package."""
+    return [ModelConfig.load(path.parent) for path in sorted(_SHIPPED.glob(f"*/{CONFIG_FILE}"))]
+
+
+def resolve_model(model: str | os.PathLike[str]) -> Path:
+    """The folder of a shipped model's name, of a model folder, or of a run that `mien train` wrote.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    given = Path(model)
+    candidates = [given, given / "export"]
+    if len(given.parts) == 1:
+        candidates.insert(0, _SHIPPED / given)
+    for folder in candidates:
+        if (folder / CONFIG_FILE).is_file():
+            return folder
+    names = ", ".join(path.parent.name for path in sorted(_SHIPPED.glob(f"*/{CONFIG_FILE}")))
+    what = f"a folder with {MODEL_FILE} and {CONFIG_FILE}, as mien train writes"
+    raise ModelError(f"{model}: no such model; expected {names}, or {what}")
+
+
+def read_model(folder: Path, config: ModelConfig) -> bytes:
+    """The bytes of `model.onnx`, after a look at their number and SHA-256.
+
+    Raises:
+        ModelError: missing, too large, or not the file that `config.json` describes.
+    """
+    path = folder / MODEL_FILE
+    try:
+        if path.stat().st_size > MAX_MODEL_BYTES:
+            raise ModelError(f"{path}: {path.stat().st_size} bytes, expected at most {MAX_MODEL_BYTES}")
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}; a model is a folder with {CONFIG_FILE} and it") from None
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != config.sha256:
+        raise ModelError(
+            f"{path}: SHA-256 {digest[:12]}…, but {CONFIG_FILE} says {config.sha256[:12]}…; "
+            "the file is damaged or from another model: copy the folder again"
+        )
+    return data
