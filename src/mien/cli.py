@@ -199,7 +199,7 @@ def data(path: DataArgument, votes: VotesOption = None) -> None:
 def train(
     data: DataArgument,
     out: Annotated[Path, typer.Option(help="Folder of the run.", show_default=False)],
-    resume: Annotated[bool, typer.Option(help="Go on with a run that was stopped.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     network: Annotated[str, typer.Option(help="Network: mien-s.")] = "mien-s",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 45,
     batch_size: Annotated[int, typer.Option(min=2, help="Images a step.")] = 96,

@@ -133,10 +133,11 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
         """Leave a line."""
         logs = logs or {}
         validation = {k.removeprefix("val_"): v for k, v in logs.items() if k.startswith("val_")}
-        self.console.print(
-            f"epoch {epoch + 1}/{self.epochs}  {_summary(logs)}  validation: {_summary(validation)}",
-            highlight=False,
-        )
+        self.say(f"epoch {epoch + 1}/{self.epochs}  {_summary(logs)}  validation: {_summary(validation)}")
+
+    def say(self, line: str) -> None:
+        """Write a line above the bar."""
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def stop(self) -> None:
         """Take the bar away."""

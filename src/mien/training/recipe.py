@@ -46,7 +46,7 @@ class TrainConfig:
     """
 
     network: str = "mien-s"
-    epochs: int = 40
+    epochs: int = 45
     batch_size: int = 96
     learning_rate: float = 0.12
     warmup_epochs: int = 2

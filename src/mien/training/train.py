@@ -111,6 +111,9 @@ def _fit(
                 bar,
             ],
         )
+    except KeyboardInterrupt:
+        bar.say(f"stopped; {run} keeps every whole epoch: go on with --resume")
+        raise
     finally:
         bar.stop()
 

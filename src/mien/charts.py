@@ -1,0 +1,272 @@
+"""Charts as PNG files: the expression of one face, and how a model was trained and how good it is.
+
+matplotlib is imported inside the functions and used without pyplot, which would keep every figure and might
+look for a display.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.annotation import Color, color_of
+from mien.results import Prediction
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_INK = "#202020"
+_GRID = "#d8d8d8"
+_TRAIN = "#d55e00"
+_VALIDATION = "#0072b2"
+
+
+def emotion_chart(
+    face_picture: NDArray[np.uint8],
+    prediction: Prediction,
+    path: str | PathLike[str],
+    title: str | None = None,
+) -> None:
+    """The face on the left, and on the right a bar in percent for each expression, the highest stressed.
+
+    Args:
+        face_picture: (h, w, 3) uint8 RGB.
+        prediction: its labels go along the x axis in their order.
+        path: the PNG file to write; its folder exists.
+        title: a line above both, such as the file's name.
+
+    Raises:
+        ValueError: the picture is empty or not (h, w, 3).
+        OSError: the file cannot be written.
+    """
+    _save(_emotion_figure(face_picture, prediction, title), path)
+
+
+def training_curves(history: Sequence[Mapping[str, float]], path: str | PathLike[str]) -> None:
+    """Loss and accuracy against the epoch, for training and validation.
+
+    Args:
+        history: a row an epoch with `epoch`, `loss`, `accuracy` or one `<head>_accuracy` a head, and each of
+            these with `val_` before it; accuracies are fractions. A row may lack any but `epoch`.
+        path: the PNG file to write; its folder exists.
+
+    Raises:
+        ValueError: the history is empty.
+        OSError: the file cannot be written.
+    """
+    _save(_training_figure(history), path)
+
+
+def confusion_matrix_chart(
+    matrix: NDArray[np.integer[Any]], labels: Sequence[str], path: str | PathLike[str]
+) -> None:
+    """The confusion matrix with the percent of each row and the counts.
+
+    Args:
+        matrix: (k, k) counts; rows are the true labels, columns the predicted ones.
+        labels: the k labels in the matrix's order.
+        path: the PNG file to write; its folder exists.
+
+    Raises:
+        ValueError: the matrix is not (k, k).
+        OSError: the file cannot be written.
+    """
+    _save(_confusion_figure(matrix, labels), path)
+
+
+def reliability_chart(
+    confidences: NDArray[np.floating[Any]],
+    correct: NDArray[np.bool_],
+    path: str | PathLike[str],
+    bins: int = 15,
+) -> None:
+    """Accuracy against confidence: on the diagonal a model is as often right as it says; below: the counts.
+
+    Args:
+        confidences: (n,) the highest probability of each prediction, 0 to 1.
+        correct: (n,) bool, whether that prediction was right.
+        path: the PNG file to write; its folder exists.
+        bins: how many intervals of equal width.
+
+    Raises:
+        ValueError: no predictions, unequal lengths, or fewer than one bin.
+        OSError: the file cannot be written.
+    """
+    _save(_reliability_figure(confidences, correct, bins), path)
+
+
+def sample_portrait() -> Path:
+    """The public-domain portrait of Grace Hopper that matplotlib brings: (600, 512, 3), one face."""
+    from matplotlib import get_data_path
+
+    return Path(get_data_path()) / "sample_data" / "grace_hopper.jpg"
+
+
+def _emotion_figure(face_picture: NDArray[np.uint8], prediction: Prediction, title: str | None) -> Figure:
+    if face_picture.ndim != 3 or face_picture.shape[2] != 3 or face_picture.size == 0:
+        raise ValueError(f"face picture of shape {face_picture.shape}: expected (height, width, 3), RGB")
+    labels = list(prediction.probabilities)
+    percents = [100 * p for p in prediction.probabilities.values()]
+    figure = _figure(3.2 + 0.85 * max(5, len(labels)), 4.0)
+    left, right = figure.subplots(1, 2, width_ratios=[3.0, 0.85 * max(5, len(labels))])
+    left.imshow(face_picture, interpolation="antialiased")
+    left.set_axis_off()
+    word = prediction.emotion + ("?" if prediction.uncertain else "")
+    left.set_title(f"{word} {100 * prediction.confidence:.0f} %", fontweight="bold", parse_math=False)
+    _style(right, "y")
+    bars = right.bar(
+        range(len(labels)),
+        percents,
+        color=[_hex(color_of(label)) for label in labels],
+        edgecolor=_INK,
+        linewidth=[1.6 if label == prediction.emotion else 0.5 for label in labels],
+        width=0.72,
+    )
+    for label, bar in zip(labels, bars, strict=True):
+        bar.set_alpha(1.0 if label == prediction.emotion else 0.45)
+    for place, (label, percent) in enumerate(zip(labels, percents, strict=True)):
+        weight = "bold" if label == prediction.emotion else "normal"
+        right.text(place, percent + 1.5, f"{percent:.1f}", ha="center", va="bottom", fontweight=weight)
+    right.set_xticks(range(len(labels)), labels, parse_math=False)
+    right.set(ylim=(0, 100), yticks=range(0, 101, 20), ylabel="percent")
+    if title is not None:
+        figure.suptitle(_short(title), fontsize=10, parse_math=False)
+    return figure
+
+
+def _training_figure(history: Sequence[Mapping[str, float]]) -> Figure:
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    if not history:
+        raise ValueError("an empty history: expected one row an epoch")
+    heads = sorted({key.removeprefix("val_") for row in history for key in row if key.endswith("accuracy")})
+    figure = _figure(10, 4.0)
+    left, right = figure.subplots(1, 2)
+    _plot_column(left, history, "loss", "-")
+    for head, line in zip(heads, itertools.cycle(("-", "--", ":", "-.")), strict=False):
+        _plot_column(right, history, head, line)
+    epochs = [row["epoch"] for row in history]
+    for axes, name in ((left, "loss"), (right, "accuracy")):
+        _style(axes, "both")
+        axes.set(xlabel="epoch", ylabel=name, xlim=(min(epochs) - 0.5, max(epochs) + 0.5))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        if axes.lines:
+            axes.legend(frameon=False)
+    right.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    return figure
+
+
+def _plot_column(axes: Axes, history: Sequence[Mapping[str, float]], key: str, line: str) -> None:
+    head = key.removesuffix("loss").removesuffix("accuracy").replace("_", " ")
+    for column, color, part in ((key, _TRAIN, "training"), (f"val_{key}", _VALIDATION, "validation")):
+        points = [(row["epoch"], row[column]) for row in history if column in row]
+        if points:
+            epochs, values = zip(*points, strict=True)
+            marker = "o" if len(points) <= 20 else None
+            axes.plot(epochs, values, line, color=color, marker=marker, markersize=4, label=head + part)
+
+
+def _confusion_figure(matrix: NDArray[np.integer[Any]], labels: Sequence[str]) -> Figure:
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    counts = np.asarray(matrix)
+    if counts.shape != (len(labels), len(labels)):
+        raise ValueError(f"confusion matrix of shape {counts.shape}: expected {len(labels)} rows and columns")
+    totals = counts.sum(axis=1, keepdims=True)
+    percents = 100 * counts / np.maximum(totals, 1)
+    side = 1.6 + 0.8 * max(3, len(labels))
+    figure = _figure(side + 0.6, side)
+    axes = figure.subplots()
+    # The light end of the map only: dark text is readable on all of it.
+    axes.imshow(percents, cmap=ListedColormap(colormaps["Blues"](np.linspace(0, 0.6, 256))), vmin=0, vmax=100)
+    for (row, column), percent in np.ndenumerate(percents):
+        weight = "bold" if row == column else "normal"
+        text = f"{percent:.0f} %\n{counts[row, column]:,}"
+        axes.text(column, row, text, ha="center", va="center", fontsize=9, color=_INK, fontweight=weight)
+    names = [f"{label} ({total:,})" for label, total in zip(labels, totals[:, 0], strict=True)]
+    axes.set_yticks(range(len(labels)), names, parse_math=False)
+    axes.set_xticks(range(len(labels)), labels, parse_math=False)
+    axes.tick_params(length=0)
+    axes.tick_params("x", labelrotation=20)
+    axes.set(xlabel="predicted", ylabel="true")
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def _reliability_figure(
+    confidences: NDArray[np.floating[Any]], correct: NDArray[np.bool_], bins: int
+) -> Figure:
+    from matplotlib.ticker import PercentFormatter
+
+    said, right = np.asarray(confidences, np.float64), np.asarray(correct, np.bool_)
+    if said.ndim != 1 or said.shape != right.shape or said.size == 0 or bins < 1:
+        raise ValueError(
+            f"confidences of shape {said.shape}, correct of shape {right.shape}, {bins} bins: "
+            "expected two arrays of one equal length above 0, and at least one bin"
+        )
+    edges = np.linspace(0, 1, bins + 1)
+    which = np.clip(np.digitize(said, edges) - 1, 0, bins - 1)
+    counts = np.bincount(which, minlength=bins)
+    filled = counts > 0
+    accuracy = np.bincount(which, right, bins)[filled] / counts[filled]
+    confidence = np.bincount(which, said, bins)[filled] / counts[filled]
+    figure = _figure(5.4, 6.0)
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3.4, 1])
+    top.plot([0, 1], [0, 1], "--", color=_INK, linewidth=1, label="perfectly calibrated")
+    top.bar(edges[:-1][filled], accuracy, 1 / bins, align="edge", color="#9fc9e6", edgecolor="white")
+    top.plot(confidence, accuracy, "o-", color=_VALIDATION, markersize=4, label="accuracy in each bin")
+    bottom.bar(edges[:-1], counts, 1 / bins, align="edge", color="#b0b0b0", edgecolor="white")
+    for axes in (top, bottom):
+        _style(axes, "y")
+        axes.set(xlim=(0, 1))
+        axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    top.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    top.set(ylim=(0, 1), ylabel="accuracy")
+    top.set_title(
+        f"mean confidence {100 * said.mean():.1f} %, accuracy {100 * right.mean():.1f} %", fontsize=11
+    )
+    top.legend(frameon=False, loc="upper left")
+    bottom.set(xlabel="confidence", ylabel="predictions")
+    return figure
+
+
+def _figure(width: float, height: float) -> Figure:
+    """An empty figure, inches, on which everything is laid out so that nothing is cut off."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=150, facecolor="white")
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
+    return figure
+
+
+def _style(axes: Axes, grid: Literal["both", "y"]) -> None:
+    """The common look: no frame on top and right, a light grid behind the data."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis=grid, color=_GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def _save(figure: Figure, path: str | PathLike[str]) -> None:
+    with warnings.catch_warnings():
+        # A file name may hold any characters; those that the font lacks show as boxes, which says enough.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(path, format="png")
+
+
+def _hex(color: Color) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+def _short(text: str) -> str:
+    """One line without undecodable characters, of a long path the end."""
+    line = " ".join(text.encode("utf-8", "backslashreplace").decode().split())
+    return line if len(line) <= 80 else "…" + line[-79:]

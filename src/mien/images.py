@@ -1,0 +1,321 @@
+"""Pictures in: read from anywhere into one form, and cropped the one way that trains and serves."""
+
+from __future__ import annotations
+
+import glob
+import io
+import os
+import threading
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mien.errors import ImageError
+from mien.results import Box
+
+ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | NDArray[np.uint8] | Image.Image"
+"""What `read_image` reads: a path, an encoded file's bytes, an array or a Pillow image."""
+
+MAX_PIXELS = 100_000_000
+"""Pictures with more pixels are refused by their header: 100 megapixels are 300 MB once decoded."""
+
+MAX_BYTES = 256_000_000
+"""Encoded pictures with more bytes are refused."""
+
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+"""Pillow's names of the formats that are read; some of the others start programs or hold no photographs."""
+
+SUFFIXES = frozenset(
+    {".avif", ".bmp", ".gif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo", ".pgm", ".png", ".pnm", ".ppm"}
+    | {".tif", ".tiff", ".webp"}
+)
+"""The file names that count as pictures inside a folder, in lower case."""
+
+_EXIF_ORIENTATION = 0x0112
+# Filters of warnings are global to the process: without a lock, two threads restore each other's.
+_WARNINGS_LOCK = threading.Lock()
+
+
+def read_image(source: ImageSource) -> NDArray[np.uint8]:
+    """A picture as (H, W, 3) uint8 RGB, upright.
+
+    Files and bytes may be of any of `FORMATS`. The EXIF orientation is applied; transparency is laid over
+    white; of an animation the first frame is taken; 16-bit grey is scaled by its whole range, 0 to 65535.
+
+    Args:
+        source: a path; the bytes of a file; a Pillow image; or a uint8 array (H, W) or (H, W, 1) grey,
+            (H, W, 3) RGB, (H, W, 4) RGBA. An RGB array comes back without a copy.
+
+    Raises:
+        ImageError: the picture is missing, unreadable, broken, or larger than `MAX_PIXELS` or `MAX_BYTES`.
+        TypeError: the source is none of the above, or an array of another type than uint8.
+        ValueError: an array of another shape.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    if isinstance(source, Image.Image):
+        return _from_pillow(source, "Pillow image")
+    if isinstance(source, bytes):
+        return _decode(source, f"picture of {len(source):,} bytes")
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        return _decode(_read_bytes(path), _name(path))
+    raise TypeError(
+        f"cannot read a picture from {type(source).__name__}: "
+        "expected a path, bytes, a uint8 array or a Pillow image"
+    )
+
+
+def to_crop(image: NDArray[np.uint8], size: int = 48) -> NDArray[np.uint8]:
+    """A crop of any size as the model's input: (size, size) uint8 grey.
+
+    Args:
+        image: uint8, (H, W) or (H, W, 1) grey, (H, W, 3) RGB or (H, W, 4) RGBA. A grey crop that already has
+            the size comes back as it is, without a copy.
+        size: side of the result in pixels.
+
+    Raises:
+        TypeError, ValueError: the array has another type or shape.
+    """
+    _check_array(image)
+    grey = _to_grey(image)
+    if grey.shape == (size, size):
+        return grey
+    shrinks = min(grey.shape) >= size
+    resized = cv2.resize(grey, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(resized, np.uint8)
+
+
+def crop_face(
+    image: NDArray[np.uint8], box: Box, *, margin: float = 1.0, size: int = 48
+) -> NDArray[np.uint8]:
+    """The square around a face as the model's input: (size, size) uint8 grey, never stretched.
+
+    The square has the box's centre and `margin` times the box's longer side. Where it reaches beyond the
+    picture the border pixels are repeated.
+
+    Args:
+        image: uint8 as for `to_crop`; usually (H, W, 3) RGB.
+        box: the face in pixels of `image`; at least a part of the square must lie inside.
+        margin: side of the square over the box's longer side; `FaceDetector.margin` fits a detector's boxes.
+        size: side of the result in pixels.
+
+    Raises:
+        TypeError, ValueError: another type or shape of array, a margin that is not positive, a box outside.
+    """
+    _check_array(image)
+    if not margin > 0:
+        raise ValueError(f"margin {margin}: expected a positive factor")
+    height, width = image.shape[:2]
+    center_x, center_y = box.center
+    # The longer side: a turned or tilted head narrows the box, not the head.
+    side = margin * max(box.width, box.height)
+    pixels = max(1, round(side))
+    left, top = round(center_x - side / 2), round(center_y - side / 2)
+    x1, y1 = max(left, 0), max(top, 0)
+    x2, y2 = min(left + pixels, width), min(top + pixels, height)
+    if x1 >= x2 or y1 >= y2:
+        raise ValueError(f"{box} lies outside the picture of {width} x {height} pixels")
+    grey = _to_grey(image[y1:y2, x1:x2])
+    missing = (y1 - top, top + pixels - y2, x1 - left, left + pixels - x2)
+    if any(missing):
+        grey = np.asarray(cv2.copyMakeBorder(grey, *missing, cv2.BORDER_REPLICATE), np.uint8)
+    return to_crop(grey, size)
+
+
+def save_image(image: NDArray[np.uint8], path: Path) -> None:
+    """Write an image, (H, W, 3) uint8 RGB, in the format that the path's ending names.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    Image.fromarray(image).save(path, quality=92)
+
+
+def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """The pictures that files, folders and glob patterns name, each once, in the order given.
+
+    Folders are searched with all their folders, in order of name, for files that end in `SUFFIXES`; hidden
+    files are left out. A file named on its own is kept whatever its ending. Nothing raises here: a path that
+    is missing, a pattern without a match and a folder without pictures stay in the list as they are, and
+    `read_image` says of each what is wrong, so that the others of a run go on.
+    """
+    found: dict[Path, None] = {}
+    for path in map(Path, paths):
+        for match in _matches(path):
+            pictures = _walk(match) if os.path.isdir(match) else []  # noqa: PTH112 as in _matches
+            found.update(dict.fromkeys(pictures or [match]))
+    return list(found)
+
+
+def _matches(path: Path) -> list[Path]:
+    # os.path and glob answer False and nothing where pathlib raises: a forbidden folder, a name too long.
+    if os.path.exists(path):  # noqa: PTH110
+        return [path]
+    return sorted(map(Path, glob.glob(str(path), recursive=True))) or [path]  # noqa: PTH207
+
+
+def _walk(folder: Path) -> list[Path]:
+    pictures: list[Path] = []
+    unreadable: list[Path] = []
+
+    def note(error: OSError) -> None:
+        unreadable.append(Path(error.filename))
+
+    for root, folders, files in os.walk(folder, onerror=note):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        pictures += [
+            Path(root, name)
+            for name in files
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+        ]
+    return sorted(pictures + unreadable)
+
+
+def _name(path: Path) -> str:
+    """The path on one line."""
+    text = str(path)
+    return text if text.isprintable() else repr(text)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        if path.is_dir():
+            raise ImageError(_about_folder(path))
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise ImageError(f"{_name(path)}: no such file") from None
+    except PermissionError:
+        raise ImageError(f"{_name(path)}: permission denied; expected a file you may read") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ImageError(f"{_name(path)}: cannot be read: {reason}") from None
+
+
+def _about_folder(folder: Path) -> str:
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return f"{_name(folder)}: permission denied; expected a folder you may read"
+    if _walk(folder):
+        return f"{_name(folder)}: a folder; expected one picture (find_images lists a folder's pictures)"
+    return f"{_name(folder)}: a folder without pictures; expected files such as .jpg, .png or .webp"
+
+
+def _decode(data: bytes, name: str) -> NDArray[np.uint8]:
+    if not data:
+        raise ImageError(f"{name}: empty; expected a picture")
+    if len(data) > MAX_BYTES:
+        raise ImageError(f"{name}: larger than {MAX_BYTES / 1e6:.0f} MB; expected a smaller file")
+    try:
+        with _no_warnings():
+            picture = Image.open(io.BytesIO(data))
+    except Image.DecompressionBombError:
+        raise ImageError(_too_large(name)) from None
+    except Exception:  # Pillow's readers raise what a broken header makes them raise
+        raise ImageError(f"{name}: not a picture; expected one of {', '.join(FORMATS)}") from None
+    with picture:
+        if picture.format not in FORMATS:
+            raise ImageError(f"{name}: of type {picture.format}; expected one of {', '.join(FORMATS)}")
+        return _from_pillow(picture, name)
+
+
+def _from_pillow(picture: Image.Image, name: str) -> NDArray[np.uint8]:
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        raise ImageError(_too_large(name, f" ({width:,} x {height:,})"))
+    if not width or not height:
+        raise ImageError(f"{name}: {width} x {height} pixels; expected at least one")
+    try:
+        picture.load()
+        with _no_warnings():
+            orientation = picture.getexif().get(_EXIF_ORIENTATION, 1)
+        pixels = _to_rgb(picture, name)
+    except ImageError:
+        raise
+    except Exception as error:  # as above, for what follows the header
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"{name}: broken picture ({reason}); expected a whole one") from None
+    return _upright(pixels, orientation)
+
+
+def _too_large(name: str, size: str = "") -> str:
+    return f"{name}: too many pixels{size}; expected at most {MAX_PIXELS / 1e6:.0f} megapixels"
+
+
+def _to_rgb(picture: Image.Image, name: str) -> NDArray[np.uint8]:
+    if picture.mode.startswith("I"):
+        return _from_16_bit(np.asarray(picture), name)
+    if picture.mode == "F":
+        raise ImageError(f"{name}: floating-point pixels; expected 8 or 16 bits a channel")
+    if picture.has_transparency_data:
+        return _over_white(np.asarray(picture.convert("RGBA")))
+    return np.array(picture.convert("RGB"))
+
+
+def _from_16_bit(values: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
+    """Grey of 16 bits, which some versions of Pillow hold in 32."""
+    wide = values.astype(np.int64)
+    if wide.min() < 0 or wide.max() > 65535:
+        raise ImageError(f"{name}: 32-bit pixels; expected 8 or 16 bits a channel")
+    return _grey_to_rgb(((wide + 128) // 257).astype(np.uint8))
+
+
+def _from_array(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    _check_array(array)
+    if array.ndim == 2 or array.shape[2] == 1:
+        return _grey_to_rgb(array.reshape(array.shape[:2]))
+    return np.ascontiguousarray(array) if array.shape[2] == 3 else _over_white(array)
+
+
+def _check_array(array: NDArray[np.uint8]) -> None:
+    if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
+        came = f"a {array.dtype} array" if isinstance(array, np.ndarray) else type(array).__name__
+        raise TypeError(f"image is {came}: expected a uint8 array with values 0 to 255")
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)) or not array.size:
+        raise ValueError(f"image of shape {array.shape}: expected (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)")
+
+
+def _to_grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if image.ndim == 2 or image.shape[2] == 1:
+        return image.reshape(image.shape[:2])
+    rgb = image if image.shape[2] == 3 else _over_white(image)
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def _grey_to_rgb(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
+
+
+def _over_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Transparent pictures over white, as browsers and printed pages show them."""
+    alpha = rgba[..., 3:].astype(np.uint16)
+    mixed = rgba[..., :3] * alpha + 255 * (255 - alpha)
+    return ((mixed + 127) // 255).astype(np.uint8)
+
+
+def _upright(pixels: NDArray[np.uint8], orientation: object) -> NDArray[np.uint8]:
+    """Undoes the EXIF orientation 1 to 8; anything else counts as 1."""
+    if orientation not in (2, 3, 4, 5, 6, 7, 8):
+        return pixels
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Silences Pillow's remarks on odd headers, short blocks only."""
+    with _WARNINGS_LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,204 @@
+"""The command, as a real process: what it prints, writes and returns."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+import mien
+from mien.charts import sample_portrait
+from mien.emotions import LABELS
+
+COLUMNS = [
+    "source", "frame", "time", "track", "x1", "y1", "x2", "y2", "detection_score",
+    "emotion", "confidence", "uncertain", "quality", *LABELS, "error",
+]  # fmt: skip
+
+
+def run(*arguments: str | Path, stdin: bytes | None = None, cwd: Path | None = None) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "mien", *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        cwd=cwd,
+        timeout=120,
+        env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1"},
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A portrait, one without a face, and one that is no picture, two folders deep."""
+    folder = tmp_path_factory.mktemp("pictures")
+    (folder / "deep").mkdir()
+    (folder / "a.jpg").write_bytes(sample_portrait().read_bytes())
+    Image.fromarray(np.full((80, 100, 3), 127, np.uint8)).save(folder / "deep" / "empty.png")
+    (folder / "deep" / "text.jpg").write_text("not a picture")
+    return folder
+
+
+def results_of(folder: Path, *options: str | Path) -> list[dict]:
+    done = run("image", folder, "--format", "json", *options)
+    return json.loads(done.stdout)
+
+
+def test_json_is_one_list_with_the_contracts_fields(folder: Path):
+    done = run("image", folder, "--format", "json")
+    portrait, empty, text = json.loads(done.stdout)
+    assert done.returncode == 1, "one file failed"
+    assert list(portrait) == ["source", "width", "height", "faces", "error"]
+    assert (portrait["width"], portrait["height"], portrait["error"]) == (512, 600, None)
+    (face,) = portrait["faces"]
+    assert list(face) == COLUMNS[:-1]
+    assert sum(face[label] for label in LABELS) == pytest.approx(1, abs=1e-5)
+    assert face["emotion"] == max(LABELS, key=face.__getitem__)
+    assert face["confidence"] == max(face[label] for label in LABELS)
+    assert empty["faces"] == []
+    assert empty["error"] is None
+    assert text["faces"] == []
+    assert "text.jpg" in text["error"]
+    assert text["width"] is None
+
+
+def test_all_formats_tell_the_same(folder: Path, tmp_path: Path):
+    expected = results_of(folder)
+    lines = run("image", folder, "--format", "jsonl").stdout.splitlines()
+    assert [json.loads(line) for line in lines] == expected
+    rows = list(csv.DictReader(io.StringIO(run("image", folder, "--format", "csv").stdout.decode())))
+    assert list(rows[0]) == COLUMNS
+    assert [row["source"] for row in rows] == [result["source"] for result in expected]
+    assert float(rows[0]["happy"]) == expected[0]["faces"][0]["happy"]
+    assert [row["happy"] for row in rows[1:]] == ["", ""]
+    run("image", folder, "--format", "parquet", "--output", tmp_path / "faces.parquet")
+    table = pq.read_table(tmp_path / "faces.parquet")
+    assert table.column_names == COLUMNS
+    assert table["happy"].to_pylist() == [expected[0]["faces"][0]["happy"], None, None]
+
+
+def test_the_table_is_for_people(folder: Path):
+    text = run("image", folder).stdout.decode()
+    assert "a.jpg" in text
+    assert "%" in text
+    assert all(label in text for label in LABELS)
+
+
+def test_standard_input(folder: Path):
+    done = run("image", "-", "--format", "json", stdin=(folder / "a.jpg").read_bytes())
+    assert done.returncode == 0
+    (result,) = json.loads(done.stdout)
+    assert result["source"] == "-"
+    assert result["faces"] == [
+        face | {"source": "-"} for face in results_of(folder / "a.jpg")[0]["faces"]
+    ]
+
+
+def test_a_glob_that_the_shell_left_alone(folder: Path):
+    assert [r["source"] for r in results_of(folder / "*.jpg")] == [str(folder / "a.jpg")]
+
+
+def test_pictures_and_charts_are_written_and_sources_are_not(folder: Path, tmp_path: Path):
+    (tmp_path / "b").mkdir()
+    for name in ("a.jpg", "b/a.jpg"):
+        (tmp_path / name).write_bytes((folder / "a.jpg").read_bytes())
+    before = (tmp_path / "a.jpg").read_bytes()
+    done = run("image", "a.jpg", "b", "--annotate", tmp_path, "--chart", tmp_path / "charts", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "a.jpg").read_bytes() == before
+    for name in ("a-annotated.jpg", "a-2-annotated.jpg", "charts/a-face1.png", "charts/a-2-face1.png"):
+        assert Image.open(tmp_path / name).size > (300, 300)
+
+
+def test_the_demo_prints_and_draws(tmp_path: Path):
+    done = run("demo", "--out", tmp_path / "demo")
+    assert done.returncode == 0, done.stderr
+    assert b"grace_hopper" in done.stdout
+    assert sorted(p.name for p in (tmp_path / "demo").iterdir()) == [
+        "grace_hopper-annotated.jpg",
+        "grace_hopper-face1.png",
+    ]
+    assert str(tmp_path / "demo" / "grace_hopper-face1.png").encode() in done.stdout.replace(b"\n", b"")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (("image", "missing.jpg"), 1, "missing.jpg"),
+        (("image", "a.jpg", "--model", "nobody"), 2, "nobody"),
+        (("image", "a.jpg", "--detector", "nobody"), 2, "nobody"),
+        (("image", "a.jpg", "--detector", "missing.onnx"), 2, "missing.onnx"),
+        (("image", "a.jpg", "--format", "parquet"), 2, "--output"),
+        (("image", "a.jpg", "--format", "xml"), 2, "xml"),
+        (("image",), 2, "Missing argument"),
+        (("evaluate", "missing.csv"), 1, "missing.csv"),
+        (("data", "empty"), 1, "empty"),
+        (("evaluate", "a.jpg"), 1, "a.jpg"),
+        (("evaluate", "tree"), 1, "bored"),
+        (("train", "missing", "--out", "run"), 1, "missing"),
+        (("train", "tree", "--out", "run", "--epochs", "0"), 2, "--epochs"),
+    ],
+)
+def test_wrong_usage_and_bad_input_are_a_line_and_an_exit_code(
+    folder: Path, tmp_path: Path, arguments: Sequence[str], code: int, word: str
+):
+    (tmp_path / "a.jpg").write_bytes((folder / "a.jpg").read_bytes())
+    (tmp_path / "empty").mkdir()
+    for label in ("bored", "engaged"):
+        (tmp_path / "tree" / label).mkdir(parents=True)
+        Image.fromarray(np.full((48, 48), 127, np.uint8)).save(tmp_path / "tree" / label / "x.png")
+    done = run(*arguments, cwd=tmp_path)
+    said = (done.stdout + done.stderr).decode()
+    assert done.returncode == code, said
+    assert word in said
+    assert "Traceback" not in said
+
+
+def test_models_lists_what_is_shipped():
+    assert b"mien-s (default)" in run("models").stdout
+
+
+def test_version():
+    assert run("--version").stdout.decode().strip() == f"mien {mien.__version__}"
+
+
+def test_every_command_has_help_with_an_example():
+    commands = ("image", "demo", "models", "data", "train", "evaluate")
+    assert all(name in run("--help").stdout.decode() for name in commands)
+    for name in commands:
+        assert f"Example: mien {name}" in run(name, "--help").stdout.decode()
+
+
+def test_data_counts_images_by_class(tmp_path: Path):
+    for split, label, n in (("train", "happy", 3), ("train", "sad", 2), ("test", "happy", 1)):
+        (tmp_path / split / label).mkdir(parents=True, exist_ok=True)
+        for i in range(n):
+            Image.fromarray(np.full((48, 48), 9 * i, np.uint8)).save(tmp_path / split / label / f"{i}.png")
+    text = run("data", tmp_path).stdout.decode()
+    assert "train: found 5 images belonging to 7 classes" in text
+    assert "happy 3, sad 2" in text
+
+
+def test_evaluate_reports_as_json(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    for label in LABELS:
+        (tmp_path / "test" / label).mkdir(parents=True)
+        for i in range(2):
+            Image.fromarray(rng.integers(0, 255, (60, 50, 3), np.uint8)).save(tmp_path / "test" / label / f"{i}.png")
+    report = json.loads(run("evaluate", tmp_path, "--format", "json").stdout)
+    assert report["n"] == 14
+    assert report["head"] == "blend"
+    assert np.sum(report["confusion_matrix"]) == 14
+    low, high = report["interval"]
+    assert low <= report["accuracy"] <= high
+    assert {"balanced_accuracy", "macro_f1", "calibration_error", "per_class"} <= set(report)
+    assert "confusion matrix" in run("evaluate", tmp_path).stdout.decode()

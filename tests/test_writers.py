@@ -1,0 +1,336 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+from mien.emotions import LABELS
+from mien.errors import MissingExtraError
+from mien.results import Box, Face, FaceEmotion, FrameResult, Prediction
+from mien.writers import open_writer
+
+HEADER = (
+    "source,frame,time,track,x1,y1,x2,y2,detection_score,emotion,confidence,uncertain,quality,"
+    "angry,disgust,fear,happy,sad,surprise,neutral,error"
+)
+HOSTILE = [
+    "=cmd|'/c calc'!A1.jpg",
+    "+1.jpg",
+    "-1.jpg",
+    "@sum.jpg",
+    'a "quoted", name.jpg',
+    "two\nlines.jpg",
+    "carriage\rreturn.jpg",
+    "both\r\n.jpg",
+    " spaces .jpg",
+    "Zoë 日本 🙂.jpg",
+    "[red]x[/red].jpg",
+    "",
+]
+UNDECODABLE = os.fsdecode(b"caf\xe9.jpg") if sys.platform != "win32" else "caf\udce9.jpg"
+
+
+def face(
+    emotion: str = "happy", confidence: float = 0.7, uncertain: bool = False, quality: str | None = None
+):
+    rest = (1 - confidence) / 6
+    probabilities = {label: confidence if label == emotion else rest for label in LABELS}
+    box = Box(1 / 3, 2.25, 100.1, 120.0)
+    return FaceEmotion(Face(box, 0.1 + 0.2), Prediction(probabilities, uncertain), quality)
+
+
+def results() -> list[FrameResult]:
+    return [
+        FrameResult("a.jpg", 640, 480, (face(), face("sad", 1 / 3, True, "small")), labels=LABELS),
+        FrameResult("empty.jpg", 640, 480, labels=LABELS),
+        FrameResult("broken.jpg", error="broken.jpg: not a picture", labels=LABELS),
+        FrameResult("clip.mp4", 640, 480, (face("fear"),), frame=30, time=1.2, labels=LABELS),
+    ]
+
+
+def written(format: str, results: list[FrameResult]) -> str:
+    stream = io.StringIO(newline="")
+    with open_writer(format, stream, LABELS) as writer:
+        for result in results:
+            writer.write(result)
+    return stream.getvalue()
+
+
+def read_csv(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+
+
+def test_json_is_one_list_and_parses_back_to_the_same_values():
+    assert json.loads(written("json", results())) == [result.to_dict() for result in results()]
+    assert list(json.loads(written("json", results()))[0]["faces"][0])[-7:] == list(LABELS)
+
+
+def test_jsonl_has_a_picture_a_line():
+    lines = written("jsonl", results()).splitlines()
+    assert [json.loads(line) for line in lines] == [result.to_dict() for result in results()]
+
+
+def test_csv_has_the_golden_header_and_a_row_a_face():
+    text = written("csv", results())
+    assert text.splitlines()[0] == HEADER
+    rows = read_csv(text)
+    assert [row["source"] for row in rows] == ["a.jpg", "a.jpg", "empty.jpg", "broken.jpg", "clip.mp4"]
+    assert rows[1]["uncertain"] == "true" and rows[0]["uncertain"] == "false"
+    assert rows[1]["quality"] == "small" and rows[0]["quality"] == ""
+    assert rows[2]["emotion"] == "" and rows[2]["error"] == "" and rows[2]["angry"] == ""
+    assert rows[3]["error"] == "broken.jpg: not a picture"
+    assert (rows[4]["frame"], rows[4]["time"]) == ("30", "1.2")
+
+
+def test_floats_are_never_rounded():
+    first = results()[0].faces[0].to_dict()
+    from_csv = read_csv(written("csv", results()))[0]
+    from_json = json.loads(written("json", results()))[0]["faces"][0]
+    from_lines = json.loads(written("jsonl", results()).splitlines()[0])["faces"][0]
+    for name in ("x1", "detection_score", "confidence", *LABELS):
+        assert float(from_csv[name]) == from_json[name] == from_lines[name] == first[name]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_round_trip(name: str):
+    one = [
+        FrameResult(name, 9, 9, (face(),), error=None, labels=LABELS),
+        FrameResult(name, error=name, labels=LABELS),
+    ]
+    assert [row["source"] for row in read_csv(written("csv", one))] == [name, name]
+    assert read_csv(written("csv", one))[1]["error"] == name
+    assert json.loads(written("json", one))[0]["source"] == name
+    assert json.loads(written("jsonl", one).splitlines()[1])["error"] == name
+    assert len(written("table", one).splitlines()) == 3
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "cp1252"])
+@pytest.mark.parametrize("format", ["table", "json", "jsonl", "csv"])
+def test_no_name_breaks_a_stream_of_any_encoding(format: str, encoding: str):
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding, newline="")
+    with open_writer(format, stream, LABELS) as writer:
+        for name in [*HOSTILE, UNDECODABLE]:
+            writer.write(FrameResult(name, 9, 9, (face(),), labels=LABELS))
+            writer.write(FrameResult(name, error=f"{name}: not a picture", labels=LABELS))
+    text = raw.getvalue().decode(encoding)
+    if format in ("json", "jsonl"):
+        values = json.loads(text) if format == "json" else [json.loads(line) for line in text.splitlines()]
+        assert values[-1]["source"] == UNDECODABLE
+    else:
+        assert "\\udce9.jpg" in text
+
+
+def test_a_terminal_cannot_be_commanded_by_a_file_name():
+    text = written("table", [FrameResult("\x1b[31mred\x07\u202egpj.jpg", 9, 9, (face(),), labels=LABELS)])
+    assert "\x1b" not in text and "\x07" not in text and "\u202e" not in text
+    assert len(text.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("format", "expected"), [("json", "[]\n"), ("jsonl", ""), ("csv", HEADER + "\n"), ("table", "")]
+)
+def test_no_results(format: str, expected: str):
+    assert written(format, []) == expected
+
+
+@pytest.mark.parametrize("format", ["table", "json", "jsonl", "csv"])
+def test_an_interrupt_keeps_what_was_written(format: str):
+    stream = io.StringIO(newline="")
+    with pytest.raises(KeyboardInterrupt), open_writer(format, stream, LABELS) as writer:
+        writer.write(results()[0])
+        writer.write(results()[1])
+        raise KeyboardInterrupt
+    assert stream.getvalue() == written(format, results()[:2])
+    assert not stream.closed
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+@pytest.mark.parametrize("format", ["jsonl", "csv"])
+def test_a_kill_keeps_what_was_written(format: str, tmp_path: Path):
+    path = tmp_path / "out"
+    program = (
+        "import os, sys; from mien.emotions import LABELS; from mien.results import FrameResult\n"
+        "from mien.writers import open_writer\n"
+        "with open(sys.argv[2], 'w', newline='') as stream, open_writer(sys.argv[1], stream, LABELS) as writer:\n"
+        "    writer.write(FrameResult('a.jpg', 9, 9, labels=LABELS))\n"
+        "    writer.write(FrameResult('b.jpg', 9, 9, labels=LABELS))\n"
+        f"    os.kill(os.getpid(), {int(signal.SIGKILL)})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, format, str(path)])
+    assert done.returncode == -signal.SIGKILL
+    text = path.read_text()
+    rows = read_csv(text) if format == "csv" else [json.loads(line) for line in text.splitlines()]
+    assert [row["source"] for row in rows] == ["a.jpg", "b.jpg"]
+
+
+def test_parquet_round_trip(tmp_path: Path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "faces.parquet"
+    everything = [*results(), FrameResult(UNDECODABLE, 9, 9, (face(),), labels=LABELS)]
+    with path.open("wb") as stream, open_writer("parquet", stream, LABELS) as writer:
+        for result in everything:
+            writer.write(result)
+    table = parquet.read_table(path)
+    assert ",".join(table.column_names) == HEADER
+    rows = [row for result in everything for row in result.rows()]
+    rows[-1]["source"] = "caf\\udce9.jpg"
+    assert table.to_pylist() == rows
+
+
+def test_parquet_has_typed_columns_without_rows_too():
+    parquet = pytest.importorskip("pyarrow.parquet")
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw)  # as sys.stdout is
+    with open_writer("parquet", stream, LABELS):
+        pass
+    assert not stream.closed
+    schema = parquet.read_schema(io.BytesIO(raw.getvalue()))
+    types = {name: str(schema.field(name).type) for name in schema.names}
+    assert ",".join(types) == HEADER
+    assert {types[name] for name in ("source", "emotion", "quality", "error")} == {"string"}
+    assert {types[name] for name in ("frame", "track")} == {"int64"}
+    assert types["uncertain"] == "bool"
+    assert {types[name] for name in ("time", "x1", "detection_score", "confidence", *LABELS)} == {"double"}
+
+
+def test_an_interrupted_parquet_file_is_complete_up_to_there():
+    parquet = pytest.importorskip("pyarrow.parquet")
+    raw = io.BytesIO()
+    with pytest.raises(KeyboardInterrupt), open_writer("parquet", raw, LABELS) as writer:
+        writer.write(results()[0])
+        raise KeyboardInterrupt
+    assert parquet.read_table(io.BytesIO(raw.getvalue())).num_rows == 2
+
+
+def test_many_parquet_rows_come_in_row_groups():
+    parquet = pytest.importorskip("pyarrow.parquet")
+    raw = io.BytesIO()
+    with open_writer("parquet", raw, LABELS) as writer:
+        for number in range(10_000):
+            writer.write(FrameResult(f"{number}.jpg", 9, 9, labels=LABELS))
+    file = parquet.ParquetFile(io.BytesIO(raw.getvalue()))
+    assert file.num_row_groups == 2
+    assert file.read(["source"]).column(0).to_pylist() == [f"{number}.jpg" for number in range(10_000)]
+
+
+def test_parquet_without_pyarrow_names_the_extra(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with (
+        pytest.raises(MissingExtraError, match=r'writing Parquet needs .* pip install "mien\[train\]"'),
+        open_writer("parquet", io.BytesIO(), LABELS),
+    ):
+        pass
+
+
+def test_parquet_to_text_is_refused():
+    pytest.importorskip("pyarrow")
+    with pytest.raises(TypeError, match="binary stream"), open_writer("parquet", io.StringIO(), LABELS):
+        pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_on_a_terminal_the_table_is_coloured_and_parquet_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    reader, terminal = os.openpty()
+    with os.fdopen(terminal, "w", encoding="utf-8") as stream:
+        with pytest.raises(ValueError, match="not for a terminal"), open_writer("parquet", stream, LABELS):
+            pass
+        with open_writer("table", stream, LABELS) as writer:
+            writer.write(FrameResult("a.jpg", 9, 9, (face("sad", 0.9),), labels=LABELS))
+        shown = os.read(reader, 100_000).decode()
+    os.close(reader)
+    assert "\x1b[38;2;0;114;178m" in shown  # sad's own blue
+    assert "a.jpg" in shown
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_table_has_a_line_a_face_that_fits_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    long = FrameResult(
+        "a/long/path/" * 20 + "日本.jpg", 9, 9, (face("surprise", 0.4, True, "small"),), labels=LABELS
+    )
+    header, *lines = written("table", [*results(), long]).splitlines()
+    assert len(lines) == 6
+    assert all(cell_len(line) <= columns for line in (header, *lines))
+    assert "\x1b" not in header + "".join(lines)
+    assert lines[0].split()[:4] == ["a.jpg", "1", "happy", "70%"]
+    assert lines[1].split()[:4] == ["a.jpg", "2", "sad?", "33%"] and lines[1].endswith("small")
+    assert lines[2].split(maxsplit=1) == ["empty.jpg", "no face found"]
+    assert lines[3].split(maxsplit=1) == ["broken.jpg", "error: broken.jpg: not a picture"]
+    assert lines[4].startswith("clip.mp4 1.20s")
+    assert lines[5].startswith("…") and "日本.jpg" in lines[5]
+    assert [label for label in LABELS if label[: 4 if columns == 80 else None] in header] == list(LABELS)
+
+
+@pytest.mark.parametrize(
+    ("columns", "width", "bars"),
+    [(80, 1, ["▂", "▄", "▆", "█"]), (200, 7, ["█▊", "███▌", "█████▎", "███████"])],
+)
+def test_a_bar_grows_with_the_probability(
+    columns: int, width: int, bars: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    faces = tuple(face("happy", share) for share in (0.25, 0.5, 0.75, 1.0))
+    header, *lines = written("table", [FrameResult("a", 9, 9, faces, labels=LABELS)]).splitlines()
+    start = header.index("happ")
+    assert [line[start : start + width].rstrip() for line in lines] == bars
+    assert [line[start + width : start + width + 3] for line in lines] == [" 25", " 50", " 75", "100"]
+
+
+def test_without_block_characters_the_table_is_ascii(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    raw = io.BytesIO()
+    with open_writer("table", io.TextIOWrapper(raw, encoding="ascii"), LABELS) as writer:
+        writer.write(FrameResult("long" * 20, 9, 9, (face("happy", 1.0),), labels=LABELS))
+    assert b"####100" in raw.getvalue()
+    assert b"~longlong" in raw.getvalue()
+
+
+def test_labels_of_another_model_are_columns_in_their_order():
+    labels = ("радость", "other")
+    prediction = Prediction({"радость": 0.25, "other": 0.75})
+    result = FrameResult("a.jpg", 9, 9, (FaceEmotion(Face(Box(0, 0, 9, 9), 1.0), prediction),), labels=labels)
+    texts = {}
+    for format in ("table", "json", "csv"):
+        stream = io.StringIO(newline="")
+        with open_writer(format, stream, labels) as writer:
+            writer.write(result)
+        texts[format] = stream.getvalue()
+    assert texts["csv"].splitlines()[0].endswith(",quality,радость,other,error")
+    assert read_csv(texts["csv"])[0]["радость"] == "0.25"
+    assert list(json.loads(texts["json"])[0]["faces"][0].items())[-2:] == [("радость", 0.25), ("other", 0.75)]
+    assert texts["table"].index("радость") < texts["table"].index("other")
+
+
+@pytest.mark.parametrize("format", ["table", "csv", "parquet"])
+def test_faces_with_other_labels_than_the_columns_are_refused(format: str):
+    other = FaceEmotion(Face(Box(0, 0, 9, 9), 1.0), Prediction({"calm": 1.0}))
+    with (
+        pytest.raises(ValueError, match=r"a\.jpg: a face with labels calm: expected angry, disgust"),
+        open_writer(format, io.BytesIO() if format == "parquet" else io.StringIO(), LABELS) as writer,
+    ):
+        writer.write(FrameResult("a.jpg", 9, 9, (other,)))
+
+
+@pytest.mark.parametrize(
+    ("format", "labels", "message"),
+    [
+        ("xml", LABELS, "unknown format 'xml': expected one of table, json, jsonl, csv, parquet"),
+        ("csv", ("happy", "happy"), "expected distinct names"),
+        ("csv", ("happy", "error"), "no other column's"),
+    ],
+)
+def test_wrong_arguments(format: str, labels: tuple[str, ...], message: str):
+    with pytest.raises(ValueError, match=message), open_writer(format, io.StringIO(), labels):
+        pass
