@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import io
 import json
 import os
@@ -26,7 +27,9 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def run(*arguments: str | Path, stdin: bytes | None = None, cwd: Path | None = None) -> subprocess.CompletedProcess[bytes]:
+def run(
+    *arguments: str | Path, stdin: bytes | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [sys.executable, "-m", "mien", *map(str, arguments)],
         input=stdin,
@@ -98,9 +101,7 @@ def test_standard_input(folder: Path):
     assert done.returncode == 0
     (result,) = json.loads(done.stdout)
     assert result["source"] == "-"
-    assert result["faces"] == [
-        face | {"source": "-"} for face in results_of(folder / "a.jpg")[0]["faces"]
-    ]
+    assert result["faces"] == [face | {"source": "-"} for face in results_of(folder / "a.jpg")[0]["faces"]]
 
 
 def test_a_glob_that_the_shell_left_alone(folder: Path):
@@ -193,7 +194,9 @@ def test_evaluate_reports_as_json(tmp_path: Path):
     for label in LABELS:
         (tmp_path / "test" / label).mkdir(parents=True)
         for i in range(2):
-            Image.fromarray(rng.integers(0, 255, (60, 50, 3), np.uint8)).save(tmp_path / "test" / label / f"{i}.png")
+            Image.fromarray(rng.integers(0, 255, (60, 50, 3), np.uint8)).save(
+                tmp_path / "test" / label / f"{i}.png"
+            )
     report = json.loads(run("evaluate", tmp_path, "--format", "json").stdout)
     assert report["n"] == 14
     assert report["head"] == "blend"
@@ -202,3 +205,22 @@ def test_evaluate_reports_as_json(tmp_path: Path):
     assert low <= report["accuracy"] <= high
     assert {"balanced_accuracy", "macro_f1", "calibration_error", "per_class"} <= set(report)
     assert "confusion matrix" in run("evaluate", tmp_path).stdout.decode()
+
+
+def test_the_page_of_the_command_is_not_stale():
+    docs = Path(__file__).parents[1] / "docs"
+    made = subprocess.run(
+        [sys.executable, "-c", "import generate_cli; print(generate_cli.render(), end='')"],
+        cwd=docs, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert (docs / "cli.md").read_text() == made.stdout, "run python docs/generate_cli.py"
+
+
+def test_the_defaults_of_train_are_the_recipes():
+    from mien.cli import train
+    from mien.training.recipe import TrainConfig
+
+    recipe = TrainConfig().to_dict()
+    options = {name: p.default for name, p in inspect.signature(train).parameters.items() if name in recipe}
+    assert len(options) >= 5
+    assert options == {name: recipe[name] for name in options}

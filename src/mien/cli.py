@@ -97,15 +97,20 @@ _EXIT_CODES: dict[type[MienError], int] = {
 }
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mien {mien.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
+        bool,
+        typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
-    if version:
-        typer.echo(f"mien {mien.__version__}")
-        raise typer.Exit
+    """What comes before a command."""
 
 
 @app.command(epilog="Example: mien image photos/ portrait.jpg --format csv > faces.csv")
