@@ -71,6 +71,8 @@ class EmotionClassifier:
         """
         if head not in self.config.outputs:
             raise ValueError(f"unknown head {head!r}: expected one of {', '.join(self.config.outputs)}")
+        if isinstance(crops, np.ndarray) and crops.ndim == 3 and crops.shape[2] in (3, 4):
+            raise ValueError(f"an array of shape {crops.shape} looks like one crop: pass a list of crops")
         size = self.config.input_size
         batch = np.empty((len(crops), size, size), np.uint8)
         for i, crop in enumerate(crops):
@@ -96,17 +98,25 @@ class EmotionClassifier:
         size = self.config.input_size
         inputs = self._session.get_inputs()
         got = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
-        if len(inputs) != 1 or inputs[0].type != "tensor(uint8)" or inputs[0].shape[1:] != [size, size]:
+        if len(inputs) != 1 or not _is_batch(inputs[0], "tensor(uint8)", [size, size]):
             raise ModelError(
-                f"{folder}: the model takes {got}; expected one tensor(uint8) [n, {size}, {size}]"
+                f"{folder}: the model takes {got}; expected one tensor(uint8) [n, {size}, {size}] for any n"
             )
-        shapes = {o.name: o.shape for o in self._session.get_outputs()}
+        outputs = {o.name: o for o in self._session.get_outputs()}
         for head, labels in self.config.outputs.items():
-            if shapes.get(head, [])[1:] != [len(labels)]:
+            output = outputs.get(head)
+            if output is None or not _is_batch(output, "tensor(float)", [len(labels)]):
+                came = "is missing" if output is None else f"is {output.type} {output.shape}"
                 raise ModelError(
-                    f"{folder}: output {head} has shape {shapes.get(head)}; expected [n, {len(labels)}]"
+                    f"{folder}: output {head} {came}; expected tensor(float) [n, {len(labels)}] for any n"
                 )
         return str(inputs[0].name)
+
+
+def _is_batch(value: Any, kind: str, rest: list[int]) -> bool:
+    """Whether an input or output is of that type and shape, for any number of crops."""
+    shape = list(value.shape)
+    return value.type == kind and shape[1:] == rest and not isinstance(shape[0], int)
 
 
 def _first_line(error: Exception) -> str:

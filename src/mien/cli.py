@@ -204,7 +204,9 @@ def data(path: DataArgument, votes: VotesOption = None) -> None:
 def train(
     data: DataArgument,
     out: Annotated[Path, typer.Option(help="Folder of the run.", show_default=False)],
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was stopped, by its own settings.")
+    ] = False,
     network: Annotated[str, typer.Option(help="Network: mien-s.")] = "mien-s",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 45,
     batch_size: Annotated[int, typer.Option(min=2, help="Images a step.")] = 96,
@@ -213,9 +215,14 @@ def train(
     votes: VotesOption = None,
 ) -> None:
     """Train a network, export it, and score what was exported."""
+    from mien.training.models import NETWORKS
     from mien.training.recipe import TrainConfig
     from mien.training.train import train
 
+    if network not in NETWORKS:
+        raise typer.BadParameter(
+            f"{network!r}: expected one of {', '.join(NETWORKS)}", param_hint="--network"
+        )
     config = TrainConfig(
         network=network, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ _FACE_SURROUNDINGS = 0.25  # of the box's side, around the face on its chart
 class Drawings:
     """Writes drawings into one or two folders, made when first needed.
 
-    `photo.jpg` becomes `photo-annotated.jpg` and `photo-face1.png`, so that a source is never overwritten; of
+    `photo.jpg` becomes `photo-annotated.jpg` and `photo-face1.png`, so that a drawing never overwrites its source; of
     two sources with one name, the second becomes `photo-2-…`.
 
     Args:
@@ -27,7 +28,7 @@ class Drawings:
 
     def __init__(self, annotated: Path | None = None, charts: Path | None = None) -> None:
         self._annotated, self._charts = annotated, charts
-        self._stems: dict[str, int] = {}
+        self._stems: set[str] = set()
 
     def draw(self, picture: NDArray[np.uint8], result: FrameResult) -> list[Path]:
         """Draw one result.
@@ -60,8 +61,11 @@ class Drawings:
         return written
 
     def _free_stem(self, stem: str) -> str:
-        count = self._stems[stem] = self._stems.get(stem, 0) + 1
-        return stem if count == 1 else f"{stem}-{count}"
+        names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+        # In lower case: some file systems take photo.png and Photo.png for one.
+        free = next(name for name in names if name.lower() not in self._stems)
+        self._stems.add(free.lower())
+        return free
 
 
 def _in_folder(folder: Path, name: str) -> Path:

@@ -54,4 +54,8 @@ class MissingExtraError(MienError):
     """A feature whose optional packages are not installed."""
 
     def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(f'{feature} needs optional packages: pip install "mien[{extra}]"')
+        super().__init__(feature, extra)  # as given, so that the error can be pickled
+        self._message = f'{feature} needs optional packages: pip install "mien[{extra}]"'
+
+    def __str__(self) -> str:
+        return self._message

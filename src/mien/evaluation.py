@@ -131,6 +131,7 @@ def _report(
 def format_report(report: EvaluationReport) -> str:
     """The report as lines for people, percent rounded."""
     low, high = report.interval
+    first = max(12, *(len(label) + 1 for label in report.labels))
     lines = [
         f"{report.model} on {report.data}, split {report.split}, head {report.head}: {report.n} images",
         f"accuracy           {100 * report.accuracy:.1f} %  (95 %: {100 * low:.1f} to {100 * high:.1f} %)",
@@ -138,14 +139,14 @@ def format_report(report: EvaluationReport) -> str:
         f"macro F1           {100 * report.macro_f1:.1f} %",
         f"calibration error  {report.calibration_error:.3f}",
         "",
-        f"{'':12}{'precision':>10}{'recall':>10}{'F1':>10}{'n':>8}",
+        f"{'':{first}}{'precision':>10}{'recall':>10}{'F1':>10}{'n':>8}",
     ]
     for label, scores in report.per_class.items():
         percent = "".join(f"{100 * scores[key]:>8.1f} %" for key in ("precision", "recall", "f1"))
-        lines.append(f"{label:12}{percent}{scores['n']:>8}")
+        lines.append(f"{label:{first}}{percent}{scores['n']:>8}")
     width = max(map(len, report.labels)) + 1
     lines += ["", "confusion matrix: rows true, columns predicted"]
-    lines.append(" " * 12 + "".join(f"{label:>{width}}" for label in report.labels))
+    lines.append(" " * first + "".join(f"{label:>{width}}" for label in report.labels))
     for label, row in zip(report.labels, report.confusion_matrix, strict=True):
-        lines.append(f"{label:12}" + "".join(f"{count:>{width}}" for count in row))
+        lines.append(f"{label:{first}}" + "".join(f"{count:>{width}}" for count in row))
     return "\n".join(lines)

@@ -82,8 +82,10 @@ def fit_temperature(logits: Floats, targets: Floats) -> float:
 
     Args:
         logits: (n, k).
-        targets: (n, k) shares; a row of zeros does not count.
+        targets: (n, k) shares; a row of zeros does not count. Without any other row it is 1.
     """
+    if not targets.any():
+        return 1.0
 
     def loss(log_temperature: float) -> float:
         probabilities = softmax(logits, float(np.exp(log_temperature)))
@@ -104,5 +106,7 @@ def threshold_for_precision(confidences: Floats, correct: Bools, precision: floa
     """The lowest confidence from which on the answers are right at that rate; 1.0 if they never are."""
     order = np.argsort(-confidences, kind="stable")
     rates = np.cumsum(correct[order]) / np.arange(1, len(order) + 1)
-    good = np.flatnonzero(rates >= precision)
+    # A threshold lets in all answers of equal confidence, or none of them: only the last of equals counts.
+    last = np.append(np.diff(confidences[order]) != 0, True)
+    good = np.flatnonzero((rates >= precision) & last)
     return float(confidences[order[good[-1]]]) if len(good) else 1.0

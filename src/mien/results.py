@@ -123,16 +123,16 @@ class FaceEmotion:
         """Plain values, ready for JSON: from `track` to the last label's probability."""
         return {
             "track": self.track,
-            "x1": self.box.x1,
-            "y1": self.box.y1,
-            "x2": self.box.x2,
-            "y2": self.box.y2,
-            "detection_score": self.face.score,
+            "x1": float(self.box.x1),
+            "y1": float(self.box.y1),
+            "x2": float(self.box.x2),
+            "y2": float(self.box.y2),
+            "detection_score": float(self.face.score),
             "emotion": str(self.emotion),
-            "confidence": self.confidence,
+            "confidence": float(self.confidence),
             "uncertain": self.prediction.uncertain,
             "quality": self.quality,
-            **{str(label): p for label, p in self.probabilities.items()},
+            **{str(label): float(p) for label, p in self.probabilities.items()},
         }
 
 

@@ -19,6 +19,9 @@ MAX_MODEL_BYTES = 512 * 2**20
 _SHIPPED = Path(__file__).parent / "models"
 
 
+_KINDS: dict[str, Any] = {"name": str, "sha256": str, "input_size": int, "uncertain_below": int | float}
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """What a model's `config.json` says.
@@ -50,8 +53,14 @@ class ModelConfig:
     created_with: str = ""
 
     def __post_init__(self) -> None:
+        for field_name, kind in _KINDS.items():
+            value = getattr(self, field_name)
+            if not isinstance(value, kind):
+                raise ValueError(f"{field_name} {value!r}: expected {kind}")
         object.__setattr__(self, "labels", tuple(self.labels))
         object.__setattr__(self, "outputs", {k: tuple(v) for k, v in self.outputs.items()})
+        if not all(isinstance(label, str) for label in self.labels):
+            raise ValueError(f"labels {self.labels}: expected words")
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
             raise ValueError(f"labels {self.labels}: expected two or more, all different")
         if self.outputs.get("blend") != self.labels:
@@ -75,7 +84,7 @@ class ModelConfig:
             raise ModelError(
                 f"{path}: {error.strerror}; a model is a folder with {MODEL_FILE} and it"
             ) from None
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise ModelError(f"{path}: not the configuration of a model ({error})") from None
 
     def save(self, folder: Path) -> None:
@@ -100,7 +109,7 @@ def resolve_model(model: str | os.PathLike[str]) -> Path:
     if len(given.parts) == 1:
         candidates.insert(0, _SHIPPED / given)
     for folder in candidates:
-        if (folder / CONFIG_FILE).is_file():
+        if os.path.isfile(folder / CONFIG_FILE):  # noqa: PTH113 pathlib raises where a name is too long
             return folder
     names = ", ".join(path.parent.name for path in sorted(_SHIPPED.glob(f"*/{CONFIG_FILE}")))
     what = f"a folder with {MODEL_FILE} and {CONFIG_FILE}, as mien train writes"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,11 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
         if not self.path.exists():
             return 0
         try:
-            with np.load(self.path, allow_pickle=False) as state:
+            # Opened here: NumPy leaves a file open that is not what it expected.
+            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as state:
                 values = [state[f"v{i}"] for i in range(len(self.variables))]
                 epochs = int(state["epochs"])
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise TrainingError(f"{self.path}: not a checkpoint of this network ({error})") from error
         for variable, value in zip(self.variables, values, strict=True):
             if tuple(variable.shape) != value.shape:
@@ -51,8 +53,16 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
         return epochs
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Save."""
+        """Save.
+
+        Raises:
+            TrainingError: the numbers are not finite any more.
+        """
         state = {f"v{i}": keras.ops.convert_to_numpy(v.value) for i, v in enumerate(self.variables)}
+        if not all(np.isfinite(value).all() for value in state.values()):
+            raise TrainingError(
+                f"{self.path.parent}: diverged in epoch {epoch + 1}; start a new run with a lower learning rate"
+            )
         new = self.path.with_suffix(".tmp.npz")
         np.savez(new, epochs=np.int64(epoch + 1), **state)
         new.replace(self.path)
@@ -84,11 +94,13 @@ class History(keras.callbacks.Callback):  # type: ignore[misc]
         self._write([*self.rows(), row])
 
     def _write(self, rows: list[dict[str, float]]) -> None:
-        with self.path.open("w", newline="", encoding="utf-8") as file:
+        new = self.path.with_suffix(".tmp.csv")
+        with new.open("w", newline="", encoding="utf-8") as file:
             if rows:
                 writer = csv.DictWriter(file, list(rows[0]))
                 writer.writeheader()
                 writer.writerows({k: f"{v:.6g}" for k, v in row.items()} for row in rows)
+        new.replace(self.path)
 
 
 class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
@@ -146,6 +158,6 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
 
 def _summary(logs: dict[str, Any]) -> str:
     """ "loss 1.234 accuracy 56.7 %": the first head's accuracy is the dataset's own."""
-    accuracy = next((v for k, v in logs.items() if k.endswith("accuracy") and not k.startswith("val_")), None)
+    accuracy = next((logs[k] for k in ("accuracy", "fer2013_accuracy", "labels_accuracy") if k in logs), None)
     text = f"loss {float(logs['loss']):.3f}" if "loss" in logs else ""
     return text if accuracy is None else f"{text} accuracy {100 * float(accuracy):.1f} %"

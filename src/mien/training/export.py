@@ -62,15 +62,7 @@ def export_onnx(
     size = images.shape[1]
     serving = _serving_model(model, heads, size, view, temperature)
     path = folder / MODEL_FILE
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the converter's, of other versions of its own dependencies
-        serving.export(
-            path,
-            format="onnx",
-            verbose=False,
-            # Without a signature Keras would fix the batch at one image.
-            input_signature=[keras.InputSpec(shape=(None, size, size), dtype="uint8", name="crops")],
-        )
+    _convert(serving, path, size)
     data = path.read_bytes()
     probabilities = _check_parity(serving, data, images)
     first = next(iter(heads))
@@ -87,6 +79,18 @@ def export_onnx(
     )
     config.save(folder)
     return config
+
+
+def _convert(serving: keras.Model, path: Path, size: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the converter's, of other versions of its own dependencies
+        serving.export(
+            path,
+            format="onnx",
+            verbose=False,
+            # Without a signature Keras would fix the batch at one image.
+            input_signature=[keras.InputSpec(shape=(None, size, size), dtype="uint8", name="crops")],
+        )
 
 
 def _serving_model(
@@ -134,7 +138,8 @@ def _check_parity(
             names, session.run(names, {session.get_inputs()[0].name: batch}), strict=True
         ):
             got[name].append(values)
-            worst = max(worst, float(np.abs(values - np.asarray(expected[name])).max()))
+            # Unlike `max`, this keeps a NaN.
+            worst = float(np.maximum(worst, np.abs(values - np.asarray(expected[name])).max()))
     if not worst <= TOLERANCE:
         raise ExportError(
             f"the exported model differs from the trained one by {worst:.1e}, expected {TOLERANCE:.0e} at most; "

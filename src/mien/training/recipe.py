@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -63,14 +64,12 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.network not in NETWORKS:
             raise ValueError(f"unknown network {self.network!r}: expected one of {', '.join(NETWORKS)}")
-        if self.epochs < 1 or self.batch_size < 2:
-            raise ValueError(
-                f"epochs={self.epochs}, batch_size={self.batch_size}: expected at least 1 epoch of 2 pictures"
-            )
-        if not self.learning_rate > 0:
+        if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate={self.learning_rate}: expected a positive number")
-        if not 16 <= self.view <= 48:
-            raise ValueError(f"view={self.view}: expected 16 to 48 pixels")
+        for name, (low, high) in _LIMITS.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name}={value}: expected {low} to {high}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for the run's JSON file."""
@@ -80,6 +79,21 @@ class TrainConfig:
     def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
         """The settings that `to_dict` wrote."""
         return cls(**{**values, "augmentation": Augmentation(**values["augmentation"])})
+
+
+_LIMITS = {
+    "epochs": (1, 100_000),
+    "batch_size": (2, 100_000),
+    "warmup_epochs": (0, 100_000),
+    "weight_decay": (0, 1),
+    "label_smoothing": (0, 0.99),
+    "ferplus_weight": (0, 100),
+    "dropout": (0, 0.99),
+    "average": (0, 0.999999),
+    "plain_epochs": (0, 100_000),
+    "view": (16, 48),
+    "seed": (0, 2**32 - 1),
+}
 
 
 def heads_for(dataset: Dataset) -> Heads:
@@ -201,7 +215,9 @@ def compile_model(model: keras.Model, config: TrainConfig, steps: int) -> None:
         ema_momentum=config.average,
     )
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
-    first, *others = model.output_names
+    # Keras sorts the names of outputs: the dataset's own labels need not come first.
+    others = [head for head in model.output_names if head == "ferplus"]
+    (first,) = (head for head in model.output_names if head != "ferplus")
     model.compile(
         optimizer,
         loss={

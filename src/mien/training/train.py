@@ -27,6 +27,7 @@ from mien.classification import EmotionClassifier
 from mien.datasets import Dataset, Split
 from mien.errors import TrainingError
 from mien.evaluation import evaluate
+from mien.ferplus import majority
 from mien.training.card import write_card
 from mien.training.checkpoint import Checkpoint, History, ProgressBar
 from mien.training.export import export_onnx
@@ -61,18 +62,22 @@ def train(dataset: Dataset, run: Path, config: TrainConfig | None = None, *, res
     Raises:
         TrainingError: the folder holds another run, or there is none to resume, or the data has changed.
     """
-    config = _open_run(run, dataset, config or TrainConfig(), resume)
+    data: dict[str, Any] = {"name": dataset.name, "sha256": dataset.fingerprint()}
+    config = _resumed(run, data) if resume else config or TrainConfig()
     if "validation" not in dataset.splits:
         dataset = hold_out(dataset, config.seed)
-    keras.utils.set_random_seed(config.seed)
     heads = heads_for(dataset)
+    data["images"] = {name: len(split) for name, split in dataset.splits.items()}
+    if not resume:
+        _start(run, data, config)
+    keras.utils.set_random_seed(config.seed)
     model = build_model(
         config.network, {h: len(labels) for h, labels in heads.items()}, dropout=config.dropout
     )
     _fit(model, dataset.split("train"), dataset.split("validation"), heads, config, run)
     model.save(run / "model.keras")
     training_curves(History(run / "history.csv").rows(), run / "curves.png")
-    return _export_and_score(model, dataset, heads, config, run)
+    return _export_and_score(model, dataset, heads, config, run, data)
 
 
 def _fit(
@@ -105,7 +110,6 @@ def _fit(
             verbose=0,
             callbacks=[
                 keras.callbacks.SwapEMAWeights(),
-                keras.callbacks.TerminateOnNaN(),
                 history,
                 checkpoint,
                 bar,
@@ -118,20 +122,25 @@ def _fit(
         bar.stop()
 
 
-def _open_run(run: Path, dataset: Dataset, config: TrainConfig, resume: bool) -> TrainConfig:
-    """Start the folder's `train.json`, or read the settings of the run that is to be resumed."""
+def _resumed(run: Path, data: dict[str, Any]) -> TrainConfig:
+    """The settings of the run in a folder, if it was started on this data."""
     record = run / "train.json"
-    data = _data_record(dataset)
-    if resume:
-        try:
-            started = json.loads(record.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise TrainingError(f"{run}: no run to resume here; start one without --resume") from None
-        if started["data"]["sha256"] != data["sha256"]:
-            raise TrainingError(
-                f"{run}: was started on other data ({started['data']['name']}); use the same data"
-            )
-        return TrainConfig.from_dict(started["config"])
+    try:
+        started = json.loads(record.read_text(encoding="utf-8"))
+        name, sha256 = started["data"]["name"], started["data"]["sha256"]
+        config = TrainConfig.from_dict(started["config"])
+    except FileNotFoundError:
+        raise TrainingError(f"{run}: no run to resume here; start one without --resume") from None
+    except (ValueError, TypeError, KeyError) as error:
+        raise TrainingError(f"{record}: not the record of a run of this version ({error})") from None
+    if sha256 != data["sha256"]:
+        raise TrainingError(f"{run}: was started on other data ({name}); use the same data")
+    return config
+
+
+def _start(run: Path, data: dict[str, Any], config: TrainConfig) -> None:
+    """Write the folder's `train.json`."""
+    record = run / "train.json"
     if record.exists():
         raise TrainingError(
             f"{run}: already holds a run; add --resume to go on with it, or choose another folder"
@@ -146,11 +155,10 @@ def _open_run(run: Path, dataset: Dataset, config: TrainConfig, resume: bool) ->
         "machine": platform.platform(),
     }
     record.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    return config
 
 
 def _export_and_score(
-    model: keras.Model, dataset: Dataset, heads: Heads, config: TrainConfig, run: Path
+    model: keras.Model, dataset: Dataset, heads: Heads, config: TrainConfig, run: Path, data: dict[str, Any]
 ) -> Path:
     """Export what was trained, then score the exported file and write the figures beside it."""
     validation = dataset.split("validation")
@@ -163,19 +171,14 @@ def _export_and_score(
         images=validation.images,
         targets=targets_for(validation, heads),
     )
-    exported = replace(exported, data=_data_record(dataset), training=config.to_dict())
+    exported = replace(exported, data=data, training=config.to_dict())
     exported.save(folder)
     classifier = EmotionClassifier(folder)
-    reports = {
-        head: evaluate(classifier, dataset, split="validation", head=head) for head in exported.outputs
-    }
+    voted = validation.votes is not None and bool((majority(validation.votes) >= 0).any())
+    scored = [head for head in exported.outputs if voted or head != "ferplus"]
+    reports = {head: evaluate(classifier, dataset, split="validation", head=head) for head in scored}
     replace(exported, metrics={head: report.summary() for head, report in reports.items()}).save(folder)
     write_card(folder)
     full = {head: report.to_dict() for head, report in reports.items()}
     (run / "metrics.json").write_text(json.dumps(full, indent=2) + "\n", encoding="utf-8")
     return folder
-
-
-def _data_record(dataset: Dataset) -> dict[str, Any]:
-    counts = {name: len(split) for name, split in dataset.splits.items()}
-    return {"name": dataset.name, "sha256": dataset.fingerprint(), "images": counts}

@@ -1,0 +1,98 @@
+"""What several test modules share."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mien.emotions import FERPLUS_LABELS, LABELS
+from mien.weights import MODEL_FILE, ModelConfig
+
+HEADS = {"blend": LABELS, "fer2013": LABELS, "ferplus": FERPLUS_LABELS}
+BRIGHTNESS_STEP = 20
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with FER2013 and photographs that MIEN_DATA names."""
+    if "MIEN_DATA" not in os.environ:
+        pytest.skip("needs real data: set MIEN_DATA to the folder that holds fer2013/ and photos/")
+    return Path(os.environ["MIEN_DATA"])
+
+
+@pytest.fixture
+def write_model(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a folder with a small ONNX model, whose answers are known, and its configuration.
+
+    The model tells how bright a crop is: the mean nearest to 20 k means label k of every output.
+    """
+
+    def write(
+        name: str = "brightness",
+        outputs: Mapping[str, tuple[str, ...]] = HEADS,
+        *,
+        batch: int | str | None = "n",
+        size: int = 48,
+        input_type: str = "UINT8",
+        output_type: str = "FLOAT",
+        sharpness: float = 0.02,
+        **changes: Any,
+    ) -> Path:
+        data = brightness_model(outputs, batch, size, input_type, output_type, sharpness)
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / MODEL_FILE).write_bytes(data)
+        settings = {
+            "name": name,
+            "labels": outputs["blend"],
+            "outputs": outputs,
+            "input_size": size,
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+        ModelConfig(**(settings | changes)).save(folder)
+        return folder
+
+    return write
+
+
+def brightness_model(
+    outputs: Mapping[str, tuple[str, ...]],
+    batch: int | str | None,
+    size: int,
+    input_type: str,
+    output_type: str,
+    sharpness: float,
+) -> bytes:
+    """Serialized ONNX: softmax of -sharpness * (mean - 20 k)^2, a linear layer on the mean."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    kind = getattr(TensorProto, output_type)
+    nodes = [
+        helper.make_node("Cast", ["crops"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["pixels"], ["means"], axes=[1, 2], keepdims=0),
+        helper.make_node("Reshape", ["means", "column"], ["mean"]),
+    ]
+    constants = [numpy_helper.from_array(np.array([-1, 1], np.int64), "column")]
+    values = []
+    for head, labels in outputs.items():
+        centers = BRIGHTNESS_STEP * np.arange(len(labels), dtype=np.float32)
+        constants += [
+            numpy_helper.from_array(2 * sharpness * centers[None], f"{head}_weights"),
+            numpy_helper.from_array(-sharpness * centers**2, f"{head}_bias"),
+        ]
+        nodes += [
+            helper.make_node("Gemm", ["mean", f"{head}_weights", f"{head}_bias"], [f"{head}_logits"]),
+            helper.make_node("Softmax", [f"{head}_logits"], [f"{head}_shares"], axis=1),
+            helper.make_node("Cast", [f"{head}_shares"], [head], to=kind),
+        ]
+        values.append(helper.make_tensor_value_info(head, kind, [batch, len(labels)]))
+    crops = helper.make_tensor_value_info("crops", getattr(TensorProto, input_type), [batch, size, size])
+    graph = helper.make_graph(nodes, "brightness", [crops], values, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    return bytes(model.SerializeToString())

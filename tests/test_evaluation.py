@@ -1,0 +1,232 @@
+"""`evaluate`: the ONNX model that users get, scored on splits whose right scores are known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.classification import EmotionClassifier
+from mien.datasets import Dataset, Split, load_dataset
+from mien.emotions import FERPLUS_LABELS, LABELS
+from mien.errors import DatasetError, ModelError
+from mien.evaluation import EvaluationReport, evaluate, format_report
+
+WriteModel = Callable[..., Path]
+STEP = 20  # the brightness model's: a crop of the grey 20 k is label k
+
+# Of four angry faces three are found, of two happy ones one, and the surprised one is.
+TARGETS = [0, 0, 0, 0, 3, 3, 5]
+ANSWERS = [0, 0, 0, 3, 3, 0, 5]
+
+
+def split(targets: list[int], answers: list[int], votes: np.ndarray | None = None) -> Split:
+    """Faces for which the brightness model gives these answers."""
+    images = np.repeat(STEP * np.array(answers, np.uint8), 48 * 48).reshape(-1, 48, 48)
+    return Split(images, np.array(targets, np.int64), tuple(f"face:{i}" for i in range(len(targets))), votes)
+
+
+def dataset(name: str = "faces", labels: tuple[str, ...] = LABELS, **splits: Split) -> Dataset:
+    return Dataset(name, labels, splits or {"test": split(TARGETS, ANSWERS)})
+
+
+@pytest.fixture
+def model(write_model: WriteModel) -> EmotionClassifier:
+    return EmotionClassifier(write_model())
+
+
+def test_scores_by_hand(model: EmotionClassifier) -> None:
+    report = evaluate(model, dataset())
+    assert (report.model, report.data, report.split, report.head) == ("brightness", "faces", "test", "blend")
+    assert (report.labels, report.n) == (LABELS, 7)
+    assert report.accuracy == pytest.approx(5 / 7)
+    assert report.balanced_accuracy == pytest.approx((3 / 4 + 1 / 2 + 1) / 3)
+    assert report.macro_f1 == pytest.approx((3 / 4 + 1 / 2 + 1) / 3)
+    expected = np.zeros((7, 7), int)
+    expected[0, 0], expected[0, 3], expected[3, 3], expected[3, 0], expected[5, 5] = 3, 1, 1, 1, 1
+    np.testing.assert_array_equal(report.confusion_matrix, expected)
+    assert report.per_class["angry"] == {"precision": 0.75, "recall": 0.75, "f1": 0.75, "n": 4}
+    assert report.per_class["happy"] == {"precision": 0.5, "recall": 0.5, "f1": 0.5, "n": 2}
+    assert report.per_class["fear"] == {"precision": 0, "recall": 0, "f1": 0, "n": 0}
+    assert list(report.per_class) == list(LABELS)
+    assert report.interval[0] < 5 / 7 < report.interval[1]
+
+
+def test_calibration_error_by_hand(model: EmotionClassifier) -> None:
+    # Every answer is next to certain, and five of seven are right.
+    confidence = model.predict_proba(split(TARGETS, ANSWERS).images).max(axis=1)
+    assert confidence.min() > 0.99
+    assert evaluate(model, dataset()).calibration_error == pytest.approx(confidence.mean() - 5 / 7, abs=1e-6)
+
+
+def test_equals_the_classifiers_own_answers() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (90, 48, 48), np.uint8)
+    faces = Split(images, rng.integers(0, 7, 90), tuple(map(str, range(90))))
+    model = EmotionClassifier()
+    for head in ("blend", "fer2013"):
+        answers = model.predict_proba(images, head=head).argmax(axis=1)
+        report = evaluate(model, dataset(test=faces), head=head)
+        assert report.accuracy == pytest.approx((answers == faces.targets).mean())
+        assert np.sum(report.confusion_matrix) == report.n == 90
+        np.testing.assert_array_equal(
+            np.sum(report.confusion_matrix, axis=0), np.bincount(answers, minlength=7)
+        )
+
+
+@pytest.mark.parametrize(
+    ("there", "chosen"),
+    [
+        (("train", "validation", "test"), "validation"),
+        (("train", "test"), "test"),
+        (("validation", "test"), "validation"),
+        (("train",), "train"),
+    ],
+)
+def test_the_split_that_is_scored_unless_one_is_named(
+    model: EmotionClassifier, there: tuple[str, ...], chosen: str
+) -> None:
+    data = dataset(**{name: split(TARGETS, ANSWERS) for name in there})
+    assert evaluate(model, data).split == chosen
+    for name in there:
+        assert evaluate(model, data, split=name).split == name
+
+
+def test_only_the_named_split_is_scored(model: EmotionClassifier) -> None:
+    data = dataset(train=split([0] * 5, [1] * 5), test=split([2] * 3, [2] * 3))
+    assert evaluate(model, data, split="train").accuracy == 0
+    assert evaluate(model, data, split="test").accuracy == 1
+
+
+class TestHeads:
+    def test_auto_takes_the_head_of_fer2013_on_fer2013_only(self, model: EmotionClassifier) -> None:
+        assert evaluate(model, dataset("fer2013")).head == "fer2013"
+        assert evaluate(model, dataset("photographs")).head == "blend"
+
+    def test_auto_takes_the_blend_where_there_is_no_such_head(self, write_model: WriteModel) -> None:
+        model = EmotionClassifier(write_model(outputs={"blend": LABELS}))
+        assert evaluate(model, dataset("fer2013")).head == "blend"
+
+    def test_ferplus_is_scored_against_the_majority(self, model: EmotionClassifier) -> None:
+        votes = np.zeros((6, 10), np.uint8)
+        votes[0, [0, 1]] = 8, 2  # neutral
+        votes[1, [1, 3]] = 6, 4  # happy
+        votes[2, [7, 0]] = 6, 4  # contempt
+        votes[3, [8, 1]] = 6, 4  # unknown
+        votes[4, [9, 1]] = 6, 4  # no face; the last has no votes at all
+        # FER2013's own labels play no part. The model sees neutral, sad, contempt, then angry.
+        faces = split([0, 0, 0, 0, 0, 0], [0, 3, 7, 4, 4, 4], votes)
+        report = evaluate(model, dataset("fer2013", test=faces), head="ferplus")
+        assert (report.head, report.labels, report.n) == ("ferplus", FERPLUS_LABELS, 3)
+        assert report.accuracy == pytest.approx(2 / 3)
+        assert report.per_class["contempt"]["recall"] == 1
+        assert report.confusion_matrix[1][3] == 1
+
+    def test_no_votes(self, model: EmotionClassifier) -> None:
+        with pytest.raises(DatasetError, match="no FER\\+ votes"):
+            evaluate(model, dataset("fer2013"), head="ferplus")
+
+    def test_no_image_with_a_majority(self, model: EmotionClassifier) -> None:
+        faces = split(TARGETS, ANSWERS, np.zeros((7, 10), np.uint8))
+        with pytest.raises(DatasetError, match="no images that can be scored"):
+            evaluate(model, dataset(test=faces), head="ferplus")
+
+    @pytest.mark.parametrize("head", ["labels", "nonsense"])
+    def test_no_such_head(self, model: EmotionClassifier, head: str) -> None:
+        with pytest.raises(ModelError, match="blend, fer2013, ferplus") as caught:
+            evaluate(model, dataset(), head=head)
+        assert repr(head) in str(caught.value)
+
+    def test_a_model_without_the_ferplus_head(self, write_model: WriteModel) -> None:
+        model = EmotionClassifier(write_model(outputs={"blend": LABELS}))
+        faces = split(TARGETS, ANSWERS, np.ones((7, 10), np.uint8))
+        with pytest.raises(ModelError, match="no head 'ferplus'; it has blend"):
+            evaluate(model, dataset(test=faces), head="ferplus")
+
+
+class TestWrongData:
+    def test_no_such_split(self, model: EmotionClassifier) -> None:
+        with pytest.raises(DatasetError, match="no split 'train', expected one of test"):
+            evaluate(model, dataset(), split="train")
+
+    def test_no_splits(self, model: EmotionClassifier) -> None:
+        with pytest.raises(DatasetError):
+            evaluate(model, Dataset("faces", LABELS, {}))
+
+    def test_no_images(self, model: EmotionClassifier) -> None:
+        with pytest.raises(DatasetError, match="no images"):
+            evaluate(model, dataset(test=split([], [])))
+
+    def test_labels_that_the_model_does_not_know(self, model: EmotionClassifier) -> None:
+        data = dataset("boredom", ("bored", "engaged"), test=split([0, 1], [0, 1]))
+        with pytest.raises(DatasetError, match="bored, engaged") as caught:
+            evaluate(model, data)
+        assert "angry" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+class TestOutput:
+    FIELDS = (
+        "n", "accuracy", "balanced_accuracy", "macro_f1", "calibration_error", "confusion_matrix", "per_class",
+        "interval",
+    )  # fmt: skip
+
+    def test_to_dict_is_json_with_the_promised_fields(self, model: EmotionClassifier) -> None:
+        report = evaluate(model, dataset())
+        values = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+        assert set(self.FIELDS) <= set(values)
+        assert set(values) == {field.name for field in fields(EvaluationReport)}
+        assert values["accuracy"] == report.accuracy
+        assert values["confusion_matrix"][0][:4] == [3, 0, 0, 1]
+        assert values["interval"] == list(report.interval)
+
+    def test_summary_fits_on_a_line(self, model: EmotionClassifier) -> None:
+        summary = json.loads(json.dumps(evaluate(model, dataset()).summary()))
+        assert summary["n"] == 7
+        assert summary["accuracy"] == pytest.approx(5 / 7)
+        assert "confusion_matrix" not in summary
+
+    def test_the_report_for_people(self, model: EmotionClassifier) -> None:
+        lines = format_report(evaluate(model, dataset())).split("\n")
+        assert lines[0] == "brightness on faces, split test, head blend: 7 images"
+        assert "71.4 %" in lines[1]
+        angry = [line.split() for line in lines if line.startswith("angry")]
+        assert angry[0] == ["angry", "75.0", "%", "75.0", "%", "75.0", "%", "4"]
+        assert angry[1] == ["angry", "3", "0", "0", "1", "0", "0", "0"]
+        assert all(line == line.rstrip() for line in lines)
+
+    def test_long_labels_stay_in_their_columns(self, write_model: WriteModel) -> None:
+        labels = ("bored", "somewhat interested", "deeply concentrated")
+        model = EmotionClassifier(write_model(outputs={"blend": labels}))
+        data = dataset("study", labels, test=split([0, 1, 2, 2], [0, 1, 2, 1]))
+        lines = format_report(evaluate(model, data)).split("\n")
+        table = lines[lines.index("confusion matrix: rows true, columns predicted") + 1 :]
+        assert len(table) == 4
+        assert len({len(line) for line in table}) == 1
+        scores = [line for line in lines if line.startswith(labels) and line not in table]
+        assert len({len(line) for line in scores}) == 1
+
+
+@pytest.fixture(scope="module")
+def shipped(real_data: Path) -> EvaluationReport:
+    """The default model's head of FER2013's labels on PublicTest."""
+    data = load_dataset(real_data / "fer2013" / "public_test.parquet")
+    return evaluate(EmotionClassifier(), data, head="fer2013")
+
+
+class TestShippedModel:
+    def test_is_right_on_66_percent_of_public_test(self, shipped: EvaluationReport) -> None:
+        assert (shipped.data, shipped.split, shipped.n) == ("fer2013", "validation", 3589)
+        assert shipped.accuracy >= 0.66
+
+    def test_is_calibrated(self, shipped: EvaluationReport) -> None:
+        assert shipped.calibration_error < 0.05
+
+    def test_its_configuration_says_so(self, shipped: EvaluationReport) -> None:
+        recorded = EmotionClassifier().config.metrics["fer2013"]
+        assert recorded["n"] == shipped.n
+        assert recorded["accuracy"] == pytest.approx(shipped.accuracy, abs=2e-3)
