@@ -39,6 +39,8 @@ class EmotionClassifier:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.log_severity_level = 3
+        # Threads that wait busily for the next face would slow the detector down.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(
                 read_model(folder, self.config), options, providers=["CPUExecutionProvider"]
