@@ -206,6 +206,16 @@ class TestExportedModel:
         assert "\n" not in str(caught.value)
         assert not (tmp_path / "config.json").exists()
 
+    def test_a_backend_without_a_converter_says_what_to_do(
+        self, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def missing(*_: object, **__: object) -> None:
+            raise ImportError("requires the jax2onnx module")  # what Keras says with JAX
+
+        monkeypatch.setattr(keras.Model, "export", missing)
+        with pytest.raises(ExportError, match=r"jax2onnx.*KERAS_BACKEND=tensorflow and --resume"):
+            export_again(run, tmp_path)
+
     def test_a_network_that_answers_nan_is_an_error(self, run: Path, tmp_path: Path) -> None:
         with pytest.raises(ExportError):
             export_again(run, tmp_path, bias=np.nan)
@@ -682,3 +692,10 @@ class TestCommand:
         assert "mien-s" in done.stderr
         assert "Traceback" not in done.stderr
         assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("steps", "momentum"), [(10_000, 0.998), (10, 0.8), (1, 0.0)])
+def test_the_running_average_fits_into_a_short_run(steps: int, momentum: float) -> None:
+    model = build_model("two-layers", {"labels": 2})
+    compile_model(model, replace(SETTINGS, epochs=10, average=0.998), steps)
+    assert model.optimizer.ema_momentum == pytest.approx(momentum)

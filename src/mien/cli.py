@@ -275,7 +275,8 @@ def _load(path: Path, votes: Path | None) -> Dataset:
 
     from mien.datasets import load_dataset
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"reading {path.name}", total=None)
         return load_dataset(
             path, votes=votes, progress=lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,6 +1,7 @@
 """Training with Keras 3: the only part of mien that imports it, and neutral to Keras' backend.
 
-TensorFlow is the default; `KERAS_BACKEND=jax` (on a GPU, say) works as well.
+TensorFlow is the default. `KERAS_BACKEND=jax` (on a GPU, say) trains as well; its run is exported by resuming it
+with TensorFlow, for which Keras has a converter to ONNX in the extra `train`.
 """
 
 from __future__ import annotations

@@ -82,15 +82,17 @@ def export_onnx(
 
 
 def _convert(serving: keras.Model, path: Path, size: int) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the converter's, of other versions of its own dependencies
-        serving.export(
-            path,
-            format="onnx",
-            verbose=False,
-            # Without a signature Keras would fix the batch at one image.
-            input_signature=[keras.InputSpec(shape=(None, size, size), dtype="uint8", name="crops")],
-        )
+    # Without a signature Keras would fix the batch at one image.
+    signature = [keras.InputSpec(shape=(None, size, size), dtype="uint8", name="crops")]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the converter's, of other versions of its own dependencies
+            serving.export(path, format="onnx", verbose=False, input_signature=signature)
+    except ImportError as error:
+        raise ExportError(
+            f"Keras cannot export with its backend {keras.backend.backend()} here ({error}); nothing is lost: "
+            "run the same command with KERAS_BACKEND=tensorflow and --resume"
+        ) from error
 
 
 def _serving_model(

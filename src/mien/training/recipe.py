@@ -40,7 +40,8 @@ class TrainConfig:
         label_smoothing: share of the target spread over all labels (dataset's labels only).
         ferplus_weight: weight of the FER+ head's loss against the label's loss.
         dropout: share of features dropped before the heads.
-        average: momentum of the running average of the weights that is kept in the end.
+        average: momentum of the running average of the weights that is kept in the end; less in a short run,
+            so that the average never reaches back further than a twentieth of it.
         plain_epochs: the last epochs, without mixing and erasing.
         view: side of the square in pixels that the network sees of a 48x48 picture.
         seed: of all chance.
@@ -206,13 +207,14 @@ def compile_model(model: keras.Model, config: TrainConfig, steps: int) -> None:
         warmup_target=config.learning_rate if config.warmup_epochs else None,
         warmup_steps=config.warmup_epochs * steps,
     )
+    longest = max(0.0, 1 - 20 / (config.epochs * steps))
     optimizer = keras.optimizers.SGD(
         schedule,
         momentum=0.9,
         nesterov=True,
         weight_decay=config.weight_decay,
         use_ema=True,
-        ema_momentum=config.average,
+        ema_momentum=min(config.average, longest),
     )
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     # Keras sorts the names of outputs: the dataset's own labels need not come first.
