@@ -180,6 +180,15 @@ def test_an_unknown_detector_and_files_that_are_none(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("missing", ["CascadeClassifier", "data"])
+def test_an_opencv_without_haar_says_which_one_to_install(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(cv2, missing)
+    with pytest.raises(DetectorError, match="opencv-python-headless<5"):
+        FaceDetector()
+
+
 # Fetching YuNet, from a real server on this machine.
 
 
