@@ -190,7 +190,9 @@ def _read_bytes(path: Path) -> bytes:
         if path.is_dir():
             raise ImageError(_about_folder(path))
         with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+            # A file's own size where it has one: asking for the most would reserve as much memory each time.
+            size = os.fstat(file.fileno()).st_size or MAX_BYTES
+            return file.read(min(size, MAX_BYTES) + 1)
     except FileNotFoundError:
         raise ImageError(f"{_name(path)}: no such file") from None
     except PermissionError:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import os
 import tempfile
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +113,11 @@ def fetch_yunet() -> Path:
 
 
 def _download(url: str) -> bytes:
+    # Slow to load, and needed once in a machine's life.
+    import http.client
+    import urllib.error
+    import urllib.request
+
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:  # noqa: S310 the constant above
             data = bytes(answer.read(MAX_DOWNLOAD + 1))
