@@ -1,7 +1,7 @@
 """Why a face should not be trusted: the first reason that holds, or none.
 
-Each threshold lies where the model loses about ten points of accuracy when good pictures are made worse in that one
-way (benchmarks/quality.py; docs/detection.md has the figures). Of FER2013's own pictures fewer than 1 % fall below.
+Each threshold lies where the model loses roughly 7 to 12 points of accuracy when good pictures are made worse in that
+one way (benchmarks/quality.py; docs/detection.md has the figures). Of FER2013's own pictures fewer than 1 % fall below.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ Tells {labels} apart in a grey crop of one face, {size} x {size} pixels.
 
 `ferplus` is scored against the majority of the FER+ votes, the other outputs against the dataset's labels. The
 temperatures ({temperatures}) and the threshold of `uncertain` ({uncertain_below:.2f}) were fitted on this same
-split: its calibration error flatters the model a little; accuracy does not depend on them.
+split: its calibration error flatters the model a little. A head's accuracy does not depend on them; that of a blend
+of two heads may a little.
 
 ## Limits
 
