@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -248,8 +249,12 @@ def test_on_a_terminal_the_table_is_coloured_and_parquet_refused(monkeypatch: py
             pass
         with open_writer("table", stream, LABELS) as writer:
             writer.write(FrameResult("a.jpg", 9, 9, (face("sad", 0.9),), labels=LABELS))
-        shown = os.read(reader, 100_000).decode()
+        shown = b""
+        # The terminal hands its lines on one by one, and not at once.
+        while shown.count(b"\n") < 2 and select.select([reader], [], [], 10)[0]:
+            shown += os.read(reader, 100_000)
     os.close(reader)
+    shown = shown.decode()
     assert "\x1b[38;2;0;114;178m" in shown  # sad's own blue
     assert "a.jpg" in shown
 
