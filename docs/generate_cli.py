@@ -31,7 +31,8 @@ def _rows(callback: Callable[..., Any]) -> Iterator[str]:
     hints = get_type_hints(callback, include_extras=True)
     for name, parameter in inspect.signature(callback).parameters.items():
         kind, info = get_args(hints[name])[:2]
-        given = name.upper() if isinstance(info, ArgumentInfo) else f"--{name.replace('_', '-')}"
+        flags = [flag for flag in info.param_decls or () if flag.startswith("--")]
+        given = name.upper() if isinstance(info, ArgumentInfo) else [*flags, f"--{name.replace('_', '-')}"][0]
         choices = [c.value for k in (kind, *get_args(kind)) if isinstance(k, EnumType) for c in k]
         text = f"{info.help} {', '.join(choices)}".strip()
         default = "required" if parameter.default is parameter.empty else parameter.default

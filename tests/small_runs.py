@@ -13,8 +13,8 @@ from keras import layers
 from mien.datasets import Dataset, Split
 from mien.emotions import FERPLUS_LABELS, LABELS
 from mien.training.augmentation import Augmentation
+from mien.training.config import TrainConfig
 from mien.training.models import NETWORKS
-from mien.training.recipe import TrainConfig
 from mien.training.train import train
 
 

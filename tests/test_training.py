@@ -7,7 +7,6 @@ the command with the real network.
 from __future__ import annotations
 
 import csv
-import inspect
 import json
 import signal
 import subprocess
@@ -35,11 +34,11 @@ from mien.metrics import softmax
 from mien.training import export
 from mien.training.augmentation import Augmentation, center_view
 from mien.training.checkpoint import Checkpoint, History
+from mien.training.config import TrainConfig, combine
 from mien.training.models import build_model
+from mien.training.optimization import compile_model, stages
 from mien.training.recipe import (
-    TrainConfig,
     as_batch,
-    compile_model,
     heads_for,
     hold_out,
     steps_per_epoch,
@@ -57,7 +56,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 EPOCHS = SETTINGS.epochs
 RUN_FILES = {
-    "train.json", "history.csv", "checkpoint.npz", "model.keras", "curves.png", "metrics.json",
+    "train.json", "config.toml", "history.csv", "checkpoint.npz", "model.keras", "curves.png", "metrics.json",
     "export/model.onnx", "export/config.json", "export/README.md",
 }  # fmt: skip
 
@@ -116,7 +115,7 @@ class TestRun:
 
     def test_the_record_tells_how_it_was_made(self, run: Path) -> None:
         record = json.loads((run / "train.json").read_text())
-        assert TrainConfig.from_dict(record["config"]) == SETTINGS
+        assert combine(None, str(run / "config.toml"), {}) == SETTINGS
         assert record["data"] == {
             "name": "fer2013",
             "sha256": fer2013().fingerprint(),
@@ -269,7 +268,7 @@ class TestResume:
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
     def test_a_finished_run_is_exported_again(self, run: Path, tmp_path: Path) -> None:
-        for name in ("train.json", "history.csv", "checkpoint.npz"):
+        for name in ("train.json", "config.toml", "history.csv", "checkpoint.npz"):
             (tmp_path / name).write_bytes((run / name).read_bytes())
         train(fer2013(), tmp_path, resume=True)
         assert equal(weights(tmp_path), weights(run))
@@ -302,9 +301,8 @@ class TestResume:
             train(fer2013(), tmp_path, resume=True)
 
     def test_settings_of_another_version(self, run: Path, tmp_path: Path) -> None:
-        record = json.loads((run / "train.json").read_text())
-        record["config"]["momentum"] = 0.9
-        (tmp_path / "train.json").write_text(json.dumps(record))
+        (tmp_path / "train.json").write_bytes((run / "train.json").read_bytes())
+        (tmp_path / "config.toml").write_text("momentum = 0.9\n" + (run / "config.toml").read_text())
         with pytest.raises(TrainingError, match="momentum"):
             train(fer2013(), tmp_path, resume=True)
 
@@ -317,13 +315,16 @@ def wait_for(path: Path, process: subprocess.Popen[Any], seconds: float = 180) -
         time.sleep(0.005)
 
 
+def compiled_for(model: keras.Model, settings: TrainConfig, steps: int) -> keras.Model:
+    compile_model(model, settings, stages(settings)[-1], steps)
+    return model
+
+
 class TestCheckpoint:
     @pytest.fixture
     def compiled(self) -> keras.Model:
         model = build_model("two-layers", {"labels": 2})
-        compile_model(model, SETTINGS, steps=3)
-        model.optimizer.build(model.trainable_variables)
-        return model
+        return compiled_for(model, SETTINGS, steps=3)
 
     def test_brings_every_variable_back(self, compiled: keras.Model, tmp_path: Path) -> None:
         checkpoint = Checkpoint(tmp_path / "checkpoint.npz", compiled)
@@ -363,8 +364,7 @@ class TestCheckpoint:
     def test_another_network(self, compiled: keras.Model, tmp_path: Path) -> None:
         Checkpoint(tmp_path / "checkpoint.npz", compiled).on_epoch_end(0)
         other = build_model("two-layers", {"labels": 3})
-        compile_model(other, SETTINGS, steps=3)
-        other.optimizer.build(other.trainable_variables)
+        compiled_for(other, SETTINGS, steps=3)
         with pytest.raises(TrainingError, match="expected"):
             Checkpoint(tmp_path / "checkpoint.npz", other).restore()
 
@@ -511,7 +511,7 @@ class TestHeads:
         heads = heads_for(Dataset(name, LABELS, {"train": faces(7)}))
         settings = replace(SETTINGS, label_smoothing=0.2, ferplus_weight=0.25, dropout=0.0)
         model = build_model("two-layers", {head: len(labels) for head, labels in heads.items()})
-        compile_model(model, settings, steps=1)
+        compiled_for(model, settings, steps=1)
         split = faces(21)
         pixels, targets, weight = validation_batch(split, heads, settings)
         logits = model.predict_on_batch(pixels)
@@ -595,57 +595,6 @@ class TestBatches:
             np.testing.assert_allclose(weight["labels"], 1, atol=1e-6)
 
 
-class TestSettings:
-    def test_survive_json(self) -> None:
-        settings = replace(
-            SETTINGS, seed=7, view=40, average=0.9, augmentation=Augmentation(rotation=3.5, mixup=0)
-        )
-        assert TrainConfig.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
-        assert TrainConfig.from_dict(TrainConfig().to_dict()) == TrainConfig()
-
-    @pytest.mark.parametrize(
-        ("name", "value"),
-        [
-            ("network", "resnet-9000"),
-            ("epochs", 0),
-            ("batch_size", 1),
-            ("learning_rate", 0),
-            ("learning_rate", -0.1),
-            ("learning_rate", float("nan")),
-            ("learning_rate", float("inf")),
-            ("view", 15),
-            ("view", 49),
-            ("warmup_epochs", -1),
-            ("plain_epochs", -1),
-            ("weight_decay", -1e-3),
-            ("label_smoothing", 1.5),
-            ("label_smoothing", -0.1),
-            ("ferplus_weight", -1),
-            ("dropout", 1.0),
-            ("dropout", -0.1),
-            ("average", 1.5),
-            ("average", -0.1),
-            ("seed", -1),
-        ],
-    )
-    def test_out_of_range(self, name: str, value: object) -> None:
-        with pytest.raises(ValueError, match=name):
-            replace(SETTINGS, **{name: value})
-
-    def test_unknown_network(self) -> None:
-        with pytest.raises(ValueError, match="expected one of mien-s"):
-            build_model("resnet-9000", {"labels": 2})
-
-    def test_the_commands_defaults_are_the_settings_own(self) -> None:
-        from mien import cli
-
-        defaults = TrainConfig().to_dict()
-        given = {name: p.default for name, p in inspect.signature(cli.train).parameters.items()}
-        shared = set(given) & set(defaults)
-        assert {"epochs", "batch_size", "learning_rate", "seed"} <= shared
-        assert {name: given[name] for name in shared} == {name: defaults[name] for name in shared}
-
-
 class TestCommand:
     """`mien train`, with the real network."""
 
@@ -697,5 +646,5 @@ class TestCommand:
 @pytest.mark.parametrize(("steps", "momentum"), [(10_000, 0.998), (10, 0.8), (1, 0.0)])
 def test_the_running_average_fits_into_a_short_run(steps: int, momentum: float) -> None:
     model = build_model("two-layers", {"labels": 2})
-    compile_model(model, replace(SETTINGS, epochs=10, average=0.998), steps)
+    compiled_for(model, replace(SETTINGS, epochs=10, average=0.998), steps)
     assert model.optimizer.ema_momentum == pytest.approx(momentum)

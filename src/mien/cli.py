@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 import typer
 
 import mien
-from mien.errors import DetectorError, MienError, MissingExtraError, ModelError
+from mien.errors import DetectorError, MienError, MissingExtraError, ModelError, SettingsError
 from mien.weights import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ _EXIT_CODES: dict[type[MienError], int] = {
     ModelError: 2,
     DetectorError: 2,
     MissingExtraError: 2,
+    SettingsError: 2,
     MienError: 1,
 }
 
@@ -200,33 +201,63 @@ def data(path: DataArgument, votes: VotesOption = None) -> None:
         typer.echo(line)
 
 
-@app.command(epilog="Example: mien train fer2013.csv --out runs/first --epochs 40")
+@app.command(epilog="Example: mien train fer2013.csv --out runs/first --network tutorial-cnn --epochs 40")
 def train(
     data: DataArgument,
     out: Annotated[Path, typer.Option(help="Folder of the run.", show_default=False)],
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run that was stopped, by its own settings.")
     ] = False,
-    network: Annotated[str, typer.Option(help="Network: mien-s.")] = "mien-s",
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 45,
-    batch_size: Annotated[int, typer.Option(min=2, help="Images a step.")] = 96,
-    learning_rate: Annotated[float, typer.Option(min=1e-6, help="Its peak.")] = 0.12,
-    seed: Annotated[int, typer.Option(min=0, help="Of all chance.")] = 0,
+    network: Annotated[
+        str | None,
+        typer.Option(help="mien-s, tutorial-cnn or resnet50.  [default: mien-s]", show_default=False),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            help="Settings: a TOML file, or the recipe of a network by its name.  [default: the network's own]",
+            show_default=False,
+        ),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(help="Start from this model: mien-s, a model folder, a run.", show_default=False),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Of resnet50's base: imagenet, none, or a Keras file.", show_default=False),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the training images.", show_default=False)
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=2, help="Images a step.", show_default=False)] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(min=1e-9, help="Its peak.", show_default=False)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of all chance.", show_default=False)] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="Any setting: optimizer=adamw, augmentation.mixup=0.4.", show_default=False
+        ),
+    ] = None,
     votes: VotesOption = None,
 ) -> None:
-    """Train a network, export it, and score what was exported."""
-    from mien.training.models import NETWORKS
-    from mien.training.recipe import TrainConfig
+    """Train a network, export it, and score what was exported.
+
+    What is not named here has the value of the network's own recipe; the run's config.toml lists all settings.
+    """
+    from mien.training.config import combine, parse_setting
     from mien.training.train import train
 
-    if network not in NETWORKS:
-        raise typer.BadParameter(
-            f"{network!r}: expected one of {', '.join(NETWORKS)}", param_hint="--network"
-        )
-    config = TrainConfig(
-        network=network, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed
-    )
-    folder = train(_load(data, votes), out, config, resume=resume)
+    named = {
+        "init": init, "weights": weights, "epochs": epochs, "batch_size": batch_size,
+        "learning_rate": learning_rate, "seed": seed,
+    }  # fmt: skip
+    changes = dict(parse_setting(text) for text in setting or ())
+    changes |= {name: value for name, value in named.items() if value is not None}
+    settings = combine(network, config, changes)
+    folder = train(_load(data, votes), out, settings, resume=resume)
     typer.echo(f"wrote {folder}: try it with mien image PHOTO --model {out}")
 
 

@@ -10,6 +10,7 @@ Wrong arguments in code are `ValueError` or `TypeError`. The rest derives from o
     ├── DatasetError           a dataset, a row or a file of it that is not as expected
     │   └── UnknownLabelError  a label that is none of the expressions
     ├── TrainingError          a run that cannot start, go on or be resumed
+    │   └── SettingsError      settings of a run that are unknown or out of range
     └── MissingExtraError      a feature whose optional packages are not installed
 
 A message is one line: what came, what was expected, how to mend it.
@@ -48,6 +49,10 @@ class UnknownLabelError(DatasetError):
 
 class TrainingError(MienError):
     """A run that cannot start, go on or be resumed."""
+
+
+class SettingsError(TrainingError):
+    """Settings of a run that are unknown or out of range."""
 
 
 class MissingExtraError(MienError):

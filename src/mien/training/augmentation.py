@@ -37,8 +37,8 @@ class Augmentation:
     def __post_init__(self) -> None:
         for name, top in _LIMITS.items():
             value = getattr(self, name)
-            if not 0 <= value <= top:
-                raise ValueError(f"{name}={value}: expected 0 to {top}")
+            if not isinstance(value, int | float) or not 0 <= value <= top:
+                raise ValueError(f"{name}={value!r}: expected a number from 0 to {top}")
 
 
 _LIMITS = {"rotation": 180, "scale": 0.9, "shift": 1, "flip": 1, "light": 1, "erasing": 1, "mixup": 10}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,22 +36,7 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
 
     def restore(self) -> int:
         """Load the state, if the file is there; the number of epochs that it has behind it."""
-        if not self.path.exists():
-            return 0
-        try:
-            # Opened here: NumPy leaves a file open that is not what it expected.
-            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as state:
-                values = [state[f"v{i}"] for i in range(len(self.variables))]
-                epochs = int(state["epochs"])
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise TrainingError(f"{self.path}: not a checkpoint of this network ({error})") from error
-        for variable, value in zip(self.variables, values, strict=True):
-            if tuple(variable.shape) != value.shape:
-                raise TrainingError(
-                    f"{self.path}: {variable.path} has shape {value.shape}, expected {tuple(variable.shape)}"
-                )
-            variable.assign(value)
-        return epochs
+        return _load(self.path, self.variables) if self.path.exists() else 0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Save.
@@ -58,14 +44,45 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
         Raises:
             TrainingError: the numbers are not finite any more.
         """
-        state = {f"v{i}": keras.ops.convert_to_numpy(v.value) for i, v in enumerate(self.variables)}
-        if not all(np.isfinite(value).all() for value in state.values()):
+        _save(self.path, self.variables, epoch + 1)
+
+
+def epochs_done(path: Path) -> int:
+    """The number of epochs that a checkpoint has behind it; 0 without the file.
+
+    Raises:
+        TrainingError: it is no checkpoint.
+    """
+    return _load(path, []) if path.exists() else 0
+
+
+def _save(path: Path, variables: list[Any], epochs: int) -> None:
+    state = {f"v{i}": keras.ops.convert_to_numpy(v.value) for i, v in enumerate(variables)}
+    if not all(np.isfinite(value).all() for value in state.values()):
+        raise TrainingError(
+            f"{path.parent}: diverged in epoch {epochs}; start a new run with a lower learning rate"
+        )
+    new = path.with_suffix(".tmp.npz")
+    np.savez(new, epochs=np.int64(epochs), **state)
+    new.replace(path)
+
+
+def _load(path: Path, variables: list[Any]) -> int:
+    """Assign what `_save` wrote; the number of epochs behind it."""
+    try:
+        # Opened here: NumPy leaves a file open that is not what it expected.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as state:
+            values = [state[f"v{i}"] for i in range(len(variables))]
+            epochs = int(state["epochs"])
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise TrainingError(f"{path}: not a checkpoint of this network ({error})") from error
+    for variable, value in zip(variables, values, strict=True):
+        if tuple(variable.shape) != value.shape:
             raise TrainingError(
-                f"{self.path.parent}: diverged in epoch {epoch + 1}; start a new run with a lower learning rate"
+                f"{path}: {variable.path} has shape {value.shape}, expected {tuple(variable.shape)}"
             )
-        new = self.path.with_suffix(".tmp.npz")
-        np.savez(new, epochs=np.int64(epoch + 1), **state)
-        new.replace(self.path)
+        variable.assign(value)
+    return epochs
 
 
 class History(keras.callbacks.Callback):  # type: ignore[misc]
@@ -103,6 +120,51 @@ class History(keras.callbacks.Callback):  # type: ignore[misc]
         new.replace(self.path)
 
 
+class EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps the weights of the epoch with the highest validation accuracy; stops when none better comes.
+
+    Its memory is the history, so that a resumed run decides as the uninterrupted one would have.
+
+    Args:
+        path: the file for the best weights.
+        history: of the run; it comes before this among the callbacks.
+        patience: epochs to wait for a better one; 0 keeps nothing and never stops.
+        first: epochs that do not count, at the beginning.
+    """
+
+    def __init__(self, path: Path, history: History, patience: int, first: int = 0) -> None:
+        super().__init__()
+        self.path, self.history, self.patience, self.first = path, history, patience, first
+
+    def best_epoch(self) -> int:
+        """The first epoch with the highest accuracy, from 1; 0 before any."""
+        rows = [row for row in self.history.rows() if row["epoch"] > self.first]
+        return int(max(rows, key=lambda row: _accuracy(row, "val_") or 0.0)["epoch"]) if rows else 0
+
+    def is_over(self, done: int) -> bool:
+        """Whether to stop after so many epochs."""
+        return bool(self.patience) and done > self.first and done - self.best_epoch() >= self.patience
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Keep the weights if they are the best, or see whether to stop."""
+        if not self.patience:
+            return
+        if self.best_epoch() == epoch + 1:
+            swap = keras.callbacks.SwapEMAWeights() if self.model.optimizer.use_ema else None
+            if swap:  # what was validated is the running average
+                swap.set_model(self.model)
+                swap.on_test_begin()
+            _save(self.path, self.model.variables, epoch + 1)
+            if swap:
+                swap.on_test_end()
+        self.model.stop_training = self.is_over(epoch + 1)
+
+    def restore(self, model: keras.Model) -> None:
+        """Give a model the best weights, if any were kept."""
+        if self.patience and self.path.exists():
+            _load(self.path, model.variables)
+
+
 class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
     """A bar over the whole run on stderr: epoch, loss, accuracy, time left; a line an epoch stays.
 
@@ -126,10 +188,9 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Start the bar."""
-        self.task = self.bar.add_task(
-            "training", total=self.epochs * self.steps, completed=self.done * self.steps
-        )
-        self.bar.start()
+        if not self.bar.tasks:  # one bar for all stages
+            self.bar.add_task("training", total=self.epochs * self.steps, completed=self.done * self.steps)
+            self.bar.start()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Remember which epoch it is."""
@@ -138,7 +199,9 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Move the bar by a step."""
         self.bar.update(
-            self.task, advance=1, description=f"epoch {self.epoch + 1}/{self.epochs} {_summary(logs or {})}"
+            self.bar.task_ids[0],
+            advance=1,
+            description=f"epoch {self.epoch + 1}/{self.epochs} {_summary(logs or {})}",
         )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -157,7 +220,13 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def _summary(logs: dict[str, Any]) -> str:
-    """ "loss 1.234 accuracy 56.7 %": the first head's accuracy is the dataset's own."""
-    accuracy = next((logs[k] for k in ("accuracy", "fer2013_accuracy", "labels_accuracy") if k in logs), None)
+    """ "loss 1.234 accuracy 56.7 %"."""
+    accuracy = _accuracy(logs)
     text = f"loss {float(logs['loss']):.3f}" if "loss" in logs else ""
-    return text if accuracy is None else f"{text} accuracy {100 * float(accuracy):.1f} %"
+    return text if accuracy is None else f"{text} accuracy {100 * accuracy:.1f} %"
+
+
+def _accuracy(logs: Mapping[str, Any], prefix: str = "") -> float | None:
+    """The accuracy of the first head: that of the dataset's own labels."""
+    names = (prefix + name for name in ("accuracy", "fer2013_accuracy", "labels_accuracy"))
+    return next((float(logs[name]) for name in names if name in logs), None)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import keras
 from keras import layers
+
+from mien.errors import TrainingError
 
 Tensor = Any
 
@@ -14,34 +19,52 @@ Tensor = Any
 PIXEL_MEAN, PIXEL_STD = 0.508 * 255, 0.255 * 255
 
 
-def build_model(network: str, heads: Mapping[str, int], *, dropout: float = 0.3) -> keras.Model:
+def build_model(
+    network: str,
+    heads: Mapping[str, int],
+    *,
+    view: int = 44,
+    dropout: float = 0.3,
+    weights: str = "none",
+    mixed_precision: bool = False,
+) -> keras.Model:
     """A network with one classification head a label set.
 
     Args:
         network: a key of `NETWORKS`.
         heads: head name -> number of labels.
+        view: height and width of the pictures in pixels.
         dropout: share of the features that are dropped before the heads while training.
+        weights: of a pretrained base, where the network has one: "imagenet", "none" or a file.
+        mixed_precision: compute in bfloat16 but for the heads; the weights are float32 all the same.
 
     Returns:
-        A Keras model from (n, h, w, 1) float32 pixels, 0 to 255, to a dict head -> (n, labels) logits.
+        A Keras model from (n, view, view, 1) float32 pixels, 0 to 255, to a dict head -> (n, labels) logits.
 
     Raises:
         ValueError: there is no such network.
+        TrainingError: the network has no pretrained base, or its weights cannot be had.
     """
     if network not in NETWORKS:
         raise ValueError(f"unknown network {network!r}: expected one of {', '.join(NETWORKS)}")
-    pixels = keras.Input((None, None, 1), name="pixels")
-    x = layers.Rescaling(1 / PIXEL_STD, -PIXEL_MEAN / PIXEL_STD)(pixels)
-    x = layers.Dropout(dropout)(NETWORKS[network](x))
-    outputs = {name: layers.Dense(labels, name=name)(x) for name, labels in heads.items()}
-    return keras.Model(pixels, outputs, name=network)
+    with _policy("mixed_bfloat16" if mixed_precision else "float32"):
+        pixels = keras.Input((view, view, 1), name="pixels")
+        x = layers.Dropout(dropout)(NETWORKS[network](pixels))
+        outputs = {
+            name: layers.Dense(labels, name=name, dtype="float32")(x) for name, labels in heads.items()
+        }
+        model = keras.Model(pixels, outputs, name=network)
+    if weights != "none":
+        _load_pretrained(model, weights)
+    return model
 
 
-def mien_s(x: Tensor) -> Tensor:
+def mien_s(pixels: Tensor) -> Tensor:
     """A narrow ResNet: 2.7 M parameters, 54 million multiply-adds at 44 x 44 pixels.
 
     He et al., arXiv 1512.03385, with a stem that keeps the small picture's detail (3x3, stride 1).
     """
+    x = layers.Rescaling(1 / PIXEL_STD, -PIXEL_MEAN / PIXEL_STD)(pixels)
     x = _convolution(x, 32)
     x = layers.MaxPooling2D(2)(x)
     for filters, stride in ((32, 1), (64, 2), (128, 2), (128, 1), (256, 2), (256, 1)):
@@ -49,7 +72,79 @@ def mien_s(x: Tensor) -> Tensor:
     return layers.GlobalAveragePooling2D()(x)
 
 
-NETWORKS: dict[str, Callable[[Tensor], Tensor]] = {"mien-s": mien_s}
+def tutorial_cnn(pixels: Tensor) -> Tensor:
+    """The four convolutions of the well-known FER2013 tutorials: 2.3 M parameters, at 48 x 48 pixels."""
+    x = layers.Rescaling(1 / 255)(pixels)
+    x = layers.Conv2D(32, 3, activation="relu")(x)
+    x = layers.Conv2D(64, 3, activation="relu")(x)
+    x = layers.Dropout(0.25)(layers.MaxPooling2D(2)(x))
+    for _ in range(2):
+        x = layers.MaxPooling2D(2)(layers.Conv2D(128, 3, activation="relu")(x))
+    x = layers.Flatten()(layers.Dropout(0.25)(x))
+    return layers.Dense(1024, activation="relu")(x)
+
+
+def resnet50(pixels: Tensor) -> Tensor:
+    """ResNet50 of keras.applications without its top: 23.6 M parameters (He et al., arXiv 1512.03385)."""
+    height, width = pixels.shape[1:3]
+    # As ImageNet's weights expect them: three channels, of each the mean of ImageNet taken away.
+    channels = [layers.Rescaling(1, -mean)(pixels) for mean in (103.939, 116.779, 123.68)]
+    base = keras.applications.ResNet50(
+        include_top=False, weights=None, input_shape=(height, width, 3), pooling="avg"
+    )
+    return base(layers.Concatenate()(channels))
+
+
+NETWORKS: dict[str, Callable[[Tensor], Tensor]] = {
+    "mien-s": mien_s,
+    "tutorial-cnn": tutorial_cnn,
+    "resnet50": resnet50,
+}
+
+_IMAGENET_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
+_IMAGENET_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/resnet/{_IMAGENET_FILE}"
+_IMAGENET_MD5 = "4d473c1dd8becc155b73f8504c6f6626"  # as keras.applications has it
+
+
+def _load_pretrained(model: keras.Model, weights: str) -> None:
+    """Fill the base of a model, the model nested in it, with ImageNet's weights or those of a file."""
+    bases = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    if not bases:
+        raise TrainingError(f"weights {weights!r}: {model.name} has no pretrained base; expected none")
+    path = _fetch_imagenet() if weights == "imagenet" else Path(weights)
+    try:
+        bases[0].load_weights(path)
+    except Exception as error:  # h5py's and Keras' own, of many kinds
+        reason = " ".join(str(error).split())[:200]
+        raise TrainingError(
+            f"{path}: not weights of {bases[0].name} without its top ({reason}); expected {_IMAGENET_FILE}, "
+            "or what Keras' save_weights wrote for such a base"
+        ) from None
+
+
+def _fetch_imagenet() -> Path:
+    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    try:
+        file = keras.utils.get_file(
+            _IMAGENET_FILE, _IMAGENET_URL, cache_dir=home, cache_subdir="models", file_hash=_IMAGENET_MD5
+        )
+    except Exception as error:  # whatever the network throws
+        raise TrainingError(
+            f"ImageNet's weights cannot be fetched ({' '.join(str(error).split())[:120]}): bring the file of "
+            f"{_IMAGENET_URL} into {home / 'models'}, or name it with --weights FILE; --weights none does without"
+        ) from None
+    return Path(file)
+
+
+@contextmanager
+def _policy(name: str) -> Iterator[None]:
+    """The precision of the layers that are made meanwhile, also inside keras.applications."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _residual_block(x: Tensor, filters: int, stride: int) -> Tensor:

@@ -1,15 +1,12 @@
-"""What a run is made of: `TrainConfig`, and the batches, targets and optimizer that follow from it."""
+"""What a network is shown: the heads that a dataset can teach, their targets, and the batches."""
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import asdict, replace
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +15,7 @@ from mien.emotions import FERPLUS_LABELS, LABELS
 from mien.errors import DatasetError
 from mien.ferplus import vote_shares
 from mien.training.augmentation import Augmentation, augment, center_view, mixup_pairs
-from mien.training.models import NETWORKS
+from mien.training.config import TrainConfig
 
 Batch = tuple[NDArray[np.float32], dict[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]
 """Pixels (n, view, view, 1) in 0 to 255; per head the targets (n, labels); per head the weights (n,)."""
@@ -27,82 +24,15 @@ Heads = dict[str, tuple[str, ...]]
 """Head -> its labels; the head of the dataset's own labels comes first."""
 
 
-@dataclass(frozen=True)
-class TrainConfig:
-    """The settings of a run; the defaults are those of the shipped model.
+def heads_for(dataset: Dataset, *, votes: bool = True) -> Heads:
+    """The heads a dataset can teach, the one of its own labels first: head -> labels.
 
-    Attributes:
-        network: a key of `mien.training.models.NETWORKS`.
-        epochs: passes over the training split.
-        batch_size: pictures a step.
-        learning_rate: its peak, after `warmup_epochs`; it then falls to 0 along a cosine.
-        weight_decay: decoupled, a step shrinks a weight by learning rate times this.
-        label_smoothing: share of the target spread over all labels (dataset's labels only).
-        ferplus_weight: weight of the FER+ head's loss against the label's loss.
-        dropout: share of features dropped before the heads.
-        average: momentum of the running average of the weights that is kept in the end; less in a short run,
-            so that the average never reaches back further than a twentieth of it.
-        plain_epochs: the last epochs, without mixing and erasing.
-        view: side of the square in pixels that the network sees of a 48x48 picture.
-        seed: of all chance.
+    `votes`: whether the FER+ votes, where there are any, are to be taught as well.
     """
-
-    network: str = "mien-s"
-    epochs: int = 45
-    batch_size: int = 96
-    learning_rate: float = 0.12
-    warmup_epochs: int = 2
-    weight_decay: float = 5e-3
-    label_smoothing: float = 0.1
-    ferplus_weight: float = 0.6
-    dropout: float = 0.3
-    average: float = 0.998
-    plain_epochs: int = 3
-    view: int = 44
-    seed: int = 0
-    augmentation: Augmentation = field(default_factory=Augmentation)
-
-    def __post_init__(self) -> None:
-        if self.network not in NETWORKS:
-            raise ValueError(f"unknown network {self.network!r}: expected one of {', '.join(NETWORKS)}")
-        if not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"learning_rate={self.learning_rate}: expected a positive number")
-        for name, (low, high) in _LIMITS.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"{name}={value}: expected {low} to {high}")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for the run's JSON file."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
-        """The settings that `to_dict` wrote."""
-        return cls(**{**values, "augmentation": Augmentation(**values["augmentation"])})
-
-
-_LIMITS = {
-    "epochs": (1, 100_000),
-    "batch_size": (2, 100_000),
-    "warmup_epochs": (0, 100_000),
-    "weight_decay": (0, 1),
-    "label_smoothing": (0, 0.99),
-    "ferplus_weight": (0, 100),
-    "dropout": (0, 0.99),
-    "average": (0, 0.999999),
-    "plain_epochs": (0, 100_000),
-    "view": (16, 48),
-    "seed": (0, 2**32 - 1),
-}
-
-
-def heads_for(dataset: Dataset) -> Heads:
-    """The heads a dataset can teach, the one of its own labels first: head -> labels."""
     train = dataset.split("train")
     first = "fer2013" if dataset.is_fer2013 else "labels"
     heads: Heads = {first: dataset.labels}
-    if dataset.labels == LABELS and train.votes is not None:
+    if votes and dataset.labels == LABELS and train.votes is not None:
         heads["ferplus"] = FERPLUS_LABELS
     return heads
 
@@ -139,14 +69,16 @@ def training_batches(split: Split, heads: Heads, config: TrainConfig, first_epoc
     OpenCV frees the interpreter while it works.
     """
     targets = targets_for(split, heads)
+    importance = class_weights(split, heads, config)
     workers = min(4, os.cpu_count() or 1)
 
     def make(job: tuple[int, int, NDArray[np.int64]]) -> Batch:
         epoch, step, rows = job
         rng = np.random.default_rng([config.seed, epoch, step])
-        return _training_batch(
+        batch = _training_batch(
             split.images[rows], {h: t[rows] for h, t in targets.items()}, rng, config, epoch
         )
+        return _weighted(batch, importance)
 
     with ThreadPoolExecutor(workers) as pool:
         ahead = []
@@ -159,6 +91,25 @@ def training_batches(split: Split, heads: Heads, config: TrainConfig, first_epoc
 def steps_per_epoch(n: int, config: TrainConfig) -> int:
     """Full batches in `n` pictures; the few left over are others in every epoch. At least one."""
     return max(1, n // config.batch_size)
+
+
+def class_weights(split: Split, heads: Heads, config: TrainConfig) -> dict[str, NDArray[np.float32]]:
+    """How much a label of the dataset counts in the loss: head -> (labels,), 1 on average over the pictures.
+
+    Nothing where all count alike. A label without pictures has the weight 0.
+    """
+    if config.class_weights == "none":
+        return {}
+    first = next(iter(heads))
+    counts = split.class_counts(len(heads[first]))
+    present = np.count_nonzero(counts)
+    weights = np.where(counts > 0, len(split) / (present * np.maximum(counts, 1)), 0)
+    return {first: weights.astype(np.float32)}
+
+
+def _weighted(batch: Batch, importance: dict[str, NDArray[np.float32]]) -> Batch:
+    pixels, shares, weights = batch
+    return pixels, shares, weights | {h: weights[h] * (shares[h] @ w) for h, w in importance.items()}
 
 
 def _jobs(n: int, config: TrainConfig, first_epoch: int) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
@@ -197,39 +148,3 @@ def as_batch(pixels: NDArray[np.float32], targets: dict[str, NDArray[np.float32]
 def validation_batch(split: Split, heads: Heads, config: TrainConfig) -> Batch:
     """A whole split, unchanged, as one batch."""
     return as_batch(center_view(split.images, config.view), targets_for(split, heads))
-
-
-def compile_model(model: keras.Model, config: TrainConfig, steps: int) -> None:
-    """Losses, metrics and optimizer of the recipe. `steps` is the number of steps in an epoch."""
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0 if config.warmup_epochs else config.learning_rate,
-        decay_steps=max(1, (config.epochs - config.warmup_epochs) * steps),
-        warmup_target=config.learning_rate if config.warmup_epochs else None,
-        warmup_steps=config.warmup_epochs * steps,
-    )
-    longest = max(0.0, 1 - 20 / (config.epochs * steps))
-    optimizer = keras.optimizers.SGD(
-        schedule,
-        momentum=0.9,
-        nesterov=True,
-        weight_decay=config.weight_decay,
-        use_ema=True,
-        ema_momentum=min(config.average, longest),
-    )
-    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
-    # Keras sorts the names of outputs: the dataset's own labels need not come first.
-    others = [head for head in model.output_names if head == "ferplus"]
-    (first,) = (head for head in model.output_names if head != "ferplus")
-    model.compile(
-        optimizer,
-        loss={
-            first: keras.losses.CategoricalCrossentropy(True, label_smoothing=config.label_smoothing),
-            **{head: keras.losses.CategoricalCrossentropy(True) for head in others},
-        },
-        loss_weights={first: 1.0, **dict.fromkeys(others, config.ferplus_weight)},
-        weighted_metrics={
-            head: [keras.metrics.CategoricalAccuracy(name="accuracy")] for head in model.output_names
-        },
-        jit_compile=keras.backend.backend()
-        == "jax",  # XLA on the CPU is slower than TensorFlow's own kernels
-    )

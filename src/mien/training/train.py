@@ -2,10 +2,12 @@
 
 A run folder holds::
 
-    train.json       settings, seed, what data (with its SHA-256), versions, machine
+    config.toml      the settings, as `--config` takes them
+    train.json       what data (with its SHA-256), versions, machine
     history.csv      one row an epoch
     checkpoint.npz   all state after the last whole epoch, to go on from
-    model.keras      the trained model: the running average of the weights
+    best.npz         with early stopping: the weights of the best epoch
+    model.keras      the trained model: the best epoch's weights, else the running average, else the last
     curves.png       loss and accuracy against the epoch
     export/          the ONNX model with its config.json and README.md: what `--model RUN` uses
     metrics.json     scores of the exported model on the validation split
@@ -29,13 +31,14 @@ from mien.errors import TrainingError
 from mien.evaluation import evaluate
 from mien.ferplus import majority
 from mien.training.card import write_card
-from mien.training.checkpoint import Checkpoint, History, ProgressBar
+from mien.training.checkpoint import Checkpoint, EarlyStopping, History, ProgressBar, epochs_done
+from mien.training.config import TrainConfig, combine
 from mien.training.export import export_onnx
+from mien.training.initial import start_from
 from mien.training.models import build_model
+from mien.training.optimization import compile_model, stages
 from mien.training.recipe import (
     Heads,
-    TrainConfig,
-    compile_model,
     heads_for,
     hold_out,
     steps_per_epoch,
@@ -43,6 +46,8 @@ from mien.training.recipe import (
     training_batches,
     validation_batch,
 )
+
+CHECKPOINT = "checkpoint.npz"
 
 
 def train(dataset: Dataset, run: Path, config: TrainConfig | None = None, *, resume: bool = False) -> Path:
@@ -66,18 +71,37 @@ def train(dataset: Dataset, run: Path, config: TrainConfig | None = None, *, res
     config = _resumed(run, data) if resume else config or TrainConfig()
     if "validation" not in dataset.splits:
         dataset = hold_out(dataset, config.seed)
-    heads = heads_for(dataset)
+    heads = heads_for(dataset, votes=config.ferplus_weight > 0)
     data["images"] = {name: len(split) for name, split in dataset.splits.items()}
+    keras.utils.set_random_seed(config.seed)
+    goes_on = resume and epochs_done(run / CHECKPOINT) > 0  # then the checkpoint has all weights
+    model = _build(_untrained(config) if goes_on else config, heads)
+    if config.init and not goes_on:
+        start_from(model, config.init, heads, dataset.split("train").images)
     if not resume:
         _start(run, data, config)
-    keras.utils.set_random_seed(config.seed)
-    model = build_model(
-        config.network, {h: len(labels) for h, labels in heads.items()}, dropout=config.dropout
-    )
     _fit(model, dataset.split("train"), dataset.split("validation"), heads, config, run)
+    if config.mixed_precision:  # the same weights in a network that computes in float32, as users will
+        trained, model = model, _build(replace(_untrained(config), mixed_precision=False), heads)
+        model.set_weights(trained.get_weights())
     model.save(run / "model.keras")
     training_curves(History(run / "history.csv").rows(), run / "curves.png")
     return _export_and_score(model, dataset, heads, config, run, data)
+
+
+def _untrained(config: TrainConfig) -> TrainConfig:
+    return replace(config, weights="none", init="")
+
+
+def _build(config: TrainConfig, heads: Heads) -> keras.Model:
+    return build_model(
+        config.network,
+        {head: len(labels) for head, labels in heads.items()},
+        view=config.view,
+        dropout=config.dropout,
+        weights=config.weights,
+        mixed_precision=config.mixed_precision,
+    )
 
 
 def _fit(
@@ -88,38 +112,52 @@ def _fit(
     config: TrainConfig,
     run: Path,
 ) -> None:
+    """Train through all stages, from wherever the run's checkpoint stands."""
     steps = steps_per_epoch(len(training), config)
-    compile_model(model, config, steps)
-    model.optimizer.build(model.trainable_variables)
-    checkpoint = Checkpoint(run / "checkpoint.npz", model)
-    done = checkpoint.restore()
+    done = epochs_done(run / CHECKPOINT)
     history = History(run / "history.csv", keep=done)
-    if done == config.epochs:  # stopped between the last epoch and the export
-        model.optimizer.finalize_variable_values(model.trainable_variables)
-        return
     bar = ProgressBar(config.epochs, steps, done)
     try:
-        model.fit(
-            training_batches(training, heads, config, first_epoch=done),
-            steps_per_epoch=steps,
-            shuffle=False,
-            validation_data=validation_batch(validation, heads, config),
-            validation_batch_size=256,
-            initial_epoch=done,
-            epochs=config.epochs,
-            verbose=0,
-            callbacks=[
-                keras.callbacks.SwapEMAWeights(),
-                history,
-                checkpoint,
-                bar,
-            ],
-        )
+        for stage in stages(config):
+            if done > stage.last:  # its outcome is part of the checkpoint
+                continue
+            compile_model(model, config, stage, steps)
+            checkpoint = Checkpoint(run / CHECKPOINT, model)
+            if done > stage.first:
+                checkpoint.restore()
+            patience = 0 if stage.frozen else config.early_stopping
+            stopping = EarlyStopping(run / "best.npz", history, patience, first=stage.first)
+            if done == stage.last or stopping.is_over(done):  # it was stopped after its last epoch
+                _finalize(model)
+            else:
+                model.fit(
+                    training_batches(training, heads, config, first_epoch=done),
+                    steps_per_epoch=steps,
+                    shuffle=False,
+                    validation_data=validation_batch(validation, heads, config),
+                    validation_batch_size=256,
+                    initial_epoch=done,
+                    epochs=stage.last,
+                    verbose=0,
+                    callbacks=[*_averaging(config), history, stopping, checkpoint, bar],
+                )
+                done = stage.last
+            stopping.restore(model)
     except KeyboardInterrupt:
         bar.say(f"stopped; {run} keeps every whole epoch: go on with --resume")
         raise
     finally:
         bar.stop()
+
+
+def _averaging(config: TrainConfig) -> list[keras.callbacks.Callback]:
+    return [keras.callbacks.SwapEMAWeights()] if config.average else []
+
+
+def _finalize(model: keras.Model) -> None:
+    """As `fit` does in the end: the running average becomes the model's weights."""
+    if model.optimizer.use_ema:
+        model.optimizer.finalize_variable_values(model.trainable_variables)
 
 
 def _resumed(run: Path, data: dict[str, Any]) -> TrainConfig:
@@ -128,18 +166,17 @@ def _resumed(run: Path, data: dict[str, Any]) -> TrainConfig:
     try:
         started = json.loads(record.read_text(encoding="utf-8"))
         name, sha256 = started["data"]["name"], started["data"]["sha256"]
-        config = TrainConfig.from_dict(started["config"])
     except FileNotFoundError:
         raise TrainingError(f"{run}: no run to resume here; start one without --resume") from None
     except (ValueError, TypeError, KeyError) as error:
         raise TrainingError(f"{record}: not the record of a run of this version ({error})") from None
     if sha256 != data["sha256"]:
         raise TrainingError(f"{run}: was started on other data ({name}); use the same data")
-    return config
+    return combine(None, str(run / "config.toml"), {})
 
 
 def _start(run: Path, data: dict[str, Any], config: TrainConfig) -> None:
-    """Write the folder's `train.json`."""
+    """Write the folder's `config.toml` and `train.json`."""
     record = run / "train.json"
     if record.exists():
         raise TrainingError(
@@ -148,12 +185,12 @@ def _start(run: Path, data: dict[str, Any], config: TrainConfig) -> None:
     run.mkdir(parents=True, exist_ok=True)
     versions = {"mien": mien.__version__, "keras": keras.__version__, "python": platform.python_version()}
     values = {
-        "config": config.to_dict(),
         "data": data,
         "backend": keras.backend.backend(),
         "versions": versions,
         "machine": platform.platform(),
     }
+    config.save(run / "config.toml")
     record.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 

@@ -1,0 +1,237 @@
+"""`TrainConfig`: every setting of a run, as a TOML file holds it, and the recipes that are known by name."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from mien.errors import SettingsError
+from mien.training.augmentation import Augmentation
+from mien.training.models import NETWORKS
+from mien.weights import ModelConfig, resolve_model
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The settings of a run; the defaults are those of the shipped model.
+
+    Attributes:
+        network: a key of `mien.training.models.NETWORKS`.
+        weights: what a network with a pretrained base starts from: "imagenet", "none", or a Keras weights file.
+        init: a model to start from: a shipped one's name, a model folder or a run; "" for none. Heads with the
+            same labels come along, others start new.
+        epochs: passes over the training split, at most.
+        batch_size: pictures a step.
+        optimizer: "sgd" (Nesterov momentum 0.9), "adam" or "adamw".
+        learning_rate: its peak, reached after `warmup_epochs`.
+        schedule: "cosine" falls to 0 until the last epoch, "constant" stays.
+        warmup_epochs: the rate rises from 0 during these.
+        frozen_epochs: the first epochs train the heads alone, where the run starts from `weights` or `init`.
+        frozen_learning_rate: constant rate of those epochs.
+        weight_decay: decoupled, a step shrinks a weight by learning rate times this.
+        label_smoothing: share of the target spread over all labels (dataset's labels only).
+        class_weights: "balanced" weighs a picture by the inverse frequency of its class, "none" does not.
+        early_stopping: stop after this many epochs without a better validation accuracy, and keep the weights
+            of the best epoch; 0 trains to the end and keeps the last. Not counted in `frozen_epochs`.
+        mixed_precision: compute in bfloat16, with weights in float32.
+        ferplus_weight: weight of the FER+ head's loss against the label's loss; 0 for no such head.
+        dropout: share of features dropped before the heads.
+        average: momentum of the running average of the weights that is kept in the end; less in a short run,
+            so that the average never reaches back further than a twentieth of it. 0 for none.
+        plain_epochs: the last epochs, without mixing and erasing.
+        view: side of the square in pixels that the network sees of a 48x48 picture.
+        seed: of all chance.
+    """
+
+    network: str = "mien-s"
+    weights: str = "none"
+    init: str = ""
+    epochs: int = 45
+    batch_size: int = 96
+    optimizer: str = "sgd"
+    learning_rate: float = 0.12
+    schedule: str = "cosine"
+    warmup_epochs: int = 2
+    frozen_epochs: int = 0
+    frozen_learning_rate: float = 1e-3
+    weight_decay: float = 5e-3
+    label_smoothing: float = 0.1
+    class_weights: str = "none"
+    early_stopping: int = 0
+    mixed_precision: bool = False
+    ferplus_weight: float = 0.6
+    dropout: float = 0.3
+    average: float = 0.998
+    plain_epochs: int = 3
+    view: int = 44
+    seed: int = 0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        if self.network not in NETWORKS:
+            raise ValueError(f"unknown network {self.network!r}: expected one of {', '.join(NETWORKS)}")
+        for name, expected in _CHOICES.items():
+            if getattr(self, name) not in expected:
+                raise ValueError(f"{name} {getattr(self, name)!r}: expected one of {', '.join(expected)}")
+        for name in ("learning_rate", "frozen_learning_rate"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name}={getattr(self, name)}: expected a positive number")
+        for name, (low, high) in _LIMITS.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name}={getattr(self, name)}: expected {low} to {high}")
+        if self.optimizer == "adam" and self.weight_decay:
+            raise ValueError(f"weight_decay={self.weight_decay}: adam has none; expected 0, or adamw")
+        if self.init and self.weights != "none":
+            raise ValueError(f"init {self.init!r} and weights {self.weights!r}: expected one of them")
+
+    @property
+    def starts_trained(self) -> bool:
+        """Whether the network begins with weights from elsewhere."""
+        return bool(self.init) or self.weights != "none"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON and TOML."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
+        """The settings that `to_dict` wrote; those that are missing have their defaults.
+
+        Raises:
+            ValueError: an unknown setting, or one out of its range.
+        """
+        augmentation = values.get("augmentation", {})
+        if not isinstance(augmentation, Mapping):
+            raise ValueError(f"augmentation {augmentation!r}: expected a table of settings")
+        _check_names(values, cls, "")
+        _check_names(augmentation, Augmentation, "augmentation.")
+        return cls(**{**values, "augmentation": Augmentation(**augmentation)})
+
+    def save(self, path: Path) -> None:
+        """Write all settings as TOML, for `--config`."""
+        path.write_text(tomli_w.dumps(self.to_dict()), encoding="utf-8")
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "optimizer": ("sgd", "adam", "adamw"),
+    "schedule": ("cosine", "constant"),
+    "class_weights": ("none", "balanced"),
+}
+
+_LIMITS: dict[str, tuple[float, float]] = {
+    "epochs": (1, 100_000),
+    "batch_size": (2, 100_000),
+    "warmup_epochs": (0, 100_000),
+    "frozen_epochs": (0, 100_000),
+    "weight_decay": (0, 1),
+    "label_smoothing": (0, 0.99),
+    "early_stopping": (0, 100_000),
+    "ferplus_weight": (0, 100),
+    "dropout": (0, 0.99),
+    "average": (0, 0.999999),
+    "plain_epochs": (0, 100_000),
+    "view": (16, 48),
+    "seed": (0, 2**32 - 1),
+}
+
+
+def read_config(source: str) -> dict[str, Any]:
+    """The settings in a TOML file, or those of a recipe that is known by name.
+
+    Raises:
+        SettingsError: there is no such file or recipe, or it is no TOML.
+    """
+    known = sorted(path.stem for path in RECIPES.glob("*.toml"))
+    path = RECIPES / f"{source}.toml" if source in known else Path(source)
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(
+            f"{source}: {error.strerror}; expected a TOML file of settings, or one of {', '.join(known)}"
+        ) from None
+    except ValueError as error:
+        raise SettingsError(f"{source}: not a TOML file of settings ({error})") from None
+
+
+def combine(network: str | None, source: str | None, changes: Mapping[str, Any]) -> TrainConfig:
+    """A run's settings: a recipe or file, with changes on top.
+
+    Args:
+        network: a key of `NETWORKS`; None for the one that the settings name.
+        source: a recipe's name or a TOML file; None for "fine-tune" where the run starts from a trained model,
+            else for the recipe that is named like the network, if there is one.
+        changes: setting -> value, "augmentation.mixup" and the like for those of the augmentation.
+
+    Raises:
+        SettingsError: a setting is unknown or out of range; the message says which and what was expected.
+    """
+    if network is not None and network not in NETWORKS:
+        raise SettingsError(f"unknown network {network!r}: expected one of {', '.join(NETWORKS)}")
+    if source is None:
+        source = "fine-tune" if changes.get("init") else str(network)
+        values = read_config(source) if (RECIPES / f"{source}.toml").is_file() else {}
+    else:
+        values = read_config(source)
+    try:
+        for name, value in {**({"network": network} if network else {}), **changes}.items():
+            table, _, key = name.rpartition(".")
+            (values.setdefault(table, {}) if table else values)[key] = value
+        return TrainConfig.from_dict(_of_trained_model(values.get("init")) | values)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise SettingsError(f"{source}: {error}") from None
+
+
+def _of_trained_model(name: object) -> dict[str, Any]:
+    """Network and view of the model that a run starts from, if it does: it must have the same."""
+    if not isinstance(name, str) or not name:
+        return {}
+    training = ModelConfig.load(resolve_model(name)).training
+    return {key: training[key] for key in ("network", "view") if key in training}
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """ "augmentation.mixup=0.4" -> its name and value, read as TOML; what is no TOML value is a word.
+
+    Raises:
+        SettingsError: there is no "=".
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise SettingsError(f"setting {text!r}: expected NAME=VALUE, such as optimizer=adamw")
+    try:
+        return name.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return name.strip(), value.strip()
+
+
+def _check_types(settings: Any) -> None:
+    """Raise ValueError where a setting is not of its default's kind: a file may hold anything."""
+    for item in fields(settings):
+        value, kind = getattr(settings, item.name), item.type
+        fits = {
+            "int": isinstance(value, int) and not isinstance(value, bool),
+            "float": isinstance(value, int | float) and not isinstance(value, bool),
+            "bool": isinstance(value, bool),
+            "str": isinstance(value, str),
+        }
+        if not fits.get(str(kind), True):
+            raise ValueError(f"{item.name}={value!r}: expected {_KINDS[str(kind)]}")
+
+
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a word"}
+
+
+def _check_names(values: Mapping[str, Any], kind: type[Any], prefix: str) -> None:
+    known = [item.name for item in fields(kind)]
+    for name in values:
+        if name not in known:
+            raise ValueError(f"unknown setting {prefix}{name}: expected {', '.join(known)}")
