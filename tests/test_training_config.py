@@ -78,7 +78,7 @@ class TestSettings:
 
     def test_a_file_holds_them_all(self, tmp_path: Path) -> None:
         path = tmp_path / "config.toml"
-        settings = replace(SETTINGS, optimizer="adamw", init='a "run"', mixed_precision=True)
+        settings = replace(SETTINGS, optimizer="adamw", weights='a "file".h5', mixed_precision=True)
         settings.save(path)
         assert combine(None, str(path), {}) == settings
 
