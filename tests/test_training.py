@@ -38,6 +38,7 @@ from mien.training.checkpoint import Checkpoint, History
 from mien.training.models import build_model
 from mien.training.recipe import (
     TrainConfig,
+    ValidationBatches,
     as_batch,
     compile_model,
     heads_for,
@@ -45,7 +46,6 @@ from mien.training.recipe import (
     steps_per_epoch,
     targets_for,
     training_batches,
-    validation_batch,
 )
 from mien.training.train import train
 from mien.weights import ModelConfig
@@ -513,7 +513,8 @@ class TestHeads:
         model = build_model("two-layers", {head: len(labels) for head, labels in heads.items()})
         compile_model(model, settings, steps=1)
         split = faces(21)
-        pixels, targets, weight = validation_batch(split, heads, settings)
+        batch = ValidationBatches(split, heads, settings)[0]
+        pixels, targets, weight = batch
         logits = model.predict_on_batch(pixels)
         losses = {}
         for head, labels in heads.items():

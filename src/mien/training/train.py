@@ -35,13 +35,13 @@ from mien.training.models import build_model
 from mien.training.recipe import (
     Heads,
     TrainConfig,
+    ValidationBatches,
     compile_model,
     heads_for,
     hold_out,
     steps_per_epoch,
     targets_for,
     training_batches,
-    validation_batch,
 )
 
 
@@ -103,8 +103,7 @@ def _fit(
             training_batches(training, heads, config, first_epoch=done),
             steps_per_epoch=steps,
             shuffle=False,
-            validation_data=validation_batch(validation, heads, config),
-            validation_batch_size=256,
+            validation_data=ValidationBatches(validation, heads, config),
             initial_epoch=done,
             epochs=config.epochs,
             verbose=0,
