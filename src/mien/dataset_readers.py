@@ -27,6 +27,8 @@ from mien.parallel import map_chunks
 
 # Few enough that some chunks of photographs, not only of FER2013's small PNGs, fit into memory.
 _CHUNK = 32
+# Left to itself, pyarrow holds the whole file in memory while its rows are read.
+_IN_PARTS = {"pre_buffer": False, "buffer_size": 2**20}
 _ENDINGS = tuple(SUFFIXES)
 _OFFICIAL_NAME = re.compile(rf"({'|'.join(USAGES)})_\d+")
 
@@ -94,7 +96,7 @@ class _ParquetFile:
         import pyarrow.parquet as pq
 
         number = 0
-        with _parquet_errors(self.path), pq.ParquetFile(self.path) as file:
+        with _parquet_errors(self.path), pq.ParquetFile(self.path, **_IN_PARTS) as file:
             for batch in file.iter_batches(_CHUNK, columns=self.columns):
                 rows = batch.to_pylist()
                 yield [(self, number + i, row) for i, row in enumerate(rows)]
