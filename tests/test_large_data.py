@@ -144,9 +144,10 @@ def test_negative_memory_is_refused(tmp_path: Path) -> None:
         load_dataset(tmp_path, memory=-1)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the peak has another unit")
 def test_reading_takes_no_more_memory_for_more_images(tmp_path: Path) -> None:
-    """Beyond the limit an image costs its name and label, not its pixels: those alone would be 46 MB here."""
-    n = 20_000
+    """Beyond the limit an image costs its name and label, not its pixels: those alone would be 66 MiB here."""
+    n = 30_000
     columns = {"image": [encoded(np.zeros((48, 48), np.uint8))] * n, "label": [0] * n}
     write_parquet(tmp_path / "train.parquet", columns)
     code = (
@@ -158,7 +159,7 @@ def test_reading_takes_no_more_memory_for_more_images(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
     )
-    assert int(done.stdout) < 30
+    assert int(done.stdout) < 45
 
 
 # no room
