@@ -75,7 +75,7 @@ def write_votes(path: Path, usages: list[str], header: str = VOTES_HEADER) -> np
     return votes
 
 
-def refusal(path: Path, **options: Path) -> str:
+def refusal(path: Path, **options: Path | int) -> str:
     with pytest.raises(DatasetError) as caught:
         load_dataset(path, **options)
     assert "\n" not in str(caught.value)

@@ -38,13 +38,13 @@ from mien.training.config import TrainConfig, combine
 from mien.training.models import build_model
 from mien.training.optimization import compile_model, stages
 from mien.training.recipe import (
+    ValidationBatches,
     as_batch,
     heads_for,
     hold_out,
     steps_per_epoch,
     targets_for,
     training_batches,
-    validation_batch,
 )
 from mien.training.train import train
 from mien.weights import ModelConfig
@@ -513,7 +513,8 @@ class TestHeads:
         model = build_model("two-layers", {head: len(labels) for head, labels in heads.items()})
         compiled_for(model, settings, steps=1)
         split = faces(21)
-        pixels, targets, weight = validation_batch(split, heads, settings)
+        batch = ValidationBatches(split, heads, settings)[0]
+        pixels, targets, weight = batch
         logits = model.predict_on_batch(pixels)
         losses = {}
         for head, labels in heads.items():

@@ -76,14 +76,11 @@ class EmotionClassifier:
         if isinstance(crops, np.ndarray) and crops.ndim == 3 and crops.shape[2] in (3, 4):
             raise ValueError(f"an array of shape {crops.shape} looks like one crop: pass a list of crops")
         size = self.config.input_size
-        batch = np.empty((len(crops), size, size), np.uint8)
-        for i, crop in enumerate(crops):
-            batch[i] = to_crop(crop, size)
-        parts = [
-            self._session.run([head], {self._input: batch[i : i + _BATCH]})[0]
-            for i in range(0, len(batch), _BATCH)
-        ]
-        return np.concatenate([np.empty((0, len(self.config.outputs[head])), np.float32), *parts])
+        parts = [np.empty((0, len(self.config.outputs[head])), np.float32)]
+        for start in range(0, len(crops), _BATCH):
+            batch = np.stack([to_crop(crop, size) for crop in crops[start : start + _BATCH]])
+            parts.append(self._session.run([head], {self._input: batch})[0])
+        return np.concatenate(parts)
 
     def classify(self, crops: Crops) -> list[Prediction]:
         """A `Prediction` of every crop; crops as in `predict_proba`."""

@@ -9,7 +9,8 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from mien.dataset_rows import SIDE, VOTE_COLUMNS, Progress, Source, split_of_folder, split_of_usage
+from mien.dataset_pixels import SIDE
+from mien.dataset_rows import VOTE_COLUMNS, Progress, Row, Source, split_of_folder, split_of_usage
 from mien.emotions import LABELS
 from mien.errors import DatasetError
 
@@ -30,15 +31,14 @@ def is_pixel_csv(path: Path) -> bool:
         return {"emotion", "pixels"} <= set(_columns(file.readline(_LONGEST_LINE)))
 
 
-def read_csv(path: Path, progress: Progress) -> Source:
-    """Read Kaggle's fer2013.csv, icml_face_data.csv or train.csv: emotion, pixels and perhaps Usage.
+def read_csv(path: Path, source: Source, progress: Progress) -> None:
+    """Read Kaggle's fer2013.csv, icml_face_data.csv or train.csv into a source: emotion, pixels and perhaps Usage.
 
     Raises:
         DatasetError: the header or a line is not as expected.
         OSError: the file cannot be read.
     """
     total = path.stat().st_size
-    source = Source()
     with path.open("rb") as file:
         columns = _columns(file.readline(_LONGEST_LINE))
         missing = [name for name in ("emotion", "pixels") if name not in columns]
@@ -52,11 +52,10 @@ def read_csv(path: Path, progress: Progress) -> Source:
             where = f"{path.name}, line {line}"
             split = whole if usage is None else split_of_usage(_text(fields[usage]), where)
             image, label = _image(fields[pixels], where), _label(fields[emotion], where)
-            source.split(split).add(image, label, f"{path.name}:{line}", index)
+            source.add(Row(split, image, label, f"{path.name}:{line}", index))
             if index % _LINES_PER_REPORT == 0:
                 progress(file.tell(), total)
     progress(total, total)
-    return source
 
 
 def join_votes(source: Source, path: Path) -> None:
@@ -71,7 +70,7 @@ def join_votes(source: Source, path: Path) -> None:
     table = _read_votes(path)
     for split, rows in source.rows.items():
         joined = bytearray()
-        for name, index in zip(rows.names, rows.indices, strict=True):
+        for name, index in zip(rows.names, rows.places, strict=True):
             if index < 0:
                 raise DatasetError(
                     f"{path}: cannot be joined to {name}, whose row in fer2013.csv is not known: "

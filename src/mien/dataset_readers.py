@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from mien.dataset_rows import (
     USAGES,
     VOTE_COLUMNS,
     Progress,
+    Row,
     Source,
     decode_crop,
     split_of_folder,
@@ -20,77 +23,99 @@ from mien.dataset_rows import (
 from mien.emotions import LABELS
 from mien.errors import DatasetError, MissingExtraError
 from mien.images import MAX_BYTES, SUFFIXES
+from mien.parallel import map_chunks
 
-# Few enough that a batch of photographs, not only of FER2013's small PNGs, fits into memory.
-_BATCH_ROWS = 64
+# Few enough that some chunks of photographs, not only of FER2013's small PNGs, fit into memory.
+_CHUNK = 32
+# Left to itself, pyarrow holds the whole file in memory while its rows are read.
+_IN_PARTS = {"pre_buffer": False, "buffer_size": 2**20}
+_ENDINGS = tuple(SUFFIXES)
 _OFFICIAL_NAME = re.compile(rf"({'|'.join(USAGES)})_\d+")
 
+_ParquetRow: TypeAlias = "tuple[_ParquetFile, int, dict[str, Any]]"
 
-def read_parquet(paths: list[Path], progress: Progress) -> Source:
-    """Read Parquet files with the columns image and label and, where they are there, usage, votes and row.
+
+def read_parquet(paths: list[Path], source: Source, progress: Progress) -> None:
+    """Read Parquet files into a source: the columns image and label and, where they are there, usage, votes and row.
 
     Raises:
-        DatasetError: a file or a row is not as expected.
+        DatasetError: a file or a row is not as expected, or there is no room for the pixels.
         MissingExtraError: pyarrow is not installed.
     """
+    files = [_ParquetFile(path) for path in paths]
+    source.is_fer2013 = all(file.is_fer2013 for file in files)
+    source.memory.expected = total = sum(file.length for file in files)
+    done = 0
+    chunks = (chunk for file in files for chunk in file.chunks())
+    with closing(map_chunks(_ParquetFile.read_row, chunks)) as results:
+        for rows in results:
+            for row in rows:
+                source.add(row)
+            done += len(rows)
+            progress(done, total)
+
+
+@contextmanager
+def _parquet_errors(path: Path) -> Iterator[None]:
+    """What pyarrow raises for a broken file, as a DatasetError."""
     try:
         import pyarrow as pa
-        import pyarrow.parquet as pq
     except ImportError:
         raise MissingExtraError("reading Parquet", "train") from None
-    source = Source()
-    totals = []
-    done = 0
     try:
-        for path in paths:
-            with pq.ParquetFile(path) as file:
-                totals.append(file.metadata.num_rows)
-        for path in paths:
-            with pq.ParquetFile(path) as file:
-                rows = _ParquetRows(path, file.schema_arrow)
-                source.is_fer2013 &= rows.is_fer2013
-                for batch in file.iter_batches(_BATCH_ROWS, columns=rows.columns):
-                    rows.add(batch.to_pylist(), source)
-                    done += batch.num_rows
-                    progress(done, sum(totals))
+        yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise DatasetError(f"{path}: expected a whole Parquet file: {reason}") from None
-    return source
 
 
-class _ParquetRows:
-    """Adds the rows of one Parquet file to a source."""
+class _ParquetFile:
+    """One Parquet file: what its columns mean, and its rows."""
 
-    def __init__(self, path: Path, schema: Any) -> None:
+    def __init__(self, path: Path) -> None:
+        with _parquet_errors(path):
+            import pyarrow.parquet as pq
+
+            with pq.ParquetFile(path) as file:
+                schema, self.length = file.schema_arrow, file.metadata.num_rows
         missing = [name for name in ("image", "label") if name not in schema.names]
         if missing:
             raise DatasetError(
                 f"{path}: no column {' and '.join(missing)}, expected image and label "
                 f"(there are {', '.join(schema.names)})"
             )
-        self.file = path.name
+        self.path = path
         self.columns = [name for name in ("image", "label", "usage", "votes", "row") if name in schema.names]
         self.label_names = _label_names(schema)
         self.is_fer2013 = "usage" in schema.names
         # Dataset hubs name the parts of a split train-00000-of-00003.parquet.
-        self.file_split = split_of_folder(path.stem.partition("-")[0]) or "train"
-        self.count = 0
+        self.split = split_of_folder(path.stem.partition("-")[0]) or "train"
 
-    def add(self, batch: list[dict[str, Any]], source: Source) -> None:
-        """Append a batch of rows, each a dict by column."""
-        for row in batch:
-            where = f"{self.file}, row {self.count}"
-            split = split_of_usage(str(row["usage"]), where) if "usage" in row else self.file_split
-            index = row.get("row")
-            source.split(split).add(
-                decode_crop(_picture_bytes(row["image"], where), where),
-                self._label(row["label"], where),
-                f"{self.file}:{self.count}",
-                index if isinstance(index, int) else -1,
-                _votes(row["votes"], where) if "votes" in row else None,
-            )
-            self.count += 1
+    def chunks(self) -> Iterator[list[_ParquetRow]]:
+        """The rows, some at a time; pictures still encoded."""
+        import pyarrow.parquet as pq
+
+        number = 0
+        with _parquet_errors(self.path), pq.ParquetFile(self.path, **_IN_PARTS) as file:
+            for batch in file.iter_batches(_CHUNK, columns=self.columns):
+                rows = batch.to_pylist()
+                yield [(self, number + i, row) for i, row in enumerate(rows)]
+                number += len(rows)
+
+    @staticmethod
+    def read_row(row: _ParquetRow) -> Row:
+        """One row, decoded."""
+        file, number, values = row
+        where = f"{file.path.name}, row {number}"
+        place = values.get("row")
+        return Row(
+            split_of_usage(str(values["usage"]), where) if "usage" in values else file.split,
+            decode_crop(_picture_bytes(values["image"], where), where),
+            file._label(values["label"], where),
+            f"{file.path.name}:{number}",
+            place if isinstance(place, int) else -1,
+            _votes(values["votes"], where) if "votes" in values else None,
+        )
 
     def _label(self, label: object, where: str) -> str:
         if isinstance(label, str) and label.strip():
@@ -128,42 +153,74 @@ def _votes(votes: object, where: str) -> bytes:
     return counts
 
 
-def read_folder(root: Path, progress: Progress) -> Source:
-    """Read a tree of class folders: `train/<class>/*` and `test/<class>/*`, or `<class>/*` alone.
+def read_folder(root: Path, source: Source, progress: Progress) -> None:
+    """Read a tree of class folders into a source: `train/<class>/*` and `test/<class>/*`, or `<class>/*` alone.
 
     FER2013's file names (`PublicTest_123.png`) give the official splits back, whatever folder they are in.
 
     Raises:
-        DatasetError: there are no pictures, or one of them is broken.
+        DatasetError: there are no pictures, one of them is broken, or there is no room for the pixels.
         OSError: a file or folder cannot be read.
     """
-    pictures = list(_pictures(root))
-    if not pictures:
+    folders = list(_class_folders(root))
+    source.memory.expected = total = sum(len(folder.pictures) for folder in folders)
+    if not total:
         raise DatasetError(
             f"{root}: no dataset found, expected fer2013.csv, *.parquet "
             "or pictures in class folders such as train/angry/*.png"
         )
-    source = Source()
-    for done, (split, path) in enumerate(pictures, 1):
-        official = _OFFICIAL_NAME.match(path.name)
-        source.is_fer2013 &= official is not None
-        name = path.relative_to(root).as_posix()
-        if path.stat().st_size > MAX_BYTES:
+    source.is_fer2013 = all(_OFFICIAL_NAME.match(name) for folder in folders for name in folder.pictures)
+    done = 0
+    chunks = (chunk for folder in folders for chunk in folder.chunks())
+    with closing(map_chunks(_read_picture, chunks)) as results:
+        for rows in results:
+            for row in rows:
+                source.add(row)
+                done += 1
+                progress(done, total)
+
+
+class _ClassFolder(NamedTuple):
+    """A folder of pictures of one class: its path, also from the dataset's folder, and the files' names."""
+
+    path: Path
+    relative: str
+    split: str
+    pictures: list[str]
+
+    def chunks(self) -> Iterator[list[tuple[_ClassFolder, str]]]:
+        """The pictures, some at a time."""
+        for start in range(0, len(self.pictures), _CHUNK):
+            yield [(self, name) for name in self.pictures[start : start + _CHUNK]]
+
+
+def _read_picture(picture: tuple[_ClassFolder, str]) -> Row:
+    folder, file = picture
+    name = f"{folder.relative}/{file}"
+    with (folder.path / file).open("rb", buffering=0) as opened:
+        if os.fstat(opened.fileno()).st_size > MAX_BYTES:
             raise DatasetError(f"{name}: larger than {MAX_BYTES / 1e6:.0f} MB, expected a picture")
-        image = decode_crop(path.read_bytes(), name)
-        source.split(USAGES[official[1]] if official else split).add(image, path.parent.name, name)
-        progress(done, len(pictures))
-    return source
+        data = opened.readall()
+    official = _OFFICIAL_NAME.match(file)
+    split = USAGES[official[1]] if official else folder.split
+    return Row(split, decode_crop(data, name), folder.path.name, name)
 
 
-def _pictures(root: Path) -> Iterator[tuple[str, Path]]:
-    """Every picture with the split of its folder, in order of name."""
-    folders = [(split, folder) for folder in _folders(root) if (split := split_of_folder(folder.name))]
-    for split, folder in folders or [(split_of_folder(root.name) or "train", root)]:
-        for class_folder in _folders(folder):
-            for path in sorted(class_folder.iterdir()):
-                if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file():
-                    yield split, path
+def _class_folders(root: Path) -> Iterator[_ClassFolder]:
+    """Every folder of pictures, in order of name, and so are its pictures."""
+    splits = [(split, folder) for folder in _folders(root) if (split := split_of_folder(folder.name))]
+    for split, parent in splits or [(split_of_folder(root.name) or "train", root)]:
+        for folder in _folders(parent):
+            with os.scandir(folder) as entries:
+                # Names alone: a million `Path` would take more memory than a hundred thousand images.
+                pictures = sorted(
+                    entry.name
+                    for entry in entries
+                    if entry.name.lower().endswith(_ENDINGS)
+                    and not entry.name.startswith(".")
+                    and entry.is_file()
+                )
+            yield _ClassFolder(folder, folder.relative_to(root).as_posix(), split, pictures)
 
 
 def _folders(parent: Path) -> list[Path]:

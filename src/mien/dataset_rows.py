@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mien.dataset_pixels import SIDE, PixelMemory, Pixels
 from mien.emotions import FERPLUS_LABELS, LABELS, Emotion
 from mien.errors import DatasetError, ImageError, UnknownLabelError
 from mien.images import read_image, to_crop
@@ -19,9 +22,6 @@ SPLITS = ("train", "validation", "test")
 
 USAGES = dict(zip(("Training", "PublicTest", "PrivateTest"), SPLITS, strict=True))
 """The split that each word of FER2013's Usage column means."""
-
-SIDE = 48
-"""Height and width of every image in pixels."""
 
 VOTE_COLUMNS = len(FERPLUS_LABELS) + 2
 """FER+ votes of an image: the eight expressions, "unknown" and "not a face"."""
@@ -40,44 +40,73 @@ _PLAIN_PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + SIDE.to_bytes(4, "big") * 
 _CHUNKS_THAT_CHANGE_PIXELS = (b"eXIf", b"tRNS")
 
 
-@dataclass
-class Rows:
-    """One split while it is read.
+class Row(NamedTuple):
+    """One image as a reader found it.
 
-    `indices` are the rows' places in Kaggle's fer2013.csv, by which FER+ votes are joined; -1: not known.
-    `votes` holds `VOTE_COLUMNS` bytes a row once any row came with votes.
+    Attributes:
+        split: one of `SPLITS`.
+        image: (48, 48) uint8 grey.
+        label: a word.
+        name: where it came from.
+        place: which row it is in Kaggle's fer2013.csv, by which FER+ votes are joined; -1: not known.
+        votes: `VOTE_COLUMNS` bytes; None: its form has no votes.
     """
 
-    pixels: bytearray = field(default_factory=bytearray)
-    labels: list[str] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    indices: list[int] = field(default_factory=list)
-    votes: bytearray | None = None
-
-    def add(
-        self, image: npt.NDArray[np.uint8], label: str, name: str, index: int = -1, votes: bytes | None = None
-    ) -> None:
-        """Append one image, (48, 48) uint8 grey."""
-        if votes is not None and self.votes is None:
-            self.votes = bytearray(VOTE_COLUMNS * len(self.names))
-        if self.votes is not None:
-            self.votes += votes or bytes(VOTE_COLUMNS)
-        self.pixels += image.tobytes()
-        self.labels.append(label)
-        self.names.append(name)
-        self.indices.append(index)
+    split: str
+    image: npt.NDArray[np.uint8]
+    label: str
+    name: str
+    place: int = -1
+    votes: bytes | None = None
 
 
 @dataclass
+class Rows:
+    """One split while it is read; its lists are as in `Row`. `votes` is there once any row came with votes."""
+
+    pixels: Pixels
+    labels: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    places: array[int] = field(default_factory=lambda: array("q"))
+    votes: bytearray | None = None
+
+    def add(self, row: Row) -> None:
+        """Append one image."""
+        if row.votes is not None and self.votes is None:
+            self.votes = bytearray(VOTE_COLUMNS * len(self.names))
+        if self.votes is not None:
+            self.votes += row.votes or bytes(VOTE_COLUMNS)
+        self.pixels.add(row.image)
+        # One string a class, not one an image.
+        self.labels.append(sys.intern(row.label))
+        self.names.append(row.name)
+        self.places.append(row.place)
+
+
 class Source:
-    """All that a reader found: rows by split, and whether their form is one that only FER2013 comes in."""
+    """All that a reader found.
 
-    is_fer2013: bool = True
-    rows: dict[str, Rows] = field(default_factory=dict)
+    Attributes:
+        is_fer2013: whether the form is one that only FER2013 comes in.
+        rows: by split.
+        memory: what the pixels of all splits may take; more go into files.
+    """
 
-    def split(self, name: str) -> Rows:
-        """The rows of a split, begun when it is new."""
-        return self.rows.setdefault(name, Rows())
+    def __init__(self, memory: int) -> None:
+        self.is_fer2013 = True
+        self.rows: dict[str, Rows] = {}
+        self.memory = PixelMemory(memory)
+
+    def add(self, row: Row) -> None:
+        """Append one image to its split. Raises DatasetError when there is no room for it."""
+        if row.split not in self.rows:
+            self.rows[row.split] = Rows(Pixels(self.memory))
+        self.rows[row.split].add(row)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for rows in self.rows.values():
+            rows.pixels.close()
 
 
 def split_of_folder(name: str) -> str | None:

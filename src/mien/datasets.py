@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.dataset_csv import is_pixel_csv, join_votes, read_csv
+from mien.dataset_pixels import ROWS_AT_ONCE, SIDE, take_images
 from mien.dataset_readers import read_folder, read_parquet
-from mien.dataset_rows import SIDE, SPLITS, USAGES, VOTE_COLUMNS, Progress, Rows, Source, order_labels
+from mien.dataset_rows import SPLITS, USAGES, VOTE_COLUMNS, Progress, Rows, Source, order_labels
 from mien.emotions import LABELS
 from mien.errors import DatasetError
 
@@ -32,7 +33,7 @@ class Split:
     """The faces of one split.
 
     Attributes:
-        images: (n, 48, 48) uint8 grey.
+        images: (n, 48, 48) uint8 grey; an `np.memmap`, read only, where they lie in a temporary file.
         targets: (n,) int64, index into `Dataset.labels`.
         names: where each of the n images came from: "fer2013.csv:17" (line, the header is 1),
             "train.parquet:17" (row, the first is 0) or "test/angry/x.png".
@@ -61,10 +62,14 @@ class Split:
         return len(self.names)
 
     def take(self, chosen: npt.NDArray[np.bool_]) -> Split:
-        """The images where `chosen`, (n,) bool, is true."""
+        """The images where `chosen`, (n,) bool, is true; those in a file come into another file.
+
+        Raises:
+            DatasetError: there is no room for that file.
+        """
         names = tuple(name for name, keep in zip(self.names, chosen, strict=True) if keep)
         votes = None if self.votes is None else self.votes[chosen]
-        return Split(self.images[chosen], self.targets[chosen], names, votes)
+        return Split(take_images(self.images, np.flatnonzero(chosen)), self.targets[chosen], names, votes)
 
     def class_counts(self, classes: int) -> npt.NDArray[np.int64]:
         """How many images each class has: (classes,) int64."""
@@ -110,16 +115,21 @@ class Dataset:
         digest = hashlib.sha256("\n".join(self.labels).encode())
         for name, split in self.splits.items():
             digest.update(f"\n{name} {len(split)}\n".encode())
-            digest.update(split.images.tobytes())
+            for start in range(0, len(split), ROWS_AT_ONCE):
+                digest.update(np.ascontiguousarray(split.images[start : start + ROWS_AT_ONCE]).data)
             digest.update(split.targets.astype("<i8").tobytes())
             digest.update(b"" if split.votes is None else split.votes.tobytes())
         return digest.hexdigest()
 
 
 def load_dataset(
-    path: str | Path, *, votes: str | Path | None = None, progress: Progress | None = None
+    path: str | Path,
+    *,
+    votes: str | Path | None = None,
+    memory: int = 2**30,
+    progress: Progress | None = None,
 ) -> Dataset:
-    """Read a dataset into memory, 2.3 KB an image. Its form is told by looking at it.
+    """Read a dataset, 2.3 KB an image. Its form is told by looking at it.
 
     - Kaggle's FER2013: `fer2013.csv`, `icml_face_data.csv`, `train.csv`, or a folder with one of them.
     - Parquet: a file, or a folder of `*.parquet`, with the columns `image` (bytes, or a struct with `bytes`)
@@ -127,28 +137,39 @@ def load_dataset(
     - A folder of class folders: `train/<class>/*` and `test/<class>/*`, or `<class>/*`.
 
     Pictures of any size and colour become 48x48 grey. When all classes are names of the seven expressions the
-    labels are `mien.emotions.LABELS`, else the names of the classes, sorted.
+    labels are `mien.emotions.LABELS`, else the names of the classes, sorted. Pictures are decoded by threads; the
+    result does not depend on how many.
 
     Args:
         path: a file or folder.
         votes: FER+'s `fer2013new.csv`; without it the column `votes` counts, else that file beside the data.
+        memory: bytes that the pixels may take in memory, FER2013's are 83 MB. A split for which they do not
+            suffice goes into a temporary file (in `TMPDIR`, else the system's folder for such files), and its
+            `images` read from there.
         progress: called with (done, total) while reading.
 
     Raises:
-        DatasetError: the data is missing, or a file or row of it is not as expected; the message names it.
+        DatasetError: the data is missing, or a file or row of it is not as expected; the message names it. Or
+            there is no room for the temporary file.
+        ValueError: `memory` is negative.
         MissingExtraError: Parquet, and pyarrow is not installed.
     """
     path = Path(path)
+    if memory < 0:
+        raise ValueError(f"memory={memory}: expected a number of bytes, 0 or more")
+    source = Source(memory)
     try:
-        source = _read(path, progress or (lambda done, total: None))
+        _read(path, source, progress or (lambda done, total: None))
         beside = (path if path.is_dir() else path.parent) / _VOTES_FILE
         if votes is not None:
             join_votes(source, Path(votes))
         elif source.is_fer2013 and not _has_votes(source) and beside.is_file():
             join_votes(source, beside)
+        return _to_dataset(source, path)
     except OSError as error:
         raise DatasetError(f"{error.filename or path}: cannot be read: {error.strerror or error}") from None
-    return _to_dataset(source, path)
+    finally:
+        source.close()
 
 
 def describe(dataset: Dataset) -> list[str]:
@@ -174,15 +195,21 @@ def _check(name: str, array: npt.NDArray[np.generic], shape: tuple[int, ...], dt
         raise ValueError(f"{name}: {array.shape} {array.dtype}, expected {shape} {np.dtype(dtype)}")
 
 
-def _read(path: Path, progress: Progress) -> Source:
+def _read(path: Path, source: Source, progress: Progress) -> None:
     if path.is_dir():
         if parquet := sorted(path.glob("*.parquet")):
-            return read_parquet(parquet, progress)
-        table = _pixel_csv(path)
-        return read_csv(table, progress) if table else read_folder(path, progress)
+            read_parquet(parquet, source, progress)
+        elif table := _pixel_csv(path):
+            read_csv(table, source, progress)
+        else:
+            read_folder(path, source, progress)
+        return
     with path.open("rb") as file:
         is_parquet = file.read(4) == b"PAR1" or path.suffix == ".parquet"
-    return read_parquet([path], progress) if is_parquet else read_csv(path, progress)
+    if is_parquet:
+        read_parquet([path], source, progress)
+    else:
+        read_csv(path, source, progress)
 
 
 def _pixel_csv(folder: Path) -> Path | None:
@@ -217,7 +244,7 @@ def _to_dataset(source: Source, path: Path) -> Dataset:
 def _to_split(rows: Rows, index: dict[str, int]) -> Split:
     n = len(rows.names)
     return Split(
-        images=np.frombuffer(rows.pixels, np.uint8).reshape(n, SIDE, SIDE),
+        images=rows.pixels.array(),
         targets=np.array([index[label] for label in rows.labels], np.int64),
         names=tuple(rows.names),
         votes=None if rows.votes is None else np.frombuffer(rows.votes, np.uint8).reshape(n, VOTE_COLUMNS),

@@ -15,6 +15,8 @@ from mien.emotions import FERPLUS_LABELS
 from mien.errors import DatasetError, ModelError
 from mien.ferplus import majority
 
+_AT_ONCE = 4096
+
 
 @dataclass(frozen=True)
 class EvaluationReport:
@@ -78,15 +80,16 @@ def evaluate(
     part = dataset.split(name)
     if head == "auto":
         head = "fer2013" if dataset.is_fer2013 and "fer2013" in classifier.config.outputs else "blend"
-    images, targets, labels = part.images, part.targets, dataset.labels
+    rows, targets, labels = np.arange(len(part)), part.targets, dataset.labels
     if head == "ferplus":
         if part.votes is None:
             raise DatasetError(
                 f"{dataset.name}: no FER+ votes; the ferplus head is scored against their majority"
             )
         targets, labels = majority(part.votes), FERPLUS_LABELS
-        images, targets = images[targets >= 0], targets[targets >= 0]
-    if len(images) == 0:
+        rows = np.flatnonzero(targets >= 0)
+        targets = targets[rows]
+    if len(rows) == 0:
         raise DatasetError(f"{dataset.name}: the split {name!r} has no images that can be scored")
     if head not in classifier.config.outputs:
         raise ModelError(
@@ -97,7 +100,9 @@ def evaluate(
             f"{dataset.name}: labelled {', '.join(labels)}; but {classifier.config.name} tells apart "
             f"{', '.join(classifier.config.outputs[head])}"
         )
-    probabilities = classifier.predict_proba(images, head=head)
+    # Some at a time: images in a file are more than fit into memory.
+    parts = [rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)]
+    probabilities = np.concatenate([classifier.predict_proba(part.images[some], head=head) for some in parts])
     return _report(probabilities, targets, (classifier.config.name, dataset.name, name, head), labels)
 
 

@@ -22,6 +22,7 @@ from mien.weights import MODEL_FILE, ModelConfig
 
 TOLERANCE = 1e-4
 PRECISION = 0.9  # answers that are not flagged as uncertain are right at this rate, where that can be reached
+_BATCH = 256
 
 Arrays = Mapping[str, NDArray[np.float32]]
 
@@ -57,7 +58,7 @@ def export_onnx(
         ExportError: ONNX and Keras differ by more than 1e-4 on some of the images.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    logits = model.predict(center_view(images, view)[..., None], batch_size=256, verbose=0)
+    logits = _predict(model, images, view)
     temperature = {head: fit_temperature(logits[head], targets[head]) for head in heads}
     size = images.shape[1]
     serving = _serving_model(model, heads, size, view, temperature)
@@ -79,6 +80,15 @@ def export_onnx(
     )
     config.save(folder)
     return config
+
+
+def _predict(model: keras.Model, images: NDArray[np.uint8], view: int) -> dict[str, NDArray[np.float32]]:
+    """The network's logits, batch by batch: as one array of floats the images would not fit into memory."""
+    parts = [
+        model.predict_on_batch(center_view(images[i : i + _BATCH], view)[..., None])
+        for i in range(0, len(images), _BATCH)
+    ]
+    return {head: np.concatenate([np.asarray(part[head]) for part in parts]) for head in parts[0]}
 
 
 def _convert(serving: keras.Model, path: Path, size: int) -> None:
@@ -133,8 +143,8 @@ def _check_parity(
     names = [output.name for output in session.get_outputs()]
     got: dict[str, list[Any]] = {name: [] for name in names}
     worst = 0.0
-    for i in range(0, len(images), 256):
-        batch = images[i : i + 256]
+    for i in range(0, len(images), _BATCH):
+        batch = images[i : i + _BATCH]
         expected = serving.predict_on_batch(batch)
         for name, values in zip(
             names, session.run(names, {session.get_inputs()[0].name: batch}), strict=True

@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from typing import TypeAlias
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +24,10 @@ Batch = tuple[NDArray[np.float32], dict[str, NDArray[np.float32]], dict[str, NDA
 
 Heads = dict[str, tuple[str, ...]]
 """Head -> its labels; the head of the dataset's own labels comes first."""
+
+Rows: TypeAlias = slice | NDArray[np.int64]
+
+VALIDATION_BATCH = 256
 
 
 def heads_for(dataset: Dataset, *, votes: bool = True) -> Heads:
@@ -52,13 +58,17 @@ def hold_out(dataset: Dataset, seed: int) -> Dataset:
     )
 
 
-def targets_for(split: Split, heads: Heads) -> dict[str, NDArray[np.float32]]:
-    """Targets of every head, (n, labels) each; a row of zeros where an image teaches a head nothing."""
+def targets_for(split: Split, heads: Heads, rows: Rows = slice(None)) -> dict[str, NDArray[np.float32]]:
+    """Targets of every head, (n, labels) each; a row of zeros where an image teaches a head nothing.
+
+    Of all rows, or of some: a slice or indices (n,).
+    """
     first, *others = heads
-    targets = {first: np.eye(len(heads[first]), dtype=np.float32)[split.targets]}
+    labels = split.targets[rows]
+    targets = {first: np.eye(len(heads[first]), dtype=np.float32)[labels]}
     if others:
-        no_votes = np.zeros((len(split), len(FERPLUS_LABELS)), np.float32)
-        targets["ferplus"] = no_votes if split.votes is None else vote_shares(split.votes)
+        no_votes = np.zeros((len(labels), len(FERPLUS_LABELS)), np.float32)
+        targets["ferplus"] = no_votes if split.votes is None else vote_shares(split.votes[rows])
     return targets
 
 
@@ -68,16 +78,13 @@ def training_batches(split: Split, heads: Heads, config: TrainConfig, first_epoc
     So a resumed run sees what the uninterrupted one would have seen. Threads prepare some batches ahead:
     OpenCV frees the interpreter while it works.
     """
-    targets = targets_for(split, heads)
     importance = class_weights(split, heads, config)
     workers = min(4, os.cpu_count() or 1)
 
     def make(job: tuple[int, int, NDArray[np.int64]]) -> Batch:
         epoch, step, rows = job
         rng = np.random.default_rng([config.seed, epoch, step])
-        batch = _training_batch(
-            split.images[rows], {h: t[rows] for h, t in targets.items()}, rng, config, epoch
-        )
+        batch = _training_batch(split.images[rows], targets_for(split, heads, rows), rng, config, epoch)
         return _weighted(batch, importance)
 
     with ThreadPoolExecutor(workers) as pool:
@@ -145,6 +152,55 @@ def as_batch(pixels: NDArray[np.float32], targets: dict[str, NDArray[np.float32]
     return pixels[..., None].astype(np.float32), shares, weights
 
 
-def validation_batch(split: Split, heads: Heads, config: TrainConfig) -> Batch:
-    """A whole split, unchanged, as one batch."""
-    return as_batch(center_view(split.images, config.view), targets_for(split, heads))
+class ValidationBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types
+    """A whole split, unchanged, in its order: batch `i` is made when it is asked for."""
+
+    def __init__(self, split: Split, heads: Heads, config: TrainConfig) -> None:
+        super().__init__()
+        self._split, self._heads, self._view = split, heads, config.view
+
+    def __len__(self) -> int:
+        """How many batches there are."""
+        return -(-len(self._split) // VALIDATION_BATCH)
+
+    def __getitem__(self, index: int) -> Batch:
+        """The batch of that number; the last one may be smaller."""
+        rows = slice(index * VALIDATION_BATCH, (index + 1) * VALIDATION_BATCH)
+        pixels = center_view(self._split.images[rows], self._view)
+        return as_batch(pixels, targets_for(self._split, self._heads, rows))
+
+
+def compile_model(model: keras.Model, config: TrainConfig, steps: int) -> None:
+    """Losses, metrics and optimizer of the recipe. `steps` is the number of steps in an epoch."""
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0 if config.warmup_epochs else config.learning_rate,
+        decay_steps=max(1, (config.epochs - config.warmup_epochs) * steps),
+        warmup_target=config.learning_rate if config.warmup_epochs else None,
+        warmup_steps=config.warmup_epochs * steps,
+    )
+    longest = max(0.0, 1 - 20 / (config.epochs * steps))
+    optimizer = keras.optimizers.SGD(
+        schedule,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=config.weight_decay,
+        use_ema=True,
+        ema_momentum=min(config.average, longest),
+    )
+    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    # Keras sorts the names of outputs: the dataset's own labels need not come first.
+    others = [head for head in model.output_names if head == "ferplus"]
+    (first,) = (head for head in model.output_names if head != "ferplus")
+    model.compile(
+        optimizer,
+        loss={
+            first: keras.losses.CategoricalCrossentropy(True, label_smoothing=config.label_smoothing),
+            **{head: keras.losses.CategoricalCrossentropy(True) for head in others},
+        },
+        loss_weights={first: 1.0, **dict.fromkeys(others, config.ferplus_weight)},
+        weighted_metrics={
+            head: [keras.metrics.CategoricalAccuracy(name="accuracy")] for head in model.output_names
+        },
+        jit_compile=keras.backend.backend()
+        == "jax",  # XLA on the CPU is slower than TensorFlow's own kernels
+    )

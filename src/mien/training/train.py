@@ -39,12 +39,12 @@ from mien.training.models import build_model
 from mien.training.optimization import compile_model, stages
 from mien.training.recipe import (
     Heads,
+    ValidationBatches,
     heads_for,
     hold_out,
     steps_per_epoch,
     targets_for,
     training_batches,
-    validation_batch,
 )
 
 CHECKPOINT = "checkpoint.npz"
@@ -134,8 +134,7 @@ def _fit(
                     training_batches(training, heads, config, first_epoch=done),
                     steps_per_epoch=steps,
                     shuffle=False,
-                    validation_data=validation_batch(validation, heads, config),
-                    validation_batch_size=256,
+                    validation_data=ValidationBatches(validation, heads, config),
                     initial_epoch=done,
                     epochs=stage.last,
                     verbose=0,
