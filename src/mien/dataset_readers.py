@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.dataset_rows import (
+    SPLITS,
     USAGES,
     VOTE_COLUMNS,
     Progress,
@@ -27,7 +28,7 @@ _OFFICIAL_NAME = re.compile(rf"({'|'.join(USAGES)})_\d+")
 
 
 def read_parquet(paths: list[Path], progress: Progress) -> Source:
-    """Read Parquet files with the columns image and label and, where they are there, usage, votes and row.
+    """Read Parquet files with the columns image and label and, where they are there, usage, split, votes, row.
 
     Raises:
         DatasetError: a file or a row is not as expected.
@@ -71,6 +72,8 @@ class _ParquetRows:
             )
         self.file = path.name
         self.columns = [name for name in ("image", "label", "usage", "votes", "row") if name in schema.names]
+        if "split" in schema.names and "usage" not in schema.names:
+            self.columns.append("split")
         self.label_names = _label_names(schema)
         self.is_fer2013 = "usage" in schema.names
         # Dataset hubs name the parts of a split train-00000-of-00003.parquet.
@@ -81,7 +84,7 @@ class _ParquetRows:
         """Append a batch of rows, each a dict by column."""
         for row in batch:
             where = f"{self.file}, row {self.count}"
-            split = split_of_usage(str(row["usage"]), where) if "usage" in row else self.file_split
+            split = self._split(row, where)
             index = row.get("row")
             source.split(split).add(
                 decode_crop(_picture_bytes(row["image"], where), where),
@@ -91,6 +94,16 @@ class _ParquetRows:
                 _votes(row["votes"], where) if "votes" in row else None,
             )
             self.count += 1
+
+    def _split(self, row: dict[str, Any], where: str) -> str:
+        if "usage" in row:
+            return split_of_usage(str(row["usage"]), where)
+        if "split" not in row:
+            return self.file_split
+        split = split_of_folder(str(row["split"]))
+        if split is None:
+            raise DatasetError(f"{where}: split {str(row['split'])[:20]!r}, expected {', '.join(SPLITS)}")
+        return split
 
     def _label(self, label: object, where: str) -> str:
         if isinstance(label, str) and label.strip():
