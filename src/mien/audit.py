@@ -228,7 +228,7 @@ def _doubted(
     other = doubted(probabilities, split.targets)
     for i in np.flatnonzero(other >= 0).tolist():
         p, given = float(probabilities[i, other[i]]), float(probabilities[i, split.targets[i]])
-        detail = f"{100 * p:.0f} %, and {100 * given:.0f} % {items[i].label}"
+        detail = f"{100 * p:.0f} % against {100 * given:.0f} %"
         found.append((p - given, Finding(items[i], "doubted", detail, labels[other[i]])))
     return found
 
@@ -271,11 +271,11 @@ def _copies(items: Sequence[Item], groups: Sequence[Group]) -> Ints:
 
 def _features(classifier: EmotionClassifier, split: Split, progress: Callable[[int, int], None]) -> Floats:
     """The logarithms of the probabilities of all heads: (n, d)."""
-    heads = [head for head in classifier.config.outputs if head != "blend"] or ["blend"]
     parts = []
     for start in range(0, len(split), _BLOCK):
-        images = split.images[start : start + _BLOCK]
-        parts.append(np.hstack([classifier.predict_proba(images, head=head) for head in heads]))
+        heads = classifier.predict_heads(split.images[start : start + _BLOCK])
+        # The blend tells nothing new where its heads are known.
+        parts.append(np.hstack([p for head, p in heads.items() if head != "blend" or len(heads) == 1]))
         progress(min(start + _BLOCK, len(split)), len(split))
     return np.log(np.maximum(np.concatenate(parts).astype(np.float64), 1e-6))
 

@@ -22,7 +22,7 @@ _NOT_JUDGED = "not judged: there are no FER+ votes (--votes); a model can judge 
 def format_audit(report: AuditReport) -> str:
     """The figures of a report as lines for people."""
     sizes = report.sizes()
-    lines = [f"{report.data}: " + ", ".join(f"{n} images in {split}" for split, n in sizes.items()), ""]
+    lines = [f"{report.data}: " + ", ".join(f"{n:,} images in {split}" for split, n in sizes.items()), ""]
     lines += [*copy_lines(report), f"labels: {_judges(report)}", ""]
     lines += [*_aligned(["", *sizes], _reason_rows(report)), ""]
     lines += [*_aligned(["class", *sizes], _class_rows(report)), ""]
@@ -32,14 +32,14 @@ def format_audit(report: AuditReport) -> str:
 def copy_lines(report: AuditReport) -> list[str]:
     """How many copies and versions there are, and what train shares with the splits that are scored."""
     lines = [
-        f"{title}: {len(groups)} groups with {sum(len(g.items) for g in groups)} images; "
-        f"{sum(g.contradicting for g in groups)} groups have contradicting labels"
+        f"{title}: {len(groups):,} groups with {sum(len(g.items) for g in groups):,} images; "
+        f"groups with contradicting labels: {sum(g.contradicting for g in groups):,}"
         for title, groups in (("identical", report.exact), ("versions of one photograph", report.near))
     ]
     sizes = report.sizes()
     lines += [
-        f"{o.split}: {o.identical} of {sizes[o.split]} images are also in {o.other}, "
-        f"and {o.near} more as another version"
+        f"{o.split}: {o.identical:,} of {sizes[o.split]:,} images are also in {o.other}, "
+        f"and {o.near:,} more as another version"
         for o in report.overlaps
         if o.split != "train"
     ]
@@ -88,7 +88,7 @@ def _judges(report: AuditReport) -> str:
 
 
 def _reason_rows(report: AuditReport) -> list[list[str]]:
-    return [[reason, *map(str, row.values())] for reason, row in report.counts().items()]
+    return [[reason, *(f"{n:,}" for n in row.values())] for reason, row in report.counts().items()]
 
 
 def _page_rows(report: AuditReport) -> list[list[str]]:
@@ -109,7 +109,7 @@ def _class_rows(report: AuditReport) -> list[list[str]]:
         [
             label,
             *(
-                f"{counts[label]} ({100 * counts[label] / max(sizes[split], 1):.1f} %)"
+                f"{counts[label]:,} ({100 * counts[label] / max(sizes[split], 1):.1f} %)"
                 for split, counts in report.class_counts.items()
             ),
         ]
@@ -132,8 +132,8 @@ def _cleaning(report: AuditReport) -> str:
     with_labels = len(report.dropped(reasons=WRONG_LABEL))
     total = report.sizes().get("train", 0)
     return (
-        f"cleaning drops {len(report.dropped())} of {total} images of train, "
-        f"{with_labels} with --drop-wrong-labels; validation and test stay as they are"
+        f"cleaning drops {len(report.dropped()):,} of {total:,} images of train, "
+        f"{with_labels:,} with --drop-wrong-labels; validation and test stay as they are"
     )
 
 
@@ -169,7 +169,9 @@ def _crossing(groups: Sequence[Group]) -> list[Group]:
 
 
 def _pictures(group: Group, dataset: Dataset) -> tuple[list[NDArray[np.uint8]], list[str]]:
-    items = group.items[:_LARGEST]
+    # One of each split and label first: they are what the group is shown for.
+    seen = {(item.split, item.label): item for item in reversed(group.items)}
+    items = sorted(group.items, key=lambda item: seen[item.split, item.label] != item)[:_LARGEST]
     captions = [f"{item.label}, {item.split}" for item in items]
     if len(group.items) > len(items):
         captions[-1] += f" (and {len(group.items) - len(items)} more)"
@@ -192,4 +194,4 @@ def _faces_part(page: Report, dataset: Dataset, reason: str, findings: Sequence[
 
 
 def _shown(total: int, shown: int, what: str) -> str:
-    return f"All {total} {what}." if shown == total else f"{shown} of {total:,} {what}; audit.json has all."
+    return f"All {total:,} {what}." if shown == total else f"{shown} of {total:,} {what}; audit.json has all."

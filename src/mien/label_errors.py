@@ -40,6 +40,8 @@ def outvoted(votes: Votes, targets: Ints, labels: Sequence[str]) -> Ints:
     Raises:
         ValueError: a label is no word of FER+'s.
     """
+    if unknown := set(labels) - set(FERPLUS_LABELS):
+        raise ValueError(f"no votes for {', '.join(sorted(unknown))}: expected {', '.join(FERPLUS_LABELS)}")
     named = votes[:, [FERPLUS_LABELS.index(label) for label in labels]].astype(np.int64)
     total = votes.sum(axis=1, dtype=np.int64)
     rows, other = np.arange(len(votes)), named.argmax(axis=1)
