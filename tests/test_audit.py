@@ -221,6 +221,14 @@ def test_a_faultless_dataset_has_no_findings() -> None:
     assert "not judged" in format_audit(clean)
 
 
+def test_an_empty_split_is_no_fault() -> None:
+    faces = split("train", [(image, "happy") for image in PHOTOS], None)
+    nobody = faces.take(np.zeros(30, np.bool_))
+    report = audit(Dataset("half", LABELS, {"train": faces, "test": nobody}), classifier=EmotionClassifier())
+    assert report.sizes() == {"train": 30, "test": 0}
+    assert report.findings == ()
+
+
 def moods(wrong: int) -> Dataset:
     """Bored faces are dark and engaged ones bright, but for the first, whose labels were changed."""
     rng = np.random.default_rng(5)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.classification import EmotionClassifier
-from mien.dataset_rows import VOTE_COLUMNS
+from mien.dataset_rows import SIDE, VOTE_COLUMNS
 from mien.datasets import Dataset, Split
 from mien.duplicates import exact_groups, near_groups
 from mien.emotions import FERPLUS_LABELS
@@ -181,7 +181,7 @@ def _shared(groups: Sequence[Group], split: str, other: str) -> set[Item]:
 
 def _image_findings(split: Split, items: Sequence[Item]) -> Iterator[Finding]:
     """What an image alone, or its votes, tell."""
-    pixels = split.images.reshape(len(split), -1)
+    pixels = split.images.reshape(len(split), SIDE * SIDE)
     votes = np.zeros((len(split), VOTE_COLUMNS), np.uint8) if split.votes is None else split.votes
     constant = pixels.min(axis=1) == pixels.max(axis=1)
     no_face, voted = is_no_face(votes), np.asarray(votes.any(axis=1))

@@ -18,6 +18,7 @@ _SAME = 0.75  # correlation of the details from which on it is one photograph
 _THUMBNAIL = 16
 _SHIFT = 4  # pixels that the details may be shifted against each other
 _ROWS, _COLUMNS = 1024, 8192  # a block of correlations takes 32 MB
+_PAIRS = 4096
 
 
 def has_copy(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -89,13 +90,24 @@ def _components(images: Images, progress: Progress) -> Ints:
     roots = np.arange(len(images))
     details = np.stack([_details(image) for image in images])
     for done, left, right, mirrored in _alike(images):
-        for a, b in zip(left.tolist(), right.tolist(), strict=True):
-            # Most pairs of a large group are known to belong together before they are looked at.
-            root_a, root_b = _root(roots, a), _root(roots, b)
-            if root_a != root_b and _same(details[a], details[b], mirrored):
-                roots[max(root_a, root_b)] = min(root_a, root_b)
+        for start in range(0, len(left), _PAIRS):
+            # In a large group most pairs are known to belong together: frames of a clip have millions.
+            _flatten(roots)
+            chunk = slice(start, start + _PAIRS)
+            open_pairs = np.flatnonzero(roots[left[chunk]] != roots[right[chunk]]) + start
+            for a, b in zip(left[open_pairs].tolist(), right[open_pairs].tolist(), strict=True):
+                root_a, root_b = _root(roots, a), _root(roots, b)
+                if root_a != root_b and _same(details[a], details[b], mirrored):
+                    roots[max(root_a, root_b)] = min(root_a, root_b)
         progress(done, len(images))
-    return np.array([_root(roots, place) for place in range(len(images))], np.int64)
+    _flatten(roots)
+    return roots
+
+
+def _flatten(roots: Ints) -> None:
+    """Let every place point to the root of its group at once."""
+    while (roots != roots[roots]).any():
+        roots[:] = roots[roots]
 
 
 def _root(roots: Ints, place: int) -> int:
