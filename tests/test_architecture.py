@@ -229,6 +229,7 @@ class TestLibraries:
         allowed = {"mien", "numpy", "cv2", "PIL", "onnxruntime", "matplotlib", "typer", "rich"}
         # Extras, each behind an error that says how to install it.
         extras = {
+            "cleaning.py": {"pyarrow"},
             "dataset_readers.py": {"pyarrow"},
             "writers.py": {"pyarrow"},
             "server.py": {"fastapi", "uvicorn"},

@@ -284,3 +284,12 @@ class TestModels:
     def test_a_batch_without_a_name_is_dynamic_too(self, write_model: WriteModel) -> None:
         model = EmotionClassifier(write_model(batch=None))
         assert model.predict_proba([np.full((48, 48), 60, np.uint8)] * 3).argmax(axis=1).tolist() == [3, 3, 3]
+
+
+def test_all_heads_in_one_pass_are_what_each_says_alone() -> None:
+    crops = np.random.default_rng(1).integers(0, 256, (70, 48, 48), np.uint8)
+    classifier = EmotionClassifier()
+    heads = classifier.predict_heads(crops)
+    assert set(heads) == set(classifier.config.outputs)
+    for head, probabilities in heads.items():
+        np.testing.assert_allclose(probabilities, classifier.predict_proba(crops, head=head), atol=1e-6)

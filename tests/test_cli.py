@@ -146,6 +146,10 @@ def test_the_demo_prints_and_draws(tmp_path: Path):
         (("data", "empty"), 1, "empty"),
         (("evaluate", "a.jpg"), 1, "a.jpg"),
         (("evaluate", "tree"), 1, "bored"),
+        (("audit", "missing.csv"), 1, "missing.csv"),
+        (("audit", "tree", "--clean", "clean.xlsx"), 2, ".parquet"),
+        (("audit", "tree", "--clean", "tree/clean.parquet"), 2, "outside"),
+        (("audit", "tree", "--model", "nobody"), 2, "nobody"),
         (("train", "missing", "--out", "run"), 1, "missing"),
         (("train", "tree", "--out", "run", "--epochs", "0"), 2, "--epochs"),
     ],
@@ -174,7 +178,7 @@ def test_version():
 
 
 def test_every_command_has_help_with_an_example():
-    commands = ("image", "demo", "models", "data", "train", "evaluate")
+    commands = ("image", "demo", "models", "data", "train", "evaluate", "audit")
     assert all(name in run("--help").stdout.decode() for name in commands)
     for name in commands:
         assert f"Example: mien {name}" in run(name, "--help").stdout.decode()

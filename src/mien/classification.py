@@ -71,16 +71,30 @@ class EmotionClassifier:
             ValueError: the model has no such head.
             TypeError, ValueError: a crop is not uint8, or not of such a shape.
         """
-        if head not in self.config.outputs:
-            raise ValueError(f"unknown head {head!r}: expected one of {', '.join(self.config.outputs)}")
+        return self._run(crops, [head])[0]
+
+    def predict_heads(self, crops: Crops) -> dict[str, NDArray[np.float32]]:
+        """Probabilities by every head, in one pass through the network; crops as in `predict_proba`.
+
+        Returns:
+            Name of an output, "blend" too -> (n, its labels) float32.
+        """
+        heads = list(self.config.outputs)
+        return dict(zip(heads, self._run(crops, heads), strict=True))
+
+    def _run(self, crops: Crops, heads: list[str]) -> list[NDArray[np.float32]]:
+        """The outputs of that name for all crops, by batches."""
+        for head in heads:
+            if head not in self.config.outputs:
+                raise ValueError(f"unknown head {head!r}: expected one of {', '.join(self.config.outputs)}")
         if isinstance(crops, np.ndarray) and crops.ndim == 3 and crops.shape[2] in (3, 4):
             raise ValueError(f"an array of shape {crops.shape} looks like one crop: pass a list of crops")
         size = self.config.input_size
-        parts = [np.empty((0, len(self.config.outputs[head])), np.float32)]
+        parts = [[np.empty((0, len(self.config.outputs[head])), np.float32) for head in heads]]
         for start in range(0, len(crops), _BATCH):
             batch = np.stack([to_crop(crop, size) for crop in crops[start : start + _BATCH]])
-            parts.append(self._session.run([head], {self._input: batch})[0])
-        return np.concatenate(parts)
+            parts.append(self._session.run(heads, {self._input: batch}))
+        return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
     def classify(self, crops: Crops) -> list[Prediction]:
         """A `Prediction` of every crop; crops as in `predict_proba`."""

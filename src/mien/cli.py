@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -286,6 +286,47 @@ def evaluate(
     )
 
 
+@app.command(epilog="Example: mien audit fer2013.csv --out audit --clean clean.parquet")
+def audit(
+    data: DataArgument,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for report.html and audit.json.", show_default=False)
+    ] = None,
+    clean: Annotated[
+        Path | None,
+        typer.Option(help="Write the list (.csv) or the cleaned dataset (.parquet).", show_default=False),
+    ] = None,
+    drop_wrong_labels: Annotated[
+        bool, typer.Option("--drop-wrong-labels", help="Let --clean drop likely wrong labels, too.")
+    ] = False,
+    model: Annotated[
+        str | None, typer.Option(help="Judge labels by this model: mien-s, or a run.", show_default=False)
+    ] = None,
+    format: Annotated[ReportFormat, typer.Option(help="How to write the figures.")] = ReportFormat.TABLE,
+    votes: VotesOption = None,
+) -> None:
+    """Find copies, contradictions, images without a face and likely wrong labels."""
+    from mien.audit import audit
+    from mien.audit_page import format_audit, write_page
+    from mien.classification import EmotionClassifier
+    from mien.cleaning import write_clean, wrong_target
+
+    if clean is not None and (reason := wrong_target(clean, data)):
+        raise typer.BadParameter(reason, param_hint="--clean")
+    classifier = None if model is None else EmotionClassifier(model)
+    dataset = _load(data, votes)
+    with _bar() as progress:
+        report = audit(dataset, classifier=classifier, progress=progress)
+    if out is not None:
+        typer.echo(f"wrote {', '.join(map(str, write_page(report, dataset, out)))}", err=True)
+    if clean is not None:
+        dropped = write_clean(clean, dataset, report, wrong_labels=drop_wrong_labels)
+        typer.echo(f"wrote {clean}: {dropped} images to drop", err=True)
+    typer.echo(
+        json.dumps(report.summary(), indent=2) if format is ReportFormat.JSON else format_audit(report)
+    )
+
+
 @contextmanager
 def _stream(output: Path | None, *, binary: bool) -> Iterator[IO[Any]]:
     """Stdout, or the file, opened."""
@@ -300,15 +341,22 @@ def _stream(output: Path | None, *, binary: bool) -> Iterator[IO[Any]]:
 
 
 def _load(path: Path, votes: Path | None) -> Dataset:
-    """A dataset, read under a progress bar on stderr."""
+    """A dataset, read under a progress bar."""
+    from mien.datasets import load_dataset
+
+    with _bar() as progress:
+        return load_dataset(
+            path, votes=votes, progress=lambda done, total: progress(f"reading {path.name}", done, total)
+        )
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar on stderr, moved by (what, done, total); none where nobody watches."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from mien.datasets import load_dataset
-
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"reading {path.name}", total=None)
-        return load_dataset(
-            path, votes=votes, progress=lambda done, total: bar.update(task, completed=done, total=total)
-        )
+        task = bar.add_task("", total=None)
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

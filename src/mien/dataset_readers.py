@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from mien.dataset_rows import (
+    SPLITS,
     USAGES,
     VOTE_COLUMNS,
     Progress,
@@ -36,7 +37,7 @@ _ParquetRow: TypeAlias = "tuple[_ParquetFile, int, dict[str, Any]]"
 
 
 def read_parquet(paths: list[Path], source: Source, progress: Progress) -> None:
-    """Read Parquet files into a source: the columns image and label and, where they are there, usage, votes and row.
+    """Read Parquet files into a source: the columns image and label and, where there, usage, split, votes and row.
 
     Raises:
         DatasetError: a file or a row is not as expected, or there is no room for the pixels.
@@ -86,6 +87,8 @@ class _ParquetFile:
             )
         self.path = path
         self.columns = [name for name in ("image", "label", "usage", "votes", "row") if name in schema.names]
+        if "split" in schema.names and "usage" not in schema.names:
+            self.columns.append("split")
         self.label_names = _label_names(schema)
         self.is_fer2013 = "usage" in schema.names
         # Dataset hubs name the parts of a split train-00000-of-00003.parquet.
@@ -109,13 +112,23 @@ class _ParquetFile:
         where = f"{file.path.name}, row {number}"
         place = values.get("row")
         return Row(
-            split_of_usage(str(values["usage"]), where) if "usage" in values else file.split,
+            file._split(values, where),
             decode_crop(_picture_bytes(values["image"], where), where),
             file._label(values["label"], where),
             f"{file.path.name}:{number}",
             place if isinstance(place, int) else -1,
             _votes(values["votes"], where) if "votes" in values else None,
         )
+
+    def _split(self, row: dict[str, Any], where: str) -> str:
+        if "usage" in row:
+            return split_of_usage(str(row["usage"]), where)
+        if "split" not in row:
+            return self.split
+        split = split_of_folder(str(row["split"]))
+        if split is None:
+            raise DatasetError(f"{where}: split {str(row['split'])[:20]!r}, expected {', '.join(SPLITS)}")
+        return split
 
     def _label(self, label: object, where: str) -> str:
         if isinstance(label, str) and label.strip():

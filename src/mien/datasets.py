@@ -133,7 +133,7 @@ def load_dataset(
 
     - Kaggle's FER2013: `fer2013.csv`, `icml_face_data.csv`, `train.csv`, or a folder with one of them.
     - Parquet: a file, or a folder of `*.parquet`, with the columns `image` (bytes, or a struct with `bytes`)
-      and `label` (FER2013's integer, or a word), and perhaps `usage`, `votes` and `row`.
+      and `label` (FER2013's integer, or a word), and perhaps `usage` or `split`, `votes` and `row`.
     - A folder of class folders: `train/<class>/*` and `test/<class>/*`, or `<class>/*`.
 
     Pictures of any size and colour become 48x48 grey. When all classes are names of the seven expressions the

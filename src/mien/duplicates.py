@@ -1,9 +1,24 @@
-"""Images that occur more than once, byte for byte."""
+"""Images that occur more than once: pixel for pixel, or as another version of the same photograph."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+Images = NDArray[np.uint8]
+Ints = NDArray[np.int64]
+Progress = Callable[[int, int], None]
+
+# Both limits were chosen by looking at pairs of FER2013's pictures: see docs/audit.md.
+_ALIKE = 0.88  # correlation of two thumbnails from which on a pair is looked at closely
+_SAME = 0.75  # correlation of the details from which on it is one photograph
+_THUMBNAIL = 16
+_SHIFT = 4  # pixels that the details may be shifted against each other
+_ROWS, _COLUMNS = 1024, 8192  # a block of correlations takes 32 MB
+_PAIRS = 4096
 
 
 def has_copy(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -18,3 +33,121 @@ def has_copy(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np
     """
     known = {image.tobytes() for image in others}
     return np.fromiter((image.tobytes() in known for image in images), np.bool_, len(images))
+
+
+def exact_groups(images: Images) -> list[Ints]:
+    """The groups of images that are equal pixel for pixel.
+
+    Args:
+        images: (n, h, w) uint8.
+
+    Returns:
+        The places of the images of each group, two or more, in order; groups in the order of their first.
+    """
+    places: dict[bytes, list[int]] = {}
+    for place, image in enumerate(images):
+        places.setdefault(image.tobytes(), []).append(place)
+    return [np.array(group, np.int64) for group in places.values() if len(group) > 1]
+
+
+def near_groups(images: Images, *, progress: Progress | None = None) -> list[Ints]:
+    """The groups of images that show one photograph in versions that differ.
+
+    Two images are versions of one photograph when their 16x16 thumbnails correlate (0.88 or more), and their
+    details, between 0.7 and 2 pixels fine, do so too (0.75) at the best shift of up to 4 pixels. Neither
+    brightness nor contrast counts; the mirrored image counts as a version, a much larger or smaller crop does
+    not. An image belongs to a group when it is a version of any image of it.
+
+    Args:
+        images: (n, h, w) uint8, h and w 16 or more. Constant ones have no versions.
+        progress: called with (done, total) images.
+
+    Returns:
+        The places of the images of each group, in order; groups in the order of their first. A group has two
+        different images or more, and all exact copies of them.
+
+    Raises:
+        ValueError: the images are smaller than that.
+    """
+    if images.ndim != 3 or min(images.shape[1:]) < _THUMBNAIL:
+        raise ValueError(f"images of shape {images.shape}: expected (n, h, w), h and w {_THUMBNAIL} or more")
+    if len(images) == 0:
+        return []
+    first_of: dict[bytes, int] = {}
+    origin = np.array([first_of.setdefault(image.tobytes(), i) for i, image in enumerate(images)])
+    distinct = np.unique(origin)
+    group_of = np.arange(len(images))
+    group_of[distinct] = distinct[_components(images[distinct], progress or (lambda done, total: None))]
+    group_of = group_of[origin]
+    groups: dict[int, list[int]] = {}
+    for place, group in enumerate(group_of.tolist()):
+        groups.setdefault(group, []).append(place)
+    return [np.array(group, np.int64) for group in groups.values() if len(set(origin[group].tolist())) > 1]
+
+
+def _components(images: Images, progress: Progress) -> Ints:
+    """The lowest place among the versions of each image, directly or over others: (n,)."""
+    roots = np.arange(len(images))
+    details = np.stack([_details(image) for image in images])
+    for done, left, right, mirrored in _alike(images):
+        for start in range(0, len(left), _PAIRS):
+            # In a large group most pairs are known to belong together: frames of a clip have millions.
+            _flatten(roots)
+            chunk = slice(start, start + _PAIRS)
+            open_pairs = np.flatnonzero(roots[left[chunk]] != roots[right[chunk]]) + start
+            for a, b in zip(left[open_pairs].tolist(), right[open_pairs].tolist(), strict=True):
+                root_a, root_b = _root(roots, a), _root(roots, b)
+                if root_a != root_b and _same(details[a], details[b], mirrored):
+                    roots[max(root_a, root_b)] = min(root_a, root_b)
+        progress(done, len(images))
+    _flatten(roots)
+    return roots
+
+
+def _flatten(roots: Ints) -> None:
+    """Let every place point to the root of its group at once."""
+    while (roots != roots[roots]).any():
+        roots[:] = roots[roots]
+
+
+def _root(roots: Ints, place: int) -> int:
+    while roots[place] != place:
+        roots[place] = roots[roots[place]]
+        place = int(roots[place])
+    return place
+
+
+def _alike(images: Images) -> Iterator[tuple[int, Ints, Ints, bool]]:
+    """Pairs whose thumbnails are alike, by blocks: images done, places, places, whether mirrored."""
+    small = np.stack(
+        [cv2.resize(image, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA) for image in images]
+    )
+    plain, flipped = _normalized(small), _normalized(small[:, :, ::-1])
+    for top in range(0, len(images), _ROWS):
+        rows = plain[top : top + _ROWS]
+        for others, mirrored in ((plain, False), (flipped, True)):
+            for start in range(top, len(images), _COLUMNS):
+                # Both mirrored are alike as both plain: the upper triangle is enough.
+                left, right = np.nonzero(rows @ others[start : start + _COLUMNS].T >= _ALIKE)
+                left, right = left + top, right + start
+                yield top + len(rows), left[left < right], right[left < right], mirrored
+
+
+def _normalized(thumbnails: Images) -> NDArray[np.float32]:
+    """Rows whose products are correlations; a constant image becomes zeros."""
+    rows = thumbnails.reshape(len(thumbnails), -1).astype(np.float32)
+    rows -= rows.mean(axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6), np.float32)
+
+
+def _details(image: Images) -> NDArray[np.float32]:
+    pixels = image.astype(np.float32)
+    fine = cv2.GaussianBlur(pixels, (0, 0), 0.7) - cv2.GaussianBlur(pixels, (0, 0), 2)
+    return np.asarray(fine, np.float32)
+
+
+def _same(a: NDArray[np.float32], b: NDArray[np.float32], mirrored: bool) -> bool:
+    if mirrored:
+        b = np.ascontiguousarray(b[:, ::-1])
+    middle = np.ascontiguousarray(a[_SHIFT:-_SHIFT, _SHIFT:-_SHIFT])
+    return bool(cv2.matchTemplate(b, middle, cv2.TM_CCOEFF_NORMED).max() >= _SAME)

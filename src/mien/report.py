@@ -70,6 +70,15 @@ class Report:
         ]
         self._parts.append(f'<div class="faces">{"".join(figures)}</div>')
 
+    def groups(self, groups: Iterable[tuple[Iterable[NDArray[np.uint8]], Iterable[str]]]) -> None:
+        """Add pictures that belong together, in a frame a group; images and captions as in `faces`."""
+        self._parts.append('<div style="display: flex; flex-wrap: wrap; gap: .8rem">')
+        for images, captions in groups:
+            self._parts.append('<div style="border: 1px solid #ddd; border-radius: 4px; padding: .5rem">')
+            self.faces(images, captions)
+            self._parts.append("</div>")
+        self._parts.append("</div>")
+
     def write(self, path: Path) -> None:
         """Write the page.
 
