@@ -28,12 +28,12 @@ dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: .
 dt { color: #555; } dd { margin: 0; overflow-wrap: anywhere; }
 figure { margin: .8rem 0; } img.chart { width: auto; max-width: min(100%, 42rem); height: auto; }
 .faces { display: flex; flex-wrap: wrap; gap: .8rem; }
-.faces figure { margin: 0; width: 8.5rem; break-inside: avoid; }
+.faces figure { margin: 0; width: 9.5rem; break-inside: avoid; }
 .faces img { width: 6rem; height: 6rem; image-rendering: pixelated; }
 figcaption { font-size: .8rem; line-height: 1.3; overflow-wrap: anywhere; white-space: pre-line; }
 @media (max-width: 40rem) {
   body { margin: 1rem auto; } th, td { padding: .25rem .4rem; font-size: .85rem; }
-  td:not(:first-child) { white-space: nowrap; }
+  td:not(:first-child) { white-space: nowrap; } td:first-child { min-width: 4rem; }
   /* What is too small to read when shrunk to a telephone is moved sideways instead. */
   img.large { max-width: none; width: 34rem; }
   dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; }
@@ -41,7 +41,7 @@ figcaption { font-size: .8rem; line-height: 1.3; overflow-wrap: anywhere; white-
 @media print {
   body { margin: 0; max-width: none; font-size: 11pt; } h2 { break-after: avoid; }
   figure, tr, dl { break-inside: avoid; } .wide { overflow: visible; }
-  img.chart { max-height: 20cm; width: auto; max-width: 100%; }
+  img.chart { max-height: 12cm; width: auto; max-width: 100%; }
 }
 """
 
