@@ -30,7 +30,8 @@ def real_data() -> Path:
 def write_model(tmp_path: Path) -> Callable[..., Path]:
     """Writes a folder with a small ONNX model, whose answers are known, and its configuration.
 
-    The model tells how bright a crop is: the mean nearest to 20 k means label k of every output.
+    The model tells how bright a crop is: the mean nearest to 20 k means label k of every output. With a
+    region (top, left, bottom, right) it sees that part of the crop only.
     """
 
     def write(
@@ -42,9 +43,10 @@ def write_model(tmp_path: Path) -> Callable[..., Path]:
         input_type: str = "UINT8",
         output_type: str = "FLOAT",
         sharpness: float = 0.02,
+        region: tuple[int, int, int, int] | None = None,
         **changes: Any,
     ) -> Path:
-        data = brightness_model(outputs, batch, size, input_type, output_type, sharpness)
+        data = brightness_model(outputs, batch, size, input_type, output_type, sharpness, region)
         folder = tmp_path / name
         folder.mkdir()
         (folder / MODEL_FILE).write_bytes(data)
@@ -68,6 +70,7 @@ def brightness_model(
     input_type: str,
     output_type: str,
     sharpness: float,
+    region: tuple[int, int, int, int] | None = None,
 ) -> bytes:
     """Serialized ONNX: softmax of -sharpness * (mean - 20 k)^2, a linear layer on the mean."""
     from onnx import TensorProto, helper, numpy_helper
@@ -75,10 +78,13 @@ def brightness_model(
     kind = getattr(TensorProto, output_type)
     nodes = [
         helper.make_node("Cast", ["crops"], ["pixels"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceMean", ["pixels"], ["means"], axes=[1, 2], keepdims=0),
+        helper.make_node("Slice", ["pixels", "from", "to", "of"], ["seen"]),
+        helper.make_node("ReduceMean", ["seen"], ["means"], axes=[1, 2], keepdims=0),
         helper.make_node("Reshape", ["means", "column"], ["mean"]),
     ]
-    constants = [numpy_helper.from_array(np.array([-1, 1], np.int64), "column")]
+    top, left, bottom, right = region or (0, 0, size, size)
+    shapes = {"column": [-1, 1], "from": [top, left], "to": [bottom, right], "of": [1, 2]}
+    constants = [numpy_helper.from_array(np.array(v, np.int64), name) for name, v in shapes.items()]
     values = []
     for head, labels in outputs.items():
         centers = BRIGHTNESS_STEP * np.arange(len(labels), dtype=np.float32)

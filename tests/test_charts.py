@@ -8,19 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mien.annotation import COLORS, contrast
+from mien.annotation import COLORS
 from mien.charts import (
-    _confusion_figure,
     _emotion_figure,
-    _reliability_figure,
     _training_figure,
-    confusion_matrix_chart,
     emotion_chart,
-    reliability_chart,
     sample_portrait,
     training_curves,
 )
@@ -28,7 +23,6 @@ from mien.emotions import LABELS
 from mien.results import Prediction
 
 PREDICTION = Prediction(dict(zip(LABELS, (0.02, 0.01, 0.05, 0.8, 0.04, 0.03, 0.05), strict=True)))
-MATRIX = np.diag([491, 55, 528, 879, 594, 416, 626]) + np.arange(49).reshape(7, 7)
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +64,7 @@ def assert_nothing_is_cut_off(figure: Figure) -> None:
 def test_each_chart_is_a_png(tmp_path: Path, portrait: np.ndarray):
     emotion_chart(portrait, PREDICTION, tmp_path / "emotion.png", "grace_hopper.jpg")
     training_curves(history(3), tmp_path / "curves.png")
-    confusion_matrix_chart(MATRIX, LABELS, tmp_path / "matrix.png")
-    reliability_chart(np.array([0.5, 0.9]), np.array([False, True]), str(tmp_path / "reliability.png"))
-    for name in ("emotion", "curves", "matrix", "reliability"):
+    for name in ("emotion", "curves"):
         assert_picture(tmp_path / f"{name}.png", 700, 500)
 
 
@@ -124,8 +116,6 @@ def test_labels_of_another_model_are_drawn(tmp_path: Path, portrait: np.ndarray)
     assert_picture(tmp_path / "emotion.png", 700, 500)
     figure = _emotion_figure(portrait, prediction, None)
     assert [tick.get_text() for tick in figure.axes[1].get_xticklabels()] == list(labels)
-    confusion_matrix_chart(np.eye(3, dtype=int), labels, tmp_path / "matrix.png")
-    assert_picture(tmp_path / "matrix.png", 500, 500)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (48, 48), (10, 400), (400, 10), (3000, 2000)])
@@ -174,55 +164,6 @@ def test_rows_without_validation_are_left_out_of_its_curve():
 def test_an_empty_history():
     with pytest.raises(ValueError, match="empty history"):
         training_curves([], "never.png")
-
-
-def test_the_confusion_matrix_has_row_percents_and_counts():
-    matrix = np.array([[8, 2], [1500, 0]])
-    figure = _confusion_figure(matrix, ["happy", "sad"])
-    axes = figure.axes[0]
-    assert [text.get_text() for text in axes.texts] == ["80 %\n8", "20 %\n2", "100 %\n1,500", "0 %\n0"]
-    assert [text.get_position() for text in axes.texts] == [(0, 0), (1, 0), (0, 1), (1, 1)]
-    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["happy (10)", "sad (1,500)"]
-    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["happy", "sad"]
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
-    assert_nothing_is_cut_off(figure)
-
-
-def test_the_confusion_matrix_is_readable_everywhere():
-    axes = _confusion_figure(np.array([[1, 0], [0, 0]]), ["happy", "sad"]).axes[0]
-    assert axes.texts[3].get_text() == "0 %\n0"  # a row without examples
-    picture = axes.images[0]
-    for percent in range(0, 101, 5):
-        cell = tuple(int(c) for c in picture.to_rgba(percent, bytes=True)[:3])
-        ink = tuple(round(255 * c) for c in to_rgb(axes.texts[0].get_color()))
-        assert contrast(ink, cell) >= 4.5
-
-
-@pytest.mark.parametrize("shape", [(2, 3), (3, 3), (4,)])
-def test_a_matrix_that_does_not_fit_its_labels(shape: tuple[int, ...]):
-    with pytest.raises(ValueError, match="expected 2 rows and columns"):
-        _confusion_figure(np.zeros(shape, int), ["happy", "sad"])
-
-
-def test_reliability_has_the_accuracy_and_mean_confidence_of_each_bin():
-    confidences = np.array([0.0, 0.1, 0.1, 0.6, 0.7, 0.95, 1.0])
-    correct = np.array([False, False, True, True, False, True, True])
-    figure = _reliability_figure(confidences, correct, 4)
-    top, bottom = figure.axes
-    points = top.lines[1]
-    assert points.get_xdata() == pytest.approx([0.2 / 3, 0.65, 0.975])
-    assert points.get_ydata() == pytest.approx([1 / 3, 0.5, 1.0])
-    assert [bar.get_x() for bar in top.patches] == [0, 0.5, 0.75]
-    assert [bar.get_height() for bar in bottom.patches] == [3, 0, 2, 2]
-    assert list(top.lines[0].get_xdata()) == list(top.lines[0].get_ydata()) == [0, 1]
-    assert top.get_title() == "mean confidence 49.3 %, accuracy 57.1 %"
-    assert_nothing_is_cut_off(figure)
-
-
-@pytest.mark.parametrize(("said", "right", "bins"), [(0, 0, 15), (3, 2, 15), (3, 3, 0)])
-def test_reliability_of_nothing(said: int, right: int, bins: int):
-    with pytest.raises(ValueError, match="expected two arrays"):
-        _reliability_figure(np.full(said, 0.5), np.ones(right, bool), bins)
 
 
 def test_charts_need_no_display_and_no_pyplot(tmp_path: Path):

@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +150,9 @@ def test_the_demo_prints_and_draws(tmp_path: Path):
         (("audit", "tree", "--clean", "clean.xlsx"), 2, ".parquet"),
         (("audit", "tree", "--clean", "tree/clean.parquet"), 2, "outside"),
         (("audit", "tree", "--model", "nobody"), 2, "nobody"),
+        (("evaluate", "tree", "--compare", "mien-s", "nobody"), 2, "nobody"),
+        (("evaluate", "tree", "--model", "x", "--compare", "mien-s", "mien-s"), 2, "--model"),
+        (("evaluate", "tree", "--compare", "mien-s"), 2, "2 arguments"),
         (("train", "missing", "--out", "run"), 1, "missing"),
         (("train", "tree", "--out", "run", "--epochs", "0"), 2, "--epochs"),
     ],
@@ -210,6 +213,69 @@ def test_evaluate_reports_as_json(tmp_path: Path):
     assert low <= report["accuracy"] <= high
     assert {"balanced_accuracy", "macro_f1", "calibration_error", "per_class"} <= set(report)
     assert "confusion matrix" in run("evaluate", tmp_path).stdout.decode()
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Two random faces a class to test with, one of which is in train as well."""
+    rng = np.random.default_rng(0)
+    for label in LABELS:
+        for split in ("train", "test"):
+            (tmp_path / "tree" / split / label).mkdir(parents=True)
+        for i in range(2):
+            picture = Image.fromarray(rng.integers(0, 255, (48, 48), np.uint8))
+            picture.save(tmp_path / "tree" / "test" / label / f"{i}.png")
+        picture.save(tmp_path / "tree" / "train" / label / "copy.png")
+    return tmp_path / "tree"
+
+
+def test_evaluate_writes_a_report(tree: Path, tmp_path: Path):
+    done = run("evaluate", tree, "--out", tmp_path / "a b", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert list(report["views"]) == ["single view", "flip", "ten-crop"]
+    assert (report["without_copies"]["copies"], report["without_copies"]["n"]) == (7, 7)
+    assert json.loads((tmp_path / "a b" / "scores.json").read_text()) == report
+    page = (tmp_path / "a b" / "report.html").read_text()
+    assert f"mien evaluate {tree} --out &#x27;{tmp_path}/a b&#x27; --format json" in page
+    assert report["sha256"] in page
+    assert "report.html" in done.stderr.decode().replace("\n", "")
+    assert len(list((tmp_path / "a b").glob("*.png"))) == 5
+
+
+def test_evaluate_without_a_report_is_single_view(tree: Path):
+    report = json.loads(run("evaluate", tree, "--format", "json").stdout)
+    assert report["views"] is None
+    assert report["split"] == "test"
+
+
+def test_evaluate_compares_two_models(tree: Path, tmp_path: Path):
+    shipped = Path(mien.__file__).parent / "models" / "mien-s"
+    done = run("evaluate", tree, "--compare", "mien-s", shipped, "--out", tmp_path / "both")
+    assert done.returncode == 0, done.stderr
+    text = done.stdout.decode()
+    assert "A: mien-s" in text and "B: mien-s" in text
+    assert "A minus B: +0.00 points" in text
+    assert "McNemar, exact binomial: p = 1" in text
+    assert "--compare mien-s" in (tmp_path / "both" / "report.html").read_text()
+    values = json.loads(run("evaluate", "--compare", "mien-s", shipped, tree, "--format", "json").stdout)
+    assert values["first"] == values["second"]
+    assert values["p_value"] == 1
+
+
+def test_evaluate_any_labels(tmp_path: Path, write_model: Callable[..., Path]):
+    model = write_model(outputs={"blend": ("bored", "engaged")})
+    for label, grey in (("bored", 0), ("engaged", 20)):
+        (tmp_path / "tree" / label).mkdir(parents=True)
+        for i in range(3):
+            Image.fromarray(np.full((48, 48), grey + i, np.uint8)).save(
+                tmp_path / "tree" / label / f"{i}.png"
+            )
+    done = run("evaluate", tmp_path / "tree", "--model", model, "--out", tmp_path / "out", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["labels"], report["accuracy"], report["ferplus"]) == (["bored", "engaged"], 1, None)
+    assert "every answer is right" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_the_page_of_the_command_is_not_stale():

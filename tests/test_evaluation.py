@@ -169,6 +169,101 @@ class TestWrongData:
         assert "\n" not in str(caught.value)
 
 
+class TestFurtherScores:
+    def test_without_copies(self, model: EmotionClassifier) -> None:
+        # The grey 60 is in train: both faces that are answered "happy" are copies, one right and one wrong.
+        report = evaluate(
+            model, dataset(train=split([3, 1], [3, 1]), test=split(TARGETS, ANSWERS)), split="test"
+        )
+        rest = report.without_copies
+        assert rest is not None
+        assert (rest.copies, rest.n) == (2, 5)
+        assert rest.accuracy == pytest.approx(4 / 5)
+        assert rest.accuracy_on_copies == pytest.approx(1 / 2)
+        assert rest.interval is not None and rest.interval[0] < 4 / 5 < rest.interval[1]
+        assert report.accuracy == pytest.approx(5 / 7), "the headline is of all images"
+
+    def test_no_copies_and_nothing_but_copies(self, model: EmotionClassifier) -> None:
+        none = evaluate(model, dataset(train=split([1], [1]), test=split(TARGETS, ANSWERS)), split="test")
+        assert none.without_copies is not None
+        assert (none.without_copies.copies, none.without_copies.accuracy_on_copies) == (0, None)
+        assert none.without_copies.accuracy == none.accuracy
+        same = split(TARGETS, ANSWERS)
+        every = evaluate(model, dataset(train=same, test=same), split="test")
+        assert every.without_copies is not None
+        assert (every.without_copies.n, every.without_copies.accuracy, every.without_copies.interval) == (
+            0,
+            None,
+            None,
+        )
+        assert "without copies" not in format_report(every)
+        json.dumps(every.to_dict(), allow_nan=False)
+
+    def test_copies_are_only_looked_for_in_another_split(self, model: EmotionClassifier) -> None:
+        same = split(TARGETS, ANSWERS)
+        assert evaluate(model, dataset(train=same, test=same), split="train").without_copies is None
+        assert evaluate(model, dataset(test=same)).without_copies is None
+
+    def test_votes(self, model: EmotionClassifier) -> None:
+        votes = np.zeros((7, 10), np.uint8)
+        votes[:, FERPLUS_LABELS.index("angry")] = 6
+        votes[:, FERPLUS_LABELS.index("happy")] = 4
+        votes[6] = 0
+        ferplus = evaluate(model, dataset(test=split(TARGETS, ANSWERS, votes))).ferplus
+        assert ferplus is not None
+        # Of six voted on, angry by majority, the model says angry four times and happy twice.
+        assert (ferplus.n, ferplus.majority, ferplus.labels) == (
+            6,
+            pytest.approx(4 / 6),
+            pytest.approx(4 / 6),
+        )
+        assert ferplus.vote_share == pytest.approx((4 * 0.6 + 2 * 0.4) / 6)
+        assert ferplus.highest_vote_share == pytest.approx(0.6)
+        assert evaluate(model, dataset()).ferplus is None
+
+    def test_votes_do_not_matter_to_other_labels(self, write_model: WriteModel) -> None:
+        labels = ("bored", "engaged")
+        model = EmotionClassifier(write_model(outputs={"blend": labels}))
+        faces = split([0, 1], [0, 1], np.full((2, 10), 1, np.uint8))
+        assert evaluate(model, dataset("study", labels, test=faces)).ferplus is None
+
+    def test_risk_coverage(self, write_model: WriteModel) -> None:
+        # The nearer to a label's grey, the surer: 60 is surer of "happy" than 66, and 66 than 69.
+        model = EmotionClassifier(write_model(sharpness=0.005))
+        greys = np.array([60, 66, 69], np.uint8)
+        images = np.repeat(greys, 48 * 48).reshape(-1, 48, 48)
+        faces = Split(images, np.array([3, 3, 0]), ("a", "b", "c"))
+        curve = evaluate(model, dataset(test=faces)).risk_coverage
+        assert curve.aurc == pytest.approx((0 + 0 + 1 / 3) / 3)
+        assert curve.area == pytest.approx(1 - curve.aurc)
+        assert [point["coverage"] for point in curve.points] == pytest.approx([1, 1, 1, 1, 2 / 3, 2 / 3])
+        assert [point["accuracy"] for point in curve.points] == pytest.approx([2 / 3] * 4 + [1] * 2)
+        said = model.predict_proba(images).max(axis=1)
+        assert [point["threshold"] for point in curve.points] == pytest.approx([said[2]] * 4 + [said[1]] * 2)
+
+    def test_more_views_only_where_asked_for(self, write_model: WriteModel) -> None:
+        # The model sees the left half: dark, the label 1, where the mirror's is bright, the label 5.
+        model = EmotionClassifier(write_model(region=(0, 0, 48, 24)))
+        images = np.full((4, 48, 48), 20, np.uint8)
+        images[:, :, 24:] = (
+            94  # not 100: of the mirror the model is not quite so sure, and the first view wins
+        )
+        data = dataset(test=Split(images, np.array([1, 1, 5, 1]), tuple("abcd")))
+        report = evaluate(model, data, views=True)
+        assert report.views is not None
+        assert list(report.views) == ["single view", "flip", "ten-crop"]
+        assert report.views["single view"].accuracy == report.accuracy == 0.75
+        assert report.views["flip"].accuracy == 0.75
+        assert report.views["flip"].calibration_error == pytest.approx(0.25, abs=0.01), "half sure"
+        assert report.views["single view"].calibration_error == pytest.approx(0.25, abs=0.01), "wholly sure"
+        plain = evaluate(model, data)
+        assert plain.views is None
+        assert plain.summary() == report.summary()
+
+    def test_the_model_that_was_scored_is_named_by_its_hash(self, model: EmotionClassifier) -> None:
+        assert evaluate(model, dataset()).sha256 == model.config.sha256
+
+
 class TestOutput:
     FIELDS = (
         "n", "accuracy", "balanced_accuracy", "macro_f1", "calibration_error", "confusion_matrix", "per_class",
@@ -222,6 +317,26 @@ class TestShippedModel:
     def test_is_right_on_66_percent_of_public_test(self, shipped: EvaluationReport) -> None:
         assert (shipped.data, shipped.split, shipped.n) == ("fer2013", "validation", 3589)
         assert shipped.accuracy >= 0.66
+
+    def test_the_other_head_too(self, real_data: Path) -> None:
+        data = load_dataset(real_data / "fer2013" / "public_test.parquet")
+        ferplus = evaluate(EmotionClassifier(), data, head="ferplus")
+        assert (ferplus.n, ferplus.accuracy) == (3553, pytest.approx(0.8238, abs=2e-3))
+        assert ferplus.ferplus is not None
+        assert ferplus.ferplus.majority == ferplus.accuracy
+
+    def test_its_further_scores(self, shipped: EvaluationReport) -> None:
+        assert shipped.accuracy == pytest.approx(0.6676, abs=2e-3)
+        assert shipped.ferplus is not None
+        assert shipped.ferplus.n == 3529
+        assert shipped.ferplus.majority == pytest.approx(0.681, abs=3e-3)
+        assert shipped.risk_coverage.aurc == pytest.approx(0.143, abs=3e-3)
+
+    def test_without_the_280_images_that_are_in_training(self, real_data: Path) -> None:
+        rest = evaluate(EmotionClassifier(), load_dataset(real_data / "fer2013")).without_copies
+        assert rest is not None
+        assert (rest.copies, rest.n) == (280, 3309)
+        assert rest.accuracy == pytest.approx(0.654, abs=3e-3)
 
     def test_is_calibrated(self, shipped: EvaluationReport) -> None:
         assert shipped.calibration_error < 0.05

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from mien.emotions import FERPLUS_LABELS
-from mien.ferplus import majority, vote_shares
+from mien.emotions import FERPLUS_LABELS, LABELS
+from mien.ferplus import majority, vote_agreement, vote_shares
 
 NEUTRAL, HAPPY, CONTEMPT, UNKNOWN, NO_FACE = 0, 1, 7, 8, 9
 
@@ -79,3 +80,60 @@ class TestMajority:
     def test_no_rows(self) -> None:
         assert majority(np.zeros((0, 10), np.uint8)).shape == (0,)
         assert vote_shares(np.zeros((0, 10), np.uint8)).shape == (0, 8)
+
+
+class TestVoteAgreement:
+    LABELS = ("happy", "sad")
+    VOTES = np.concatenate(
+        [
+            votes(happy=8, sad=2),
+            votes(sad=6, contempt=4),
+            votes(happy=5, sad=4, unknown=1),
+            votes(contempt=9, sad=1),  # its majority is none of the labels
+            votes(unknown=9, sad=1),
+            votes(),
+        ]
+    )
+    # Right, wrong, wrong; then three that do not count.
+    SAID = np.array([[0.9, 0.1], [0.7, 0.3], [0.4, 0.6], [1, 0], [1, 0], [1, 0]])
+    TRUE = ("happy", "happy", "happy", "sad", "sad", "sad")
+
+    def test_by_hand(self) -> None:
+        agreement = vote_agreement(self.SAID, self.VOTES, self.LABELS, self.TRUE)
+        assert agreement is not None
+        assert agreement.n == 3
+        assert agreement.majority == pytest.approx(1 / 3)
+        assert agreement.interval[0] <= 1 / 3 <= agreement.interval[1]
+        assert agreement.labels == pytest.approx(2 / 3)
+        assert agreement.vote_share == pytest.approx((8 / 10 + 0 + 4 / 9) / 3)
+        assert agreement.highest_vote_share == pytest.approx((8 / 10 + 6 / 10 + 5 / 9) / 3)
+
+    def test_correlation_is_pearsons_over_all_labels(self) -> None:
+        agreement = vote_agreement(self.SAID, self.VOTES, self.LABELS, self.TRUE)
+        said = np.array([0.9, 0.1, 0.7, 0.3, 0.4, 0.6])
+        seen = np.array([0.8, 0.2, 0, 0.6, 5 / 9, 4 / 9])
+        covariance = ((said - said.mean()) * (seen - seen.mean())).mean()
+        assert agreement is not None
+        assert agreement.correlation == pytest.approx(covariance / said.std() / seen.std())
+
+    def test_the_shares_themselves_agree_wholly(self) -> None:
+        counts = np.random.default_rng(0).integers(0, 9, (50, 10), np.uint8)
+        counts[:, 8:] = 0
+        names = [FERPLUS_LABELS[k] for k in counts.argmax(axis=1)]
+        agreement = vote_agreement(vote_shares(counts), counts, FERPLUS_LABELS, names)
+        assert agreement is not None
+        assert (agreement.n, agreement.majority, agreement.labels) == (50, 1, 1)
+        assert agreement.vote_share == agreement.highest_vote_share
+        assert agreement.correlation == pytest.approx(1)
+
+    def test_equal_probabilities_have_no_correlation(self) -> None:
+        agreement = vote_agreement(np.full((6, 2), 0.5), self.VOTES, self.LABELS, self.TRUE)
+        assert agreement is not None
+        assert agreement.correlation == 0
+
+    def test_labels_that_nobody_voted_on(self) -> None:
+        assert vote_agreement(self.SAID, self.VOTES, ("happy", "bored"), self.TRUE) is None
+
+    def test_no_majority_at_all(self) -> None:
+        said = np.full((2, 7), 1 / 7)
+        assert vote_agreement(said, np.zeros((2, 10), np.uint8), LABELS, ("sad", "sad")) is None

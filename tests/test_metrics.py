@@ -8,13 +8,18 @@ import numpy as np
 import pytest
 
 from mien.metrics import (
+    EXACT_BELOW,
+    area_under_risk_coverage,
     balanced_accuracy,
     bootstrap_interval,
     calibration_error,
     confusion_matrix,
     fit_temperature,
     macro_f1,
+    mcnemar_p_value,
+    paired_difference_interval,
     precision_recall_f1,
+    selective_accuracy,
     softmax,
     threshold_for_precision,
 )
@@ -266,3 +271,115 @@ class TestThresholdForPrecision:
                 assert correct[confidences >= threshold].mean() >= 0.8
             for lower in np.unique(confidences[confidences < threshold]):
                 assert correct[confidences >= lower].mean() < 0.8
+
+
+class TestRiskCoverage:
+    SAID = np.array([0.5, 0.8, 0.9, 0.8, 0.6])
+    RIGHT = np.array([False, False, True, True, True])
+
+    def test_by_hand(self) -> None:
+        # The most confident is right; of the next two, equally confident, one; then a right and a wrong one.
+        coverage, accuracy = selective_accuracy(self.SAID, self.RIGHT)
+        np.testing.assert_allclose(coverage, [0.2, 0.6, 0.6, 0.8, 1])
+        np.testing.assert_allclose(accuracy, [1, 2 / 3, 2 / 3, 3 / 4, 3 / 5])
+        expected = (0 + 1 / 3 + 1 / 3 + 1 / 4 + 2 / 5) / 5
+        assert area_under_risk_coverage(self.SAID, self.RIGHT) == pytest.approx(expected)
+
+    def test_the_order_of_the_answers_does_not_matter(self) -> None:
+        rng = np.random.default_rng(3)
+        said, right = rng.integers(0, 20, 300) / 20, rng.random(300) < 0.6
+        mixed = rng.permutation(300)
+        for one, other in zip(
+            selective_accuracy(said, right), selective_accuracy(said[mixed], right[mixed]), strict=True
+        ):
+            np.testing.assert_array_equal(one, other)
+
+    def test_every_point_is_what_its_threshold_keeps(self) -> None:
+        rng = np.random.default_rng(4)
+        said, right = rng.integers(0, 20, 200) / 20, rng.random(200) < 0.6
+        coverage, accuracy = selective_accuracy(said, right)
+        for place, threshold in enumerate(sorted(said, reverse=True)):
+            kept = said >= threshold
+            assert coverage[place] == pytest.approx(kept.mean())
+            assert accuracy[place] == pytest.approx(right[kept].mean())
+
+    def test_best_worst_and_no_order(self) -> None:
+        right = np.array([True, True, False, False])
+        said = np.array([0.9, 0.8, 0.7, 0.6])
+        assert area_under_risk_coverage(said, right) == pytest.approx((1 / 3 + 1 / 2) / 4)
+        assert area_under_risk_coverage(said, ~right) == pytest.approx((1 + 1 + 2 / 3 + 1 / 2) / 4)
+        assert area_under_risk_coverage(np.full(4, 0.5), right) == 0.5
+        assert area_under_risk_coverage(said, np.ones(4, bool)) == 0
+
+
+class TestMcNemar:
+    @pytest.mark.parametrize(
+        ("only_first", "only_second", "expected"),
+        [
+            (0, 0, 1.0),
+            (1, 0, 1.0),
+            (5, 0, 2 / 2**5),
+            (1, 8, 2 * (1 + 9) / 2**9),
+            (2, 8, 2 * (1 + 10 + 45) / 2**10),
+            (5, 5, 1.0),
+        ],
+    )
+    def test_few_pairs_by_hand(self, only_first: int, only_second: int, expected: float) -> None:
+        assert mcnemar_p_value(only_first, only_second) == pytest.approx(expected)
+        assert mcnemar_p_value(only_second, only_first) == pytest.approx(expected)
+
+    def test_many_pairs_by_hand(self) -> None:
+        # (|59 - 121| - 1)^2 / 180 = 20.672; chi-square's 5 % point with one degree of freedom is 3.841.
+        assert mcnemar_p_value(59, 121) == pytest.approx(5.45e-6, rel=1e-2)
+        # (|d| - 1)^2 / 100 passes 3.841 between the differences of 20 and 21.
+        assert mcnemar_p_value(40, 60) > 0.05 > mcnemar_p_value(39, 61)
+        assert mcnemar_p_value(50, 50) == 1
+
+    def test_agrees_with_another_implementation(self) -> None:
+        stats = pytest.importorskip("scipy.stats")
+        for first in range(0, 60, 7):
+            for second in range(0, 60, 5):
+                n = first + second
+                if n == 0:
+                    continue
+                if n < EXACT_BELOW:
+                    expected = stats.binomtest(first, n).pvalue
+                else:
+                    expected = stats.chi2.sf(max(abs(first - second) - 1, 0) ** 2 / n, 1)
+                assert mcnemar_p_value(first, second) == pytest.approx(expected, rel=1e-9)
+
+    def test_both_tests_nearly_agree_where_they_meet(self) -> None:
+        exact, approximate = mcnemar_p_value(7, EXACT_BELOW - 8), mcnemar_p_value(7, EXACT_BELOW - 7)
+        assert exact == pytest.approx(approximate, abs=0.03)
+
+    def test_it_is_right_as_often_as_it_says(self) -> None:
+        # Two models that are right equally often differ "significantly" in at most 5 % of all samples.
+        firsts = np.random.default_rng(0).binomial(60, 0.5, 4000)
+        rejected = np.mean([mcnemar_p_value(int(k), 60 - int(k)) < 0.05 for k in firsts])
+        assert 0.01 < rejected <= 0.055
+
+    def test_negative_counts(self) -> None:
+        with pytest.raises(ValueError, match="expected 0 or more"):
+            mcnemar_p_value(-1, 3)
+
+
+class TestPairedDifference:
+    def test_is_narrower_than_unpaired_where_models_agree(self) -> None:
+        first = np.arange(1000) < 700
+        second = np.arange(1000) < 680
+        low, high = paired_difference_interval(first, second)
+        # 20 of 1000 differ, all for the first: binomial, standard deviation sqrt(0.02 * 0.98 / 1000) = 0.0044.
+        assert low == pytest.approx(0.02 - 1.96 * 0.0044, abs=0.002)
+        assert high == pytest.approx(0.02 + 1.96 * 0.0044, abs=0.002)
+
+    def test_the_same_answers_do_not_differ(self) -> None:
+        same = np.array([True, False, True])
+        assert paired_difference_interval(same, same) == (0, 0)
+
+    def test_turns_with_its_arguments(self) -> None:
+        rng = np.random.default_rng(1)
+        first, second = rng.random(500) < 0.7, rng.random(500) < 0.6
+        low, high = paired_difference_interval(first, second)
+        again_low, again_high = paired_difference_interval(second, first)
+        assert low < (first.mean() - second.mean()) < high
+        assert (again_low, again_high) == pytest.approx((-high, -low), abs=0.01)

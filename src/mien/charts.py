@@ -1,4 +1,4 @@
-"""Charts as PNG files: the expression of one face, and how a model was trained and how good it is.
+"""Charts as PNG files: the expression of one face, and how a model was trained; score_charts.py has the others.
 
 matplotlib is imported inside the functions and used without pyplot, which would keep every figure and might
 look for a display.
@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,44 +63,6 @@ def training_curves(history: Sequence[Mapping[str, float]], path: str | PathLike
         OSError: the file cannot be written.
     """
     _save(_training_figure(history), path)
-
-
-def confusion_matrix_chart(
-    matrix: NDArray[np.integer[Any]], labels: Sequence[str], path: str | PathLike[str]
-) -> None:
-    """The confusion matrix with the percent of each row and the counts.
-
-    Args:
-        matrix: (k, k) counts; rows are the true labels, columns the predicted ones.
-        labels: the k labels in the matrix's order.
-        path: the PNG file to write; its folder exists.
-
-    Raises:
-        ValueError: the matrix is not (k, k).
-        OSError: the file cannot be written.
-    """
-    _save(_confusion_figure(matrix, labels), path)
-
-
-def reliability_chart(
-    confidences: NDArray[np.floating[Any]],
-    correct: NDArray[np.bool_],
-    path: str | PathLike[str],
-    bins: int = 15,
-) -> None:
-    """Accuracy against confidence: on the diagonal a model is as often right as it says; below: the counts.
-
-    Args:
-        confidences: (n,) the highest probability of each prediction, 0 to 1.
-        correct: (n,) bool, whether that prediction was right.
-        path: the PNG file to write; its folder exists.
-        bins: how many intervals of equal width.
-
-    Raises:
-        ValueError: no predictions, unequal lengths, or fewer than one bin.
-        OSError: the file cannot be written.
-    """
-    _save(_reliability_figure(confidences, correct, bins), path)
 
 
 def sample_portrait() -> Path:
@@ -172,71 +134,6 @@ def _plot_column(axes: Axes, history: Sequence[Mapping[str, float]], key: str, l
             epochs, values = zip(*points, strict=True)
             marker = "o" if len(points) <= 20 else None
             axes.plot(epochs, values, line, color=color, marker=marker, markersize=4, label=head + part)
-
-
-def _confusion_figure(matrix: NDArray[np.integer[Any]], labels: Sequence[str]) -> Figure:
-    from matplotlib import colormaps
-    from matplotlib.colors import ListedColormap
-
-    counts = np.asarray(matrix)
-    if counts.shape != (len(labels), len(labels)):
-        raise ValueError(f"confusion matrix of shape {counts.shape}: expected {len(labels)} rows and columns")
-    totals = counts.sum(axis=1, keepdims=True)
-    percents = 100 * counts / np.maximum(totals, 1)
-    side = 1.6 + 0.8 * max(3, len(labels))
-    figure = _figure(side + 0.6, side)
-    axes = figure.subplots()
-    # The light end of the map only: dark text is readable on all of it.
-    axes.imshow(percents, cmap=ListedColormap(colormaps["Blues"](np.linspace(0, 0.6, 256))), vmin=0, vmax=100)
-    for (row, column), percent in np.ndenumerate(percents):
-        weight = "bold" if row == column else "normal"
-        text = f"{percent:.0f} %\n{counts[row, column]:,}"
-        axes.text(column, row, text, ha="center", va="center", fontsize=9, color=_INK, fontweight=weight)
-    names = [f"{label} ({total:,})" for label, total in zip(labels, totals[:, 0], strict=True)]
-    axes.set_yticks(range(len(labels)), names, parse_math=False)
-    axes.set_xticks(range(len(labels)), labels, parse_math=False)
-    axes.tick_params(length=0)
-    axes.tick_params("x", labelrotation=20)
-    axes.set(xlabel="predicted", ylabel="true")
-    axes.spines[:].set_visible(False)
-    return figure
-
-
-def _reliability_figure(
-    confidences: NDArray[np.floating[Any]], correct: NDArray[np.bool_], bins: int
-) -> Figure:
-    from matplotlib.ticker import PercentFormatter
-
-    said, right = np.asarray(confidences, np.float64), np.asarray(correct, np.bool_)
-    if said.ndim != 1 or said.shape != right.shape or said.size == 0 or bins < 1:
-        raise ValueError(
-            f"confidences of shape {said.shape}, correct of shape {right.shape}, {bins} bins: "
-            "expected two arrays of one equal length above 0, and at least one bin"
-        )
-    edges = np.linspace(0, 1, bins + 1)
-    which = np.clip(np.digitize(said, edges) - 1, 0, bins - 1)
-    counts = np.bincount(which, minlength=bins)
-    filled = counts > 0
-    accuracy = np.bincount(which, right, bins)[filled] / counts[filled]
-    confidence = np.bincount(which, said, bins)[filled] / counts[filled]
-    figure = _figure(5.4, 6.0)
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3.4, 1])
-    top.plot([0, 1], [0, 1], "--", color=_INK, linewidth=1, label="perfectly calibrated")
-    top.bar(edges[:-1][filled], accuracy, 1 / bins, align="edge", color="#9fc9e6", edgecolor="white")
-    top.plot(confidence, accuracy, "o-", color=_VALIDATION, markersize=4, label="accuracy in each bin")
-    bottom.bar(edges[:-1], counts, 1 / bins, align="edge", color="#b0b0b0", edgecolor="white")
-    for axes in (top, bottom):
-        _style(axes, "y")
-        axes.set(xlim=(0, 1))
-        axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
-    top.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
-    top.set(ylim=(0, 1), ylabel="accuracy")
-    top.set_title(
-        f"mean confidence {100 * said.mean():.1f} %, accuracy {100 * right.mean():.1f} %", fontsize=11
-    )
-    top.legend(frameon=False, loc="upper left")
-    bottom.set(xlabel="confidence", ylabel="predictions")
-    return figure
 
 
 def _figure(width: float, height: float) -> Figure:

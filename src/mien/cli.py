@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import mien
+from mien.cli_options import (
+    DataArgument,
+    DetectorOption,
+    Head,
+    ImageFormat,
+    ModelOption,
+    ReportFormat,
+    SplitName,
+    VotesOption,
+)
 from mien.errors import DetectorError, MienError, MissingExtraError, ModelError, SettingsError
 from mien.weights import DEFAULT_MODEL
 
@@ -26,53 +36,6 @@ app = typer.Typer(
     help="Reads facial expressions: from a picture to seven probabilities a face, offline.",
     epilog="Start with: mien demo",
 )
-
-
-class ImageFormat(StrEnum):
-    """How faces are written."""
-
-    TABLE = "table"
-    JSON = "json"
-    JSONL = "jsonl"
-    CSV = "csv"
-    PARQUET = "parquet"
-
-
-class ReportFormat(StrEnum):
-    """How scores are written."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
-class SplitName(StrEnum):
-    """Part of a dataset."""
-
-    TRAIN = "train"
-    VALIDATION = "validation"
-    TEST = "test"
-
-
-class Head(StrEnum):
-    """Output of the model that is scored."""
-
-    AUTO = "auto"
-    FER2013 = "fer2013"
-    FERPLUS = "ferplus"
-    LABELS = "labels"
-    BLEND = "blend"
-
-
-ModelOption = Annotated[
-    str, typer.Option(help="Name of a shipped model, a model folder, or a run of `mien train`.")
-]
-DetectorOption = Annotated[
-    str, typer.Option(help="Face detector: haar, yunet (fetched once), or a YuNet .onnx file.")
-]
-DataArgument = Annotated[
-    Path, typer.Argument(help="fer2013.csv, a folder of class folders, or Parquet.", show_default=False)
-]
-VotesOption = Annotated[Path | None, typer.Option(help="FER+ votes: fer2013new.csv.", show_default=False)]
 
 
 def main() -> None:
@@ -261,7 +224,7 @@ def train(
     typer.echo(f"wrote {folder}: try it with mien image PHOTO --model {out}")
 
 
-@app.command(epilog="Example: mien evaluate fer2013.csv --format json")
+@app.command(epilog="Example: mien evaluate fer2013.csv --out report")
 def evaluate(
     data: DataArgument,
     model: ModelOption = DEFAULT_MODEL,
@@ -274,16 +237,34 @@ def evaluate(
     ] = Head.AUTO,
     format: Annotated[ReportFormat, typer.Option(help="How to write the scores.")] = ReportFormat.TABLE,
     votes: VotesOption = None,
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="A B", help="Two models, side by side, with a paired test.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write report.html with charts here; scores flip and ten-crop too.", show_default=False
+        ),
+    ] = None,
 ) -> None:
-    """Score a model on a dataset."""
+    """Score a model on a dataset, or compare two."""
+    from mien.answers import answer
     from mien.classification import EmotionClassifier
-    from mien.evaluation import evaluate, format_report
+    from mien.comparison import compare as compare_answers
+    from mien.comparison_report import write_report
+    from mien.evaluation import score
 
-    classifier = EmotionClassifier(model)
-    report = evaluate(classifier, _load(data, votes), split=split and split.value, head=head.value)
-    typer.echo(
-        json.dumps(report.to_dict(), indent=2) if format is ReportFormat.JSON else format_report(report)
-    )
+    if compare and model != DEFAULT_MODEL:
+        raise typer.BadParameter("--compare names both models: leave out --model", param_hint="--model")
+    classifiers = [EmotionClassifier(name) for name in compare or (model,)]
+    dataset, part = _load(data, votes), split and split.value
+    found = [answer(c, dataset, split=part, head=head.value, views=out is not None) for c in classifiers]
+    result = compare_answers(*found) if compare else score(*found)
+    typer.echo(json.dumps(result.to_dict(), indent=2) if format is ReportFormat.JSON else result.to_text())
+    if out is not None:
+        page = write_report(found, out, command=shlex.join(["mien", *sys.argv[1:]]))
+        typer.echo(f"wrote {page}", err=True)
 
 
 @app.command(epilog="Example: mien audit fer2013.csv --out audit --clean clean.parquet")

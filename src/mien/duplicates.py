@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 
 import cv2
@@ -31,8 +32,8 @@ def has_copy(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np
     Returns:
         (n,) bool.
     """
-    known = {image.tobytes() for image in others}
-    return np.fromiter((image.tobytes() in known for image in images), np.bool_, len(images))
+    known = {_digest(image) for image in others}
+    return np.fromiter((_digest(image) in known for image in images), np.bool_, len(images))
 
 
 def exact_groups(images: Images) -> list[Ints]:
@@ -46,8 +47,13 @@ def exact_groups(images: Images) -> list[Ints]:
     """
     places: dict[bytes, list[int]] = {}
     for place, image in enumerate(images):
-        places.setdefault(image.tobytes(), []).append(place)
+        places.setdefault(_digest(image), []).append(place)
     return [np.array(group, np.int64) for group in places.values() if len(group) > 1]
+
+
+def _digest(image: Images) -> bytes:
+    """What tells images apart, in 16 bytes: as pixels, images in a file might not fit into memory."""
+    return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
 
 
 def near_groups(images: Images, *, progress: Progress | None = None) -> list[Ints]:

@@ -9,18 +9,67 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien import metrics
+from mien.answers import Answers, answer
 from mien.classification import EmotionClassifier
 from mien.datasets import Dataset
-from mien.emotions import FERPLUS_LABELS
-from mien.errors import DatasetError, ModelError
-from mien.ferplus import majority
+from mien.ferplus import VoteAgreement, vote_agreement
+from mien.views import SINGLE
 
-_AT_ONCE = 4096
+COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+
+
+@dataclass(frozen=True)
+class ViewScore:
+    """Scores of the same answers from one view of every image, or from several averaged.
+
+    Attributes:
+        accuracy: share of right answers.
+        interval: 95 % of it, by bootstrap over the images.
+        calibration_error: expected, 15 bins.
+    """
+
+    accuracy: float
+    interval: tuple[float, float]
+    calibration_error: float
+
+
+@dataclass(frozen=True)
+class WithoutCopies:
+    """Scores without the images that have a copy, pixel for pixel, in the split "train".
+
+    Attributes:
+        copies: how many were left out.
+        n: how many are left.
+        accuracy, interval: of those that are left; None where none is.
+        accuracy_on_copies: of those that were left out; None where there is none.
+    """
+
+    copies: int
+    n: int
+    accuracy: float | None
+    interval: tuple[float, float] | None
+    accuracy_on_copies: float | None
+
+
+@dataclass(frozen=True)
+class RiskCoverage:
+    """What is gained by keeping confident answers only (Geifman & El-Yaniv, arXiv 1705.08500).
+
+    Attributes:
+        area: under the curve of accuracy against coverage, 1 - aurc; 1 is best.
+        aurc: mean error of the answers kept, over all thresholds; 0 is best.
+        points: for some coverages, the threshold of the confidence that keeps at least as many answers, how many
+            it keeps, and how right these are.
+    """
+
+    area: float
+    aurc: float
+    points: tuple[dict[str, float], ...]
 
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """Scores of one head on one split, one view an image.
+    """Scores of one head on one split, one view an image except where it says otherwise.
 
     Attributes:
         model, data, split, head: what was scored on what.
@@ -33,6 +82,11 @@ class EvaluationReport:
         calibration_error: expected, 15 bins.
         confusion_matrix: counts, rows true, columns predicted.
         per_class: label -> precision, recall, f1, n.
+        sha256: of the model.
+        risk_coverage: accuracy of the confident answers.
+        without_copies: None where there is no split "train", or it is the one that is scored.
+        ferplus: agreement with the FER+ votes; None where there are none, or the labels are others.
+        views: "single view", "flip", "ten-crop" -> scores; None unless asked for.
     """
 
     model: str
@@ -48,10 +102,19 @@ class EvaluationReport:
     calibration_error: float
     confusion_matrix: tuple[tuple[int, ...], ...]
     per_class: dict[str, dict[str, float]]
+    sha256: str
+    risk_coverage: RiskCoverage
+    without_copies: WithoutCopies | None = None
+    ferplus: VoteAgreement | None = None
+    views: dict[str, ViewScore] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return asdict(self)
+
+    def to_text(self) -> str:
+        """Lines for people, percent rounded."""
+        return format_report(self)
 
     def summary(self) -> dict[str, Any]:
         """The scores that fit on a line."""
@@ -60,7 +123,12 @@ class EvaluationReport:
 
 
 def evaluate(
-    classifier: EmotionClassifier, dataset: Dataset, *, split: str | None = None, head: str = "auto"
+    classifier: EmotionClassifier,
+    dataset: Dataset,
+    *,
+    split: str | None = None,
+    head: str = "auto",
+    views: bool = False,
 ) -> EvaluationReport:
     """Score a model on a split.
 
@@ -71,87 +139,149 @@ def evaluate(
             the only one.
         head: "auto" takes the head that was trained on such labels: "fer2013" on FER2013, else "blend".
             "ferplus" is scored against the majority of the FER+ votes, eight labels, where there is one.
+        views: score flip and ten-crop too, which takes ten times as long; all else stays single view.
 
     Raises:
         DatasetError: no such split, other labels than the model's, or no FER+ votes to score against.
         ModelError: the model has no such head.
     """
-    name = split or dataset.default_split()
-    part = dataset.split(name)
-    if head == "auto":
-        head = "fer2013" if dataset.is_fer2013 and "fer2013" in classifier.config.outputs else "blend"
-    rows, targets, labels = np.arange(len(part)), part.targets, dataset.labels
-    if head == "ferplus":
-        if part.votes is None:
-            raise DatasetError(
-                f"{dataset.name}: no FER+ votes; the ferplus head is scored against their majority"
-            )
-        targets, labels = majority(part.votes), FERPLUS_LABELS
-        rows = np.flatnonzero(targets >= 0)
-        targets = targets[rows]
-    if len(rows) == 0:
-        raise DatasetError(f"{dataset.name}: the split {name!r} has no images that can be scored")
-    if head not in classifier.config.outputs:
-        raise ModelError(
-            f"{classifier.config.name}: no head {head!r}; it has {', '.join(classifier.config.outputs)}"
-        )
-    if labels != classifier.config.outputs[head]:
-        raise DatasetError(
-            f"{dataset.name}: labelled {', '.join(labels)}; but {classifier.config.name} tells apart "
-            f"{', '.join(classifier.config.outputs[head])}"
-        )
-    # Some at a time: images in a file are more than fit into memory.
-    parts = [rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)]
-    probabilities = np.concatenate([classifier.predict_proba(part.images[some], head=head) for some in parts])
-    return _report(probabilities, targets, (classifier.config.name, dataset.name, name, head), labels)
+    return score(answer(classifier, dataset, split=split, head=head, views=views))
 
 
-def _report(
-    probabilities: NDArray[np.float32],
-    targets: NDArray[np.int64],
-    names: tuple[str, str, str, str],
-    labels: tuple[str, ...],
-) -> EvaluationReport:
-    predictions = probabilities.argmax(axis=1)
-    correct = predictions == targets
-    matrix = metrics.confusion_matrix(targets, predictions, len(labels))
+def score(answers: Answers) -> EvaluationReport:
+    """The scores of answers that are there."""
+    labels, correct, confidences = answers.labels, answers.correct, answers.confidences
+    matrix = metrics.confusion_matrix(answers.targets, answers.predictions, len(labels))
     scores = zip(*metrics.precision_recall_f1(matrix), matrix.sum(axis=1), strict=True)
+    views = {name: _view_score(part, answers.targets) for name, part in answers.views.items()}
     return EvaluationReport(
-        *names,
+        model=answers.config.name,
+        data=answers.dataset.name,
+        split=answers.split,
+        head=answers.head,
         labels=labels,
-        n=len(targets),
+        n=len(correct),
         accuracy=float(correct.mean()),
         interval=metrics.bootstrap_interval(correct),
         balanced_accuracy=metrics.balanced_accuracy(matrix),
         macro_f1=metrics.macro_f1(matrix),
-        calibration_error=metrics.calibration_error(probabilities.max(axis=1), correct),
+        calibration_error=metrics.calibration_error(confidences, correct),
         confusion_matrix=tuple(tuple(map(int, row)) for row in matrix),
         per_class={
             label: {"precision": float(p), "recall": float(r), "f1": float(f), "n": int(n)}
             for label, (p, r, f, n) in zip(labels, scores, strict=True)
         },
+        sha256=answers.config.sha256,
+        risk_coverage=_risk_coverage(confidences, correct),
+        without_copies=_without_copies(answers),
+        ferplus=_vote_agreement(answers),
+        views=views or None,
     )
+
+
+def _view_score(probabilities: NDArray[np.float64], targets: NDArray[np.int64]) -> ViewScore:
+    correct = probabilities.argmax(axis=1) == targets
+    return ViewScore(
+        accuracy=float(correct.mean()),
+        interval=metrics.bootstrap_interval(correct),
+        calibration_error=metrics.calibration_error(probabilities.max(axis=1), correct),
+    )
+
+
+def _risk_coverage(confidences: NDArray[np.floating], correct: NDArray[np.bool_]) -> RiskCoverage:
+    coverage, accuracy = metrics.selective_accuracy(confidences, correct)
+    ranked = np.sort(confidences)[::-1]
+    # The rounding of a share must not ask for one answer more than it means.
+    places = [int(np.searchsorted(coverage, wanted - 1e-9)) for wanted in COVERAGES]
+    aurc = metrics.area_under_risk_coverage(confidences, correct)
+    return RiskCoverage(
+        area=1 - aurc,
+        aurc=aurc,
+        points=tuple(
+            {
+                "coverage": float(coverage[place]),
+                "accuracy": float(accuracy[place]),
+                "threshold": float(ranked[place]),
+            }
+            for place in places
+        ),
+    )
+
+
+def _without_copies(answers: Answers) -> WithoutCopies | None:
+    copied = answers.copied
+    if copied is None:
+        return None
+    rest, copies = answers.correct[~copied], answers.correct[copied]
+    return WithoutCopies(
+        copies=len(copies),
+        n=len(rest),
+        accuracy=float(rest.mean()) if len(rest) else None,
+        interval=metrics.bootstrap_interval(rest) if len(rest) else None,
+        accuracy_on_copies=float(copies.mean()) if len(copies) else None,
+    )
+
+
+def _vote_agreement(answers: Answers) -> VoteAgreement | None:
+    if answers.part.votes is None:
+        return None
+    names = [answers.dataset.labels[target] for target in answers.part.targets]
+    return vote_agreement(answers.probabilities, answers.part.votes, answers.labels, names)
 
 
 def format_report(report: EvaluationReport) -> str:
     """The report as lines for people, percent rounded."""
-    low, high = report.interval
     first = max(12, *(len(label) + 1 for label in report.labels))
     lines = [
         f"{report.model} on {report.data}, split {report.split}, head {report.head}: {report.n} images",
-        f"accuracy           {100 * report.accuracy:.1f} %  (95 %: {100 * low:.1f} to {100 * high:.1f} %)",
-        f"balanced accuracy  {100 * report.balanced_accuracy:.1f} %",
-        f"macro F1           {100 * report.macro_f1:.1f} %",
+        f"accuracy           {percent(report.accuracy, report.interval)}",
+        f"balanced accuracy  {percent(report.balanced_accuracy)}",
+        f"macro F1           {percent(report.macro_f1)}",
         f"calibration error  {report.calibration_error:.3f}",
+        *_further_lines(report),
         "",
         f"{'':{first}}{'precision':>10}{'recall':>10}{'F1':>10}{'n':>8}",
     ]
     for label, scores in report.per_class.items():
-        percent = "".join(f"{100 * scores[key]:>8.1f} %" for key in ("precision", "recall", "f1"))
-        lines.append(f"{label:{first}}{percent}{scores['n']:>8}")
+        cells = "".join(f"{100 * scores[key]:>8.1f} %" for key in ("precision", "recall", "f1"))
+        lines.append(f"{label:{first}}{cells}{scores['n']:>8}")
     width = max(map(len, report.labels)) + 1
     lines += ["", "confusion matrix: rows true, columns predicted"]
     lines.append(" " * first + "".join(f"{label:>{width}}" for label in report.labels))
     for label, row in zip(report.labels, report.confusion_matrix, strict=True):
         lines.append(f"{label:{first}}" + "".join(f"{count:>{width}}" for count in row))
     return "\n".join(lines)
+
+
+def _further_lines(report: EvaluationReport) -> list[str]:
+    """What only some reports have, and what confidence is good for."""
+    lines = []
+    for name, view in (report.views or {}).items():
+        if name != SINGLE:  # that is what all else is
+            lines.append(f"{name:<18} {percent(view.accuracy, view.interval)}")
+    if (rest := report.without_copies) is not None and rest.accuracy is not None:
+        lines.append(
+            f"without copies     {percent(rest.accuracy, rest.interval)}"
+            f": {rest.n} images, {rest.copies} have a copy in train"
+        )
+    if (votes := report.ferplus) is not None:
+        lines.append(
+            f"FER+ majority      {percent(votes.majority, votes.interval)}: {votes.n} images with one"
+        )
+        lines.append(
+            f"FER+ vote share    {percent(votes.vote_share)} of at most {percent(votes.highest_vote_share)}"
+        )
+    half = report.risk_coverage.points[-1]
+    lines.append(
+        f"risk-coverage      AURC {report.risk_coverage.aurc:.3f}; "
+        f"the most confident {100 * half['coverage']:.0f} %: {percent(half['accuracy'])} right"
+    )
+    return lines
+
+
+def percent(share: float, interval: tuple[float, float] | None = None) -> str:
+    """A share as people read it, with its 95 % interval where there is one."""
+    text = f"{100 * share:.1f} %"
+    if interval is None:
+        return text
+    return f"{text}  (95 %: {100 * interval[0]:.1f} to {100 * interval[1]:.1f} %)"

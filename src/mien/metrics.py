@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.floating]
 Bools = NDArray[np.bool_]
+
+EXACT_BELOW = 25  # fewer discordant pairs than this: the exact test of mcnemar_p_value
 
 
 def softmax(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]:
@@ -110,3 +114,78 @@ def threshold_for_precision(confidences: Floats, correct: Bools, precision: floa
     last = np.append(np.diff(confidences[order]) != 0, True)
     good = np.flatnonzero((rates >= precision) & last)
     return float(confidences[order[good[-1]]]) if len(good) else 1.0
+
+
+def selective_accuracy(
+    confidences: Floats, correct: Bools
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Accuracy of the answers that are kept, against the share that is kept: the risk-coverage curve, with 1 - risk.
+
+    Answers are kept from a threshold of the confidence on (Geifman & El-Yaniv, arXiv 1705.08500). Those of equal
+    confidence are kept together, so that the curve does not depend on the order of the answers.
+
+    Args:
+        confidences: (n,) highest probability of every answer, 0 to 1.
+        correct: (n,) whether the answer was right.
+
+    Returns:
+        coverage: (n,), the share that is kept by a threshold at the confidence of each answer, rising to 1.
+        accuracy: (n,), the share of right ones among them.
+    """
+    order = np.argsort(-confidences, kind="stable")
+    ranked, hits = confidences[order], np.cumsum(correct[order])
+    # A threshold at some confidence keeps all answers down to the last of equal confidence.
+    kept = np.searchsorted(-ranked, -ranked, side="right")
+    return kept / len(order), hits[kept - 1] / kept
+
+
+def area_under_risk_coverage(confidences: Floats, correct: Bools) -> float:
+    """AURC: the mean error of the answers kept, over the thresholds at the confidence of every answer.
+
+    0 is best. Confidences that say nothing about which answers are right give the error of all answers on average.
+    Geifman, Uziel & El-Yaniv, arXiv 1805.08206. Arguments as of `selective_accuracy`.
+    """
+    return float(1 - selective_accuracy(confidences, correct)[1].mean())
+
+
+def paired_difference_interval(
+    first: Bools, second: Bools, *, level: float = 0.95, rounds: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Interval of the difference of two accuracies on the same images, by the paired percentile bootstrap.
+
+    Resampling images on which one, the other or neither alone is right is a multinomial draw, and is drawn as one.
+
+    Args:
+        first, second: (n,) whether each answer was right.
+        level, rounds, seed: of the bootstrap.
+
+    Returns:
+        (low, high) of first minus second, -1 to 1.
+    """
+    n = len(first)
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    shares = np.array([only_first, only_second, n - only_first - only_second]) / n
+    drawn = np.random.default_rng(seed).multinomial(n, shares, rounds)
+    low, high = np.quantile((drawn[:, 0] - drawn[:, 1]) / n, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def mcnemar_p_value(only_first: int, only_second: int) -> float:
+    """Two-sided p-value that two classifiers are right equally often, from the images on which one alone is right.
+
+    With fewer than 25 such images the exact binomial test, else McNemar's chi-square with Edwards' continuity
+    correction, one degree of freedom: McNemar, Psychometrika 12 (1947); Edwards, Psychometrika 13 (1948);
+    Dietterich, Neural Computation 10 (1998), on comparing classifiers.
+
+    Raises:
+        ValueError: a negative count.
+    """
+    if only_first < 0 or only_second < 0:
+        raise ValueError(f"counts {only_first} and {only_second}: expected 0 or more")
+    n = only_first + only_second
+    if n < EXACT_BELOW:
+        tail = sum(math.comb(n, k) for k in range(min(only_first, only_second) + 1))
+        return min(1.0, float(2 * tail / 2**n))
+    # The correction must not turn a difference of 0 into one of -1.
+    statistic = max(abs(only_first - only_second) - 1, 0) ** 2 / n
+    return math.erfc(math.sqrt(statistic / 2))

@@ -11,20 +11,38 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+_LARGE = 1000  # pixels; a chart that is wider is not shrunk to a narrow screen
+
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #202020; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { font-size: 1.25rem; margin-top: 2.2rem; }
-.lead { color: #555; margin-top: 0; }
+:root { color-scheme: light; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #202020; background: #fff; max-width: 62rem; margin: 2rem auto;
+  padding: 0 1rem; }
+h1 { font-size: 1.7rem; line-height: 1.25; margin-bottom: .2rem; overflow-wrap: anywhere; }
+h2 { font-size: 1.25rem; margin-top: 2.2rem; }
+p { max-width: 46rem; } .lead { color: #555; margin-top: 0; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: right; }
-th:first-child, td:first-child { text-align: left; } th { border-bottom: 2px solid #888; }
-img.chart { max-width: 100%; height: auto; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; } th { border-bottom: 2px solid #888; }
+dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: .2rem 1.2rem; }
+dt { color: #555; } dd { margin: 0; overflow-wrap: anywhere; }
+figure { margin: .8rem 0; } img.chart { width: auto; max-width: min(100%, 42rem); height: auto; }
 .faces { display: flex; flex-wrap: wrap; gap: .8rem; }
-.faces figure { margin: 0; width: 8.5rem; break-inside: avoid; }
+.faces figure { margin: 0; width: 9.5rem; break-inside: avoid; }
 .faces img { width: 6rem; height: 6rem; image-rendering: pixelated; }
-figcaption { font-size: .8rem; line-height: 1.3; overflow-wrap: anywhere; }
-@media print { body { margin: 0; max-width: none; } h2 { break-after: avoid; } }
+figcaption { font-size: .8rem; line-height: 1.3; overflow-wrap: anywhere; white-space: pre-line; }
+@media (max-width: 40rem) {
+  body { margin: 1rem auto; } th, td { padding: .25rem .4rem; font-size: .85rem; }
+  td:not(:first-child) { white-space: nowrap; } td:first-child { min-width: 4rem; }
+  /* What is too small to read when shrunk to a telephone is moved sideways instead. */
+  img.large { max-width: none; width: 34rem; }
+  dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; }
+}
+@media print {
+  body { margin: 0; max-width: none; font-size: 11pt; } h2 { break-after: avoid; }
+  figure, tr, dl { break-inside: avoid; } .wide { overflow: visible; }
+  img.chart { max-height: 12cm; width: auto; max-width: 100%; }
+}
 """
 
 
@@ -38,7 +56,9 @@ class Report:
 
     def __init__(self, title: str, lead: str = "") -> None:
         self._title = title
-        self._parts = [f"<h1>{html.escape(title)}</h1>", f'<p class="lead">{html.escape(lead)}</p>']
+        self._parts = [f"<h1>{html.escape(title)}</h1>"]
+        if lead:
+            self._parts.append(f'<p class="lead">{html.escape(lead)}</p>')
 
     def heading(self, text: str) -> None:
         """Begin a section."""
@@ -58,12 +78,20 @@ class Report:
             f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
         )
 
-    def chart(self, png: Path, alt: str) -> None:
-        """Add a PNG file, copied into the page; `alt` says what it shows."""
-        self._parts.append(_img(png.read_bytes(), alt, "chart"))
+    def facts(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Add names with their values, which may be long."""
+        items = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in pairs)
+        self._parts.append(f"<dl>{items}</dl>")
+
+    def chart(self, png: Path, alt: str, caption: str = "") -> None:
+        """Add a PNG file, copied into the page; `alt` says what it shows to who cannot see it, `caption` to all."""
+        below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
+        data = png.read_bytes()
+        image = _img(data, alt, "chart large" if _width(data) > _LARGE else "chart")
+        self._parts.append(f'<figure class="chart"><div class="wide">{image}</div>{below}</figure>')
 
     def faces(self, images: Iterable[NDArray[np.uint8]], captions: Iterable[str]) -> None:
-        """Add small pictures, (h, w) uint8 grey each, with a caption below every one."""
+        """Add small pictures, (h, w) uint8 grey each, with a caption below every one; its lines are kept."""
         figures = [
             f"<figure>{_img(_png(image), caption)}<figcaption>{html.escape(caption)}</figcaption></figure>"
             for image, caption in zip(images, captions, strict=True)
@@ -89,10 +117,18 @@ class Report:
         path.write_text(
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            # Nothing from outside, even if some text should try.
+            '<meta http-equiv="Content-Security-Policy" '
+            "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n"
             f"<title>{html.escape(self._title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
             f"<body>\n{body}\n</body>\n</html>\n",
             encoding="utf-8",
         )
+
+
+def _width(png: bytes) -> int:
+    """In pixels: a PNG file's header has it at byte 16."""
+    return int.from_bytes(png[16:20], "big")
 
 
 def _png(image: NDArray[np.uint8]) -> bytes:

@@ -1,0 +1,56 @@
+"""Arguments and options that commands share, and the words that some of them take."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class ImageFormat(StrEnum):
+    """How faces are written."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+class ReportFormat(StrEnum):
+    """How scores are written."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+class SplitName(StrEnum):
+    """Part of a dataset."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+class Head(StrEnum):
+    """Output of the model that is scored."""
+
+    AUTO = "auto"
+    FER2013 = "fer2013"
+    FERPLUS = "ferplus"
+    LABELS = "labels"
+    BLEND = "blend"
+
+
+ModelOption = Annotated[
+    str, typer.Option(help="Name of a shipped model, a model folder, or a run of `mien train`.")
+]
+DetectorOption = Annotated[
+    str, typer.Option(help="Face detector: haar, yunet (fetched once), or a YuNet .onnx file.")
+]
+DataArgument = Annotated[
+    Path, typer.Argument(help="fer2013.csv, a folder of class folders, or Parquet.", show_default=False)
+]
+VotesOption = Annotated[Path | None, typer.Option(help="FER+ votes: fer2013new.csv.", show_default=False)]
