@@ -168,39 +168,3 @@ class ValidationBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras h
         rows = slice(index * VALIDATION_BATCH, (index + 1) * VALIDATION_BATCH)
         pixels = center_view(self._split.images[rows], self._view)
         return as_batch(pixels, targets_for(self._split, self._heads, rows))
-
-
-def compile_model(model: keras.Model, config: TrainConfig, steps: int) -> None:
-    """Losses, metrics and optimizer of the recipe. `steps` is the number of steps in an epoch."""
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0 if config.warmup_epochs else config.learning_rate,
-        decay_steps=max(1, (config.epochs - config.warmup_epochs) * steps),
-        warmup_target=config.learning_rate if config.warmup_epochs else None,
-        warmup_steps=config.warmup_epochs * steps,
-    )
-    longest = max(0.0, 1 - 20 / (config.epochs * steps))
-    optimizer = keras.optimizers.SGD(
-        schedule,
-        momentum=0.9,
-        nesterov=True,
-        weight_decay=config.weight_decay,
-        use_ema=True,
-        ema_momentum=min(config.average, longest),
-    )
-    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
-    # Keras sorts the names of outputs: the dataset's own labels need not come first.
-    others = [head for head in model.output_names if head == "ferplus"]
-    (first,) = (head for head in model.output_names if head != "ferplus")
-    model.compile(
-        optimizer,
-        loss={
-            first: keras.losses.CategoricalCrossentropy(True, label_smoothing=config.label_smoothing),
-            **{head: keras.losses.CategoricalCrossentropy(True) for head in others},
-        },
-        loss_weights={first: 1.0, **dict.fromkeys(others, config.ferplus_weight)},
-        weighted_metrics={
-            head: [keras.metrics.CategoricalAccuracy(name="accuracy")] for head in model.output_names
-        },
-        jit_compile=keras.backend.backend()
-        == "jax",  # XLA on the CPU is slower than TensorFlow's own kernels
-    )
