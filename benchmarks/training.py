@@ -22,8 +22,9 @@ from startup import describe_machine, spread
 import mien.training  # noqa: F401 before Keras: it keeps TensorFlow quiet
 from mien.datasets import Split, load_dataset
 from mien.training.augmentation import Augmentation
+from mien.training.config import TrainConfig
 from mien.training.models import NETWORKS, build_model
-from mien.training.recipe import TrainConfig, training_batches
+from mien.training.recipe import training_batches
 
 import keras  # isort: skip
 
@@ -178,7 +179,7 @@ def measure(
 
 def compiled(network: str, labels: int) -> keras.Model:
     """A network with one head, ready for `fit`."""
-    model = build_model(network, {"labels": labels})
+    model = build_model(network, {"labels": labels}, view=48)
     model = keras.Model(model.input, model.output["labels"])
     optimizer = keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True)
     model.compile(optimizer, keras.losses.CategoricalCrossentropy(from_logits=True))

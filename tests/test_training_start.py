@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,22 @@ class TestNetworks:
         }
         assert all(weight.dtype == "float32" for weight in model.weights)
         assert keras.config.dtype_policy().name == "float32"
+
+
+class TestDocumentation:
+    def test_the_example_of_a_network_of_ones_own_runs(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        text = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
+        (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+        rows = [
+            f"{target},{' '.join(map(str, image.ravel()))},Training"
+            for image, target in zip(faces(70).images, faces(70).targets, strict=True)
+        ]
+        (tmp_path / "fer2013.csv").write_text("\n".join(["emotion,pixels,Usage", *rows]))
+        monkeypatch.chdir(tmp_path)
+        exec(code.replace('"epochs": 20', '"epochs": 1, "batch_size": 16'), {})
+        assert EmotionClassifier("runs/small").predict_proba(faces(2).images).shape == (2, 7)
 
 
 class TestPretrained:

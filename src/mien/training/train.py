@@ -50,8 +50,10 @@ from mien.training.recipe import (
 CHECKPOINT = "checkpoint.npz"
 
 
-def train(dataset: Dataset, run: Path, config: TrainConfig | None = None, *, resume: bool = False) -> Path:
-    """Train a network, keep its running average, export it and score what was exported.
+def train(
+    dataset: Dataset, run: str | Path, config: TrainConfig | None = None, *, resume: bool = False
+) -> Path:
+    """Train a network, export it and score what was exported.
 
     Stopped at any moment, the run loses at most the epoch it was in; `resume` goes on to the same result.
 
@@ -65,8 +67,10 @@ def train(dataset: Dataset, run: Path, config: TrainConfig | None = None, *, res
         The folder of the exported model.
 
     Raises:
-        TrainingError: the folder holds another run, or there is none to resume, or the data has changed.
+        TrainingError: the folder holds another run, there is none to resume, the data has changed, or the weights
+            to start from cannot be had.
     """
+    run = Path(run)
     data: dict[str, Any] = {"name": dataset.name, "sha256": dataset.fingerprint()}
     config = _resumed(run, data) if resume else config or TrainConfig()
     if "validation" not in dataset.splits:
