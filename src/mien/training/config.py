@@ -176,18 +176,15 @@ def combine(network: str | None, source: str | None, changes: Mapping[str, Any])
     """
     if network is not None and network not in NETWORKS:
         raise SettingsError(f"unknown network {network!r}: expected one of {', '.join(NETWORKS)}")
-    if source is None:
-        source = "fine-tune" if changes.get("init") else str(network)
-        values = read_config(source) if (RECIPES / f"{source}.toml").is_file() else {}
-    else:
-        values = read_config(source)
+    own = "fine-tune" if changes.get("init") else network or TrainConfig.network
+    values = read_config(source or own) if source or (RECIPES / f"{own}.toml").is_file() else {}
     try:
         for name, value in {**({"network": network} if network else {}), **changes}.items():
             table, _, key = name.rpartition(".")
             (values.setdefault(table, {}) if table else values)[key] = value
         return TrainConfig.from_dict(_of_trained_model(values.get("init")) | values)
     except (ValueError, TypeError, AttributeError) as error:
-        raise SettingsError(f"{source}: {error}") from None
+        raise SettingsError(f"{source}: {error}" if source else str(error)) from None
 
 
 def _of_trained_model(name: object) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -125,9 +126,10 @@ def _load_pretrained(model: keras.Model, weights: str) -> None:
 def _fetch_imagenet() -> Path:
     home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     try:
-        file = keras.utils.get_file(
-            _IMAGENET_FILE, _IMAGENET_URL, cache_dir=home, cache_subdir="models", file_hash=_IMAGENET_MD5
-        )
+        with redirect_stdout(sys.stderr):  # Keras tells its progress there
+            file = keras.utils.get_file(
+                _IMAGENET_FILE, _IMAGENET_URL, cache_dir=home, cache_subdir="models", file_hash=_IMAGENET_MD5
+            )
     except Exception as error:  # whatever the network throws
         raise TrainingError(
             f"ImageNet's weights cannot be fetched ({' '.join(str(error).split())[:120]}): bring the file of "
