@@ -190,8 +190,9 @@ class TestSettings:
             ("mixup", -0.2),
             ("mixup", 11),
             ("mixup", float("nan")),
+            ("flip", "often"),
         ],
     )
-    def test_out_of_range(self, name: str, value: float) -> None:
-        with pytest.raises(ValueError, match=f"{name}=.*expected 0 to"):
+    def test_out_of_range(self, name: str, value: object) -> None:
+        with pytest.raises(ValueError, match=f"{name}=.*expected a number from 0 to"):
             Augmentation(**{name: value})
