@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from small_runs import SETTINGS, faces, fer2013
+from small_runs import SETTINGS, faces, fer2013, scores
 
 from mien.classification import EmotionClassifier
 from mien.datasets import Dataset
@@ -312,13 +312,12 @@ class TestEarlyStopping:
         with np.load(run / "best.npz") as state:
             assert int(state["epochs"]) == best
         # Scored is the exported file: the best epoch's weights, as they were validated.
-        scores = json.loads((run / "metrics.json").read_text())
-        assert scores["fer2013"]["accuracy"] == pytest.approx(max(accuracies), abs=1e-4)
+        assert scores(run)["fer2013"]["accuracy"] == pytest.approx(max(accuracies), abs=1e-4)
 
     def test_a_finished_one_is_not_trained_on(self, run: Path) -> None:
-        before = (run / "history.csv").read_bytes(), (run / "metrics.json").read_bytes()
+        before = (run / "history.csv").read_bytes(), scores(run)
         train(fer2013(), run, resume=True)
-        assert ((run / "history.csv").read_bytes(), (run / "metrics.json").read_bytes()) == before
+        assert ((run / "history.csv").read_bytes(), scores(run)) == before
 
     def test_none(self, tmp_path: Path) -> None:
         train(fer2013(), tmp_path, replace(SETTINGS, epochs=3, early_stopping=0, average=0.0))
