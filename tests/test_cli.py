@@ -154,6 +154,10 @@ def test_the_demo_prints_and_draws(tmp_path: Path):
         (("evaluate", "tree", "--model", "x", "--compare", "mien-s", "mien-s"), 2, "--model"),
         (("evaluate", "tree", "--compare", "mien-s"), 2, "2 arguments"),
         (("train", "missing", "--out", "run"), 1, "missing"),
+        (("train", "tree", "--out", "tree/run"), 2, "outside"),
+        (("train", "tree", "--out", "run", "--resume", "--epochs", "3"), 2, "--resume"),
+        (("evaluate", "tree", "--out", "tree/report"), 2, "outside"),
+        (("audit", "tree", "--out", "tree"), 2, "outside"),
         (("train", "tree", "--out", "run", "--epochs", "0"), 2, "--epochs"),
     ],
 )

@@ -440,6 +440,13 @@ class TestOtherData:
             train(Dataset("fer2013", LABELS, splits), tmp_path / "run", SETTINGS)
         assert not (tmp_path / "run" / "train.json").exists()
 
+    def test_one_class_alone_leaves_no_run_behind(self, tmp_path: Path) -> None:
+        split = faces(28)
+        one = replace(split, targets=np.zeros(28, np.int64))
+        with pytest.raises(DatasetError, match="fewer than two classes"):
+            train(Dataset("one", ("angry", "happy"), {"train": one}), tmp_path / "run", SETTINGS)
+        assert not (tmp_path / "run").exists()
+
     def test_a_run_that_diverges_says_so(self, tmp_path: Path) -> None:
         settings = replace(SETTINGS, epochs=2, warmup_epochs=0, learning_rate=1e30)
         with pytest.raises(TrainingError, match="learning") as caught:
@@ -473,6 +480,15 @@ class TestHoldOut:
         assert validation.votes is not None
         assert train_split.votes is not None
         np.testing.assert_array_equal(validation.votes, train_split.votes[rows])
+
+    def test_copies_are_not_held_out(self) -> None:
+        split = faces(70)
+        images = split.images.copy()
+        images[7::14] = images[::14]  # every tenth face twice, of the same class
+        held = hold_out(Dataset("mine", LABELS, {"train": replace(split, images=images)}), seed=0)
+        known = {image.tobytes() for image in held.split("train").images}
+        assert not any(image.tobytes() in known for image in held.split("validation").images)
+        assert len(held.split("train")) + len(held.split("validation")) == 70
 
     def test_a_class_of_one_image_stays_in_training(self) -> None:
         data = Dataset("fer2013", LABELS, {"train": faces(8)})  # two angry ones, one of each other

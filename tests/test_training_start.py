@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from mien.datasets import Dataset
 from mien.emotions import FERPLUS_LABELS, LABELS
 from mien.errors import ModelError, TrainingError
 from mien.metrics import softmax
-from mien.training.augmentation import center_view
+from mien.training.augmentation import Augmentation, center_view
 from mien.training.checkpoint import History
 from mien.training.config import TrainConfig, combine
 from mien.training.initial import start_from
@@ -202,6 +203,26 @@ class TestStartFrom:
         ours, theirs = (m.predict(pixels, verbose=0)["fer2013"] for m in (model, trained))
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
 
+    def test_pictures_in_order_of_class_give_statistics_of_all(self) -> None:
+        split = faces(600)
+        order = np.argsort(split.targets, kind="stable")
+        images = split.images[order].copy()
+        images[:300] //= 4  # the first classes are dark
+        model = build_model("mien-s", sizes(BOTH))
+        start_from(model, "mien-s", BOTH, images)
+        pixels = center_view(images[::5], 44)[..., None]
+        still, learning = model.predict(pixels, verbose=0), model(pixels, training=True)
+        gap = np.abs(np.asarray(learning["fer2013"]) - still["fer2013"]).mean()
+        assert gap < 0.5
+
+    def test_filters_have_the_size_of_new_ones(self) -> None:
+        model = build_model("mien-s", {"labels": 2})
+        start_from(model, "mien-s", {"labels": ("a", "b")}, faces(64).images)
+        for layer in model.layers:
+            if isinstance(layer, layers.Conv2D):
+                norms = np.sqrt(np.square(layer.get_weights()[0]).sum(axis=(0, 1, 2)))
+                np.testing.assert_allclose(norms, np.sqrt(2), rtol=1e-4)
+
     def test_another_network(self) -> None:
         model = build_model("tutorial-cnn", {"labels": 2}, view=48)
         with pytest.raises(TrainingError, match="init mien-s: a mien-s, expected a tutorial-cnn"):
@@ -230,7 +251,10 @@ class TestStages:
     def test_a_trained_one_learns_its_heads_first(self) -> None:
         settings = TrainConfig(epochs=9, frozen_epochs=3, init="mien-s", frozen_learning_rate=0.5)
         assert stages(settings) == [Stage(0, 3, 0.5, frozen=True), Stage(3, 9, 0.12)]
-        assert stages(replace(settings, frozen_epochs=20)) == [Stage(0, 9, 0.5, frozen=True)]
+
+    def test_the_whole_must_learn_too(self) -> None:
+        with pytest.raises(ValueError, match="frozen_epochs=9 of 9 epochs: expected fewer"):
+            TrainConfig(epochs=9, frozen_epochs=9, init="mien-s")
 
     def test_the_frozen_part_stays_and_then_moves(self) -> None:
         settings = replace(SETTINGS, epochs=4, frozen_epochs=2, init="mien-s", average=0.0)
@@ -353,19 +377,46 @@ class TestOtherWaysToLearn:
         labels = ("dark", "bright")
         split = _uneven()
         weights = class_weights(split, {"labels": labels}, replace(SETTINGS, class_weights="balanced"))
-        np.testing.assert_allclose(weights["labels"], [40 / 60, 40 / 20])
-        assert class_weights(split, {"labels": labels}, SETTINGS) == {}
+        np.testing.assert_allclose(weights, [40 / 60, 40 / 20])
+        np.testing.assert_array_equal(class_weights(split, {"labels": labels}, SETTINGS), [1, 1])
 
-    def test_a_picture_counts_by_its_class(self) -> None:
-        settings = replace(SETTINGS, class_weights="balanced", batch_size=40)
-        _, shares, weight = next(training_batches(_uneven(), {"labels": ("dark", "bright")}, settings, 0))
-        np.testing.assert_allclose(
-            weight["labels"], shares["labels"] @ np.array([40 / 60, 40 / 20]), rtol=1e-5
+    @pytest.mark.parametrize("mixup", [0.0, 0.2, 1.0])
+    def test_each_class_counts_alike_mixed_or_not(self, mixup: float) -> None:
+        settings = replace(
+            SETTINGS, class_weights="balanced", batch_size=40, augmentation=Augmentation(mixup=mixup)
         )
-        assert weight["labels"].mean() == pytest.approx(1, abs=1e-5)
+        mass = np.zeros(2)
+        for _, shares, weight in islice(
+            training_batches(_uneven(), {"labels": ("dark", "bright")}, settings, 0), 6
+        ):
+            mass += (weight["labels"][:, None] * shares["labels"]).sum(axis=0)
+        np.testing.assert_allclose(mass, [120, 120], rtol=1e-4)
 
 
 def _uneven():
     """30 dark faces and 10 bright ones."""
     split = faces(40, ("fear", "happy"), votes=False)
     return replace(split, targets=(np.arange(40) % 4 == 0).astype(np.int64))
+
+
+class TestResumeFromATrainedModel:
+    def test_does_not_need_that_model_any_more(self, tmp_path: Path) -> None:
+        source = source_run(tmp_path)
+        settings = combine(
+            None, None, {"init": str(source), "epochs": 3, "frozen_epochs": 1, "batch_size": 16}
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(History, "on_epoch_end", stop_after(2))
+            with pytest.raises(KeyboardInterrupt):
+                train(fer2013(), tmp_path / "run", settings)
+        source.rename(tmp_path / "elsewhere")
+        train(fer2013(), tmp_path / "run", resume=True)
+        card = (tmp_path / "run" / "export" / "README.md").read_text()
+        assert str(source) in card
+        assert "The epoch was chosen" in card
+
+    def test_a_new_run_does_not_go_on_from_a_left_checkpoint(self, tmp_path: Path) -> None:
+        run = source_run(tmp_path)
+        (run / "train.json").unlink()
+        with pytest.raises(TrainingError, match="already holds a run"):
+            train(fer2013(), run, SETTINGS)

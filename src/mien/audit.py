@@ -284,6 +284,9 @@ def _features(classifier: EmotionClassifier, split: Split, progress: Callable[[i
 def _judge(classifier: EmotionClassifier, dataset: Dataset, splits: Sequence[str]) -> str:
     name = classifier.config.name
     sentence = f"what {name} sees, by a logistic regression in {FOLDS} folds ({', '.join(splits)})"
+    origin = classifier.config.training.get("init")
+    if origin:
+        sentence += f"; its training began with the weights of {origin}, which may know these images"
     if classifier.config.data.get("name") == dataset.name:
         # The folds keep labels from the regression, not from the network below it.
         sentence += (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from mien.audit import AuditReport
 from mien.dataset_rows import USAGES
 from mien.datasets import Dataset, Split
 from mien.errors import MissingExtraError
-from mien.findings import WRONG_LABEL
+from mien.findings import WRONG_LABEL, Item
 
 _BATCH = 1024
+_CHANGES = "would change the dataset itself; name a place outside"
 
 
 def wrong_target(target: Path, data: Path) -> str | None:
@@ -25,8 +27,20 @@ def wrong_target(target: Path, data: Path) -> str | None:
     if target.suffix not in (".csv", ".parquet"):
         return f"{target}: expected a name that ends in .csv (the list) or .parquet (the cleaned dataset)"
     if target.resolve().is_relative_to(data.resolve()):
-        return f"{target}: would change the dataset itself; name a place outside {data}"
+        return f"{target}: {_CHANGES} {data}"
     return None
+
+
+def wrong_folder(folder: Path, data: Path) -> str | None:
+    """Why nothing may be written into a folder: what lies among class folders is read as a class. None: it may."""
+    if not data.is_dir() or not folder.resolve().is_relative_to(data.resolve()):
+        return None
+    if (
+        any(path.suffix in (".csv", ".parquet") for path in data.iterdir())
+        and folder.resolve() != data.resolve()
+    ):
+        return None
+    return f"{folder}: {_CHANGES} {data}"
 
 
 def write_clean(target: Path, dataset: Dataset, report: AuditReport, *, wrong_labels: bool = False) -> int:
@@ -49,7 +63,20 @@ def write_clean(target: Path, dataset: Dataset, report: AuditReport, *, wrong_la
         OSError: the file cannot be written.
     """
     dropped = report.dropped(reasons=WRONG_LABEL if wrong_labels else frozenset())
-    if target.suffix == ".csv":
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f".{target.name}.tmp")  # so that a file of that name is whole, or as it was
+    try:
+        _write(unfinished, target.suffix, dataset, report, dropped)
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return len(dropped)
+
+
+def _write(
+    target: Path, kind: str, dataset: Dataset, report: AuditReport, dropped: AbstractSet[Item]
+) -> None:
+    if kind == ".csv":
         with target.open("w", encoding="utf-8", newline="") as file:
             columns = ("split", "name", "label", "reason", "detail", "suggested", "action")
             writer = csv.DictWriter(file, columns, extrasaction="ignore")
@@ -57,7 +84,7 @@ def write_clean(target: Path, dataset: Dataset, report: AuditReport, *, wrong_la
             for finding in report.findings:
                 action = "drop" if finding.item in dropped else "keep"
                 writer.writerow(finding.to_dict() | {"action": action})
-        return len(dropped)
+        return
     places = {split: [item.index for item in dropped if item.split == split] for split in dataset.splits}
     splits = {}
     for name, split in dataset.splits.items():
@@ -65,7 +92,6 @@ def write_clean(target: Path, dataset: Dataset, report: AuditReport, *, wrong_la
         kept[places[name]] = False
         splits[name] = split.take(kept)
     write_parquet(target, Dataset(dataset.name, dataset.labels, splits))
-    return len(dropped)
 
 
 def write_parquet(target: Path, dataset: Dataset) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,11 +21,12 @@ from mien.cli_options import (
     SplitName,
     VotesOption,
 )
+from mien.cli_support import check_outside, load, open_stream, progress_bar
 from mien.errors import DetectorError, MienError, MissingExtraError, ModelError, SettingsError
 from mien.weights import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from mien.datasets import Dataset
+    pass
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -106,7 +105,7 @@ def image(
     drawings = Drawings(annotate, chart)
     failed = False
     with (
-        _stream(output, binary=format is ImageFormat.PARQUET) as stream,
+        open_stream(output, binary=format is ImageFormat.PARQUET) as stream,
         open_writer(format.value, stream, recognizer.labels) as writer,
     ):
         for result, picture in recognizer.recognize_files(paths):
@@ -160,7 +159,7 @@ def data(path: DataArgument, votes: VotesOption = None) -> None:
     """Count the images of a dataset by split and class."""
     from mien.datasets import describe
 
-    for line in describe(_load(path, votes)):
+    for line in describe(load(path, votes)):
         typer.echo(line)
 
 
@@ -219,8 +218,11 @@ def train(
     }  # fmt: skip
     changes = dict(parse_setting(text) for text in setting or ())
     changes |= {name: value for name, value in named.items() if value is not None}
+    if resume and (network or config or changes):
+        raise typer.BadParameter("goes on by the run's own settings: leave others out", param_hint="--resume")
+    check_outside("--out", out, data)
     settings = combine(network, config, changes)
-    folder = train(_load(data, votes), out, settings, resume=resume)
+    folder = train(load(data, votes), out, settings, resume=resume)
     typer.echo(f"wrote {folder}: try it with mien image PHOTO --model {out}")
 
 
@@ -257,8 +259,9 @@ def evaluate(
 
     if compare and model != DEFAULT_MODEL:
         raise typer.BadParameter("--compare names both models: leave out --model", param_hint="--model")
+    check_outside("--out", out, data)
     classifiers = [EmotionClassifier(name) for name in compare or (model,)]
-    dataset, part = _load(data, votes), split and split.value
+    dataset, part = load(data, votes), split and split.value
     found = [answer(c, dataset, split=part, head=head.value, views=out is not None) for c in classifiers]
     result = compare_answers(*found) if compare else score(*found)
     typer.echo(json.dumps(result.to_dict(), indent=2) if format is ReportFormat.JSON else result.to_text())
@@ -294,9 +297,10 @@ def audit(
 
     if clean is not None and (reason := wrong_target(clean, data)):
         raise typer.BadParameter(reason, param_hint="--clean")
+    check_outside("--out", out, data)
     classifier = None if model is None else EmotionClassifier(model)
-    dataset = _load(data, votes)
-    with _bar() as progress:
+    dataset = load(data, votes)
+    with progress_bar() as progress:
         report = audit(dataset, classifier=classifier, progress=progress)
     if out is not None:
         typer.echo(f"wrote {', '.join(map(str, write_page(report, dataset, out)))}", err=True)
@@ -306,38 +310,3 @@ def audit(
     typer.echo(
         json.dumps(report.summary(), indent=2) if format is ReportFormat.JSON else format_audit(report)
     )
-
-
-@contextmanager
-def _stream(output: Path | None, *, binary: bool) -> Iterator[IO[Any]]:
-    """Stdout, or the file, opened."""
-    if output is None:
-        yield sys.stdout
-    elif binary:
-        with output.open("wb") as file:
-            yield file
-    else:
-        with output.open("w", encoding="utf-8", newline="") as text:
-            yield text
-
-
-def _load(path: Path, votes: Path | None) -> Dataset:
-    """A dataset, read under a progress bar."""
-    from mien.datasets import load_dataset
-
-    with _bar() as progress:
-        return load_dataset(
-            path, votes=votes, progress=lambda done, total: progress(f"reading {path.name}", done, total)
-        )
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar on stderr, moved by (what, done, total); none where nobody watches."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

@@ -216,7 +216,12 @@ def _read_picture(picture: tuple[_ClassFolder, str]) -> Row:
         data = opened.readall()
     official = _OFFICIAL_NAME.match(file)
     split = USAGES[official[1]] if official else folder.split
-    return Row(split, decode_crop(data, name), folder.path.name, name)
+    return Row(split, decode_crop(data, name), _printable(folder.path.name), _printable(name))
+
+
+def _printable(name: str) -> str:
+    """A file's name as text that can be written anywhere: bytes that are no UTF-8 become escapes."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _class_folders(root: Path) -> Iterator[_ClassFolder]:

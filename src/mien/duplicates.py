@@ -80,7 +80,7 @@ def near_groups(images: Images, *, progress: Progress | None = None) -> list[Int
     if len(images) == 0:
         return []
     first_of: dict[bytes, int] = {}
-    origin = np.array([first_of.setdefault(image.tobytes(), i) for i, image in enumerate(images)])
+    origin = np.array([first_of.setdefault(_digest(image), i) for i, image in enumerate(images)])
     distinct = np.unique(origin)
     group_of = np.arange(len(images))
     group_of[distinct] = distinct[_components(images[distinct], progress or (lambda done, total: None))]

@@ -16,6 +16,8 @@ _UNKNOWN = (
     "remembers them; if it was calibrated on them, the calibration error flatters it."
 )
 
+_CHOSEN = " The epoch was chosen by the accuracy on this split, which flatters that accuracy a little."
+
 
 def model_facts(answers: Answers) -> list[tuple[str, str]]:
     """Which model answered, as pairs of name and value."""
@@ -57,7 +59,9 @@ def machine() -> str:
 
 def familiarity(answers: Answers) -> str:
     """Whether the model knew the images before, told from the data that its configuration names."""
-    trained = answers.config.data
+    trained, origin = answers.config.data, answers.config.training.get("init")
+    if origin and trained.get("sha256") != answers.dataset.fingerprint():
+        return _UNKNOWN.format(why=f"its training began with the weights of {origin}, which may know them")
     if "sha256" not in trained:
         return _UNKNOWN.format(why="its configuration does not say on what it was trained")
     if trained["sha256"] != answers.dataset.fingerprint():
@@ -75,6 +79,7 @@ def familiarity(answers: Answers) -> str:
             "The model was trained on this dataset, and the temperatures of its heads and its threshold of "
             "'uncertain' were fitted on this split: the calibration error flatters it a little. A head's accuracy "
             "does not depend on them; that of a blend of two heads may a little."
+            + (_CHOSEN if answers.config.training.get("early_stopping") else "")
         )
     return "The model was trained on other splits of this dataset; this one took no part in training or calibration."
 

@@ -25,13 +25,16 @@ Tells {labels} apart in a grey crop of one face, {size} x {size} pixels.
 `ferplus` is scored against the majority of the FER+ votes, the other outputs against the dataset's labels. The
 temperatures ({temperatures}) and the threshold of `uncertain` ({uncertain_below:.2f}) were fitted on this same
 split: its calibration error flatters the model a little. A head's accuracy does not depend on them; that of a blend
-of two heads may a little.
+of two heads may a little.{chosen}{origin}
 
 ## Limits
 
 It tells the expression that a face shows, not what a person feels. The labels of such datasets are noisy: people
 agree with FER2013's on about two of three faces. Do not use it to decide about people.
 """
+
+_CHOSEN = " The epoch was chosen by the accuracy on this split, too, which flatters that accuracy a little."
+_ORIGIN = " The training began with the weights of {}, which may have seen images of this split."
 
 
 def write_card(folder: Path) -> None:
@@ -55,5 +58,7 @@ def write_card(folder: Path) -> None:
         scores="\n".join(scores),
         temperatures=", ".join(f"{head} {t:.2f}" for head, t in config.temperature.items()),
         uncertain_below=config.uncertain_below,
+        chosen=_CHOSEN if config.training.get("early_stopping") else "",
+        origin=_ORIGIN.format(config.training["init"]) if config.training.get("init") else "",
     )
     (folder / "README.md").write_text(text, encoding="utf-8")

@@ -77,9 +77,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _check_types(self)
-        if self.network not in NETWORKS:
-            raise ValueError(f"unknown network {self.network!r}: expected one of {', '.join(NETWORKS)}")
-        for name, expected in _CHOICES.items():
+        for name, expected in {"network": tuple(NETWORKS), **_CHOICES}.items():
             if getattr(self, name) not in expected:
                 raise ValueError(f"{name} {getattr(self, name)!r}: expected one of {', '.join(expected)}")
         for name in ("learning_rate", "frozen_learning_rate"):
@@ -90,6 +88,10 @@ class TrainConfig:
                 raise ValueError(f"{name}={getattr(self, name)}: expected {low} to {high}")
         if self.optimizer == "adam" and self.weight_decay:
             raise ValueError(f"weight_decay={self.weight_decay}: adam has none; expected 0, or adamw")
+        if self.starts_trained and self.frozen_epochs >= self.epochs:
+            raise ValueError(
+                f"frozen_epochs={self.frozen_epochs} of {self.epochs} epochs: expected fewer, so that all learns"
+            )
         if self.init and self.weights != "none":
             raise ValueError(f"init {self.init!r} and weights {self.weights!r}: expected one of them")
 
@@ -205,9 +207,10 @@ def parse_setting(text: str) -> tuple[str, Any]:
     if not equals or not name.strip():
         raise SettingsError(f"setting {text!r}: expected NAME=VALUE, such as optimizer=adamw")
     try:
-        return name.strip(), tomllib.loads(f"value = {value}")["value"]
+        read = tomllib.loads(f"value = {value}")
     except tomllib.TOMLDecodeError:
-        return name.strip(), value.strip()
+        read = {}
+    return name.strip(), read["value"] if len(read) == 1 else value.strip()
 
 
 def _check_types(settings: Any) -> None:

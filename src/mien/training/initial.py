@@ -52,7 +52,9 @@ def start_from(
             f"init {source}: a {config.training.get('network', 'network of unknown kind')}, expected a "
             f"{model.name}; name its own with --network"
         )
-    trained = _rebuild(source, config, read_model(folder, config), images[:PICTURES])
+    # From all over the data: a folder's pictures come class by class.
+    some = np.linspace(0, len(images) - 1, min(PICTURES, len(images))).astype(int)
+    trained = _rebuild(source, config, read_model(folder, config), images[some])
     same = {name for name, labels in heads.items() if config.outputs.get(name) == tuple(labels)}
     others = {name for name in (*config.outputs, *heads) if name not in same}
     pairs = zip(_without(model, others), _without(trained, others), strict=True)
@@ -105,39 +107,50 @@ def _fill(model: keras.Model, graph: Any, pixels: Array) -> None:
         raise ValueError(
             f"{len(convolutions)} convolutions, {len(norms)} batch normalizations: expected pairs"
         )
-    offsets = []
+    parts = []
     for layer, (kernel, bias) in zip(convolutions, _weights(graph, constants, "Conv"), strict=True):
-        offsets.append(bias)
+        scale = _he_scale(kernel) if norms else np.ones_like(bias)
+        parts.append((bias, scale))
         plain = np.zeros_like(bias) if norms else bias
-        layer.set_weights([kernel.transpose(2, 3, 1, 0), *([plain] if layer.use_bias else [])])
+        kernel = (kernel * scale[:, None, None, None]).transpose(2, 3, 1, 0)
+        layer.set_weights([kernel, *([plain] if layer.use_bias else [])])
     dense = [layer for layer in layers if isinstance(layer, keras.layers.Dense)]
     for layer, (kernel, bias) in zip(dense, _weights(graph, constants, "MatMul"), strict=True):
         layer.set_weights([kernel, bias])
-    _part(model, base, convolutions, list(zip(norms, offsets, strict=bool(norms))), pixels)
+    if norms:
+        _part(model, base, convolutions, list(zip(norms, parts, strict=True)), pixels)
+
+
+def _he_scale(kernel: Array) -> Array:
+    """What brings each filter to the norm of He's initialization: under normalization its size is free, but a
+    small filter would be changed more by every step.
+    """
+    norms = np.sqrt(np.square(kernel).sum(axis=(1, 2, 3)))
+    return np.where(norms > 0, np.sqrt(2) / np.maximum(norms, 1e-12), 1).astype(np.float32)
 
 
 def _part(
     model: keras.Model,
     base: keras.Model,
     convolutions: list[keras.layers.Layer],
-    norms: list[tuple[keras.layers.Layer, Array]],
+    norms: list[tuple[keras.layers.Layer, tuple[Array, Array]]],
     pixels: Array,
 ) -> None:
-    """Give every batch normalization statistics, and the scale and offset with which it adds an offset alone."""
-    if not norms:
-        return
-    for norm, offset in norms:
-        _normalize(norm, np.zeros_like(offset), np.ones_like(offset), offset)
+    """Give every batch normalization statistics, and what undoes them and the filters' scale."""
+    for norm, (offset, scale) in norms:
+        _normalize(norm, np.zeros_like(offset), np.ones_like(offset), offset, scale)
     if base is not model:
         before = model.layers[model.layers.index(base) - 1]
         pixels = keras.Model(model.input, before.output).predict(pixels, verbose=0)
     probe = keras.Model(base.input, [layer.output for layer in convolutions])
-    for (norm, offset), answers in zip(norms, probe.predict(pixels, batch_size=64, verbose=0), strict=True):
-        _normalize(norm, answers.mean(axis=(0, 1, 2)), answers.var(axis=(0, 1, 2)), offset)
+    found = probe.predict(pixels, batch_size=64, verbose=0)
+    for (norm, (offset, scale)), answers in zip(norms, found, strict=True):
+        _normalize(norm, answers.mean(axis=(0, 1, 2)), answers.var(axis=(0, 1, 2)), offset, scale)
 
 
-def _normalize(norm: keras.layers.Layer, mean: Array, variance: Array, offset: Array) -> None:
-    norm.set_weights([np.sqrt(variance + norm.epsilon), offset + mean, mean, variance])
+def _normalize(norm: keras.layers.Layer, mean: Array, variance: Array, offset: Array, scale: Array) -> None:
+    """Let it answer x / scale + offset to x."""
+    norm.set_weights([np.sqrt(variance + norm.epsilon) / scale, offset + mean / scale, mean, variance])
 
 
 def _weights(graph: Any, constants: Mapping[str, Array], kind: str) -> list[tuple[Array, Array]]:

@@ -30,12 +30,9 @@ class Stage:
 
 def stages(config: TrainConfig) -> list[Stage]:
     """The run's stages: where it starts from trained weights first the heads alone, then everything."""
-    frozen = min(config.frozen_epochs, config.epochs) if config.starts_trained else 0
-    parts = [
-        Stage(0, frozen, config.frozen_learning_rate, frozen=True),
-        Stage(frozen, config.epochs, config.learning_rate),
-    ]
-    return [stage for stage in parts if stage.last > stage.first]
+    frozen = config.frozen_epochs if config.starts_trained else 0
+    whole = Stage(frozen, config.epochs, config.learning_rate)
+    return [Stage(0, frozen, config.frozen_learning_rate, frozen=True), whole] if frozen else [whole]
 
 
 def compile_model(model: keras.Model, config: TrainConfig, stage: Stage, steps: int) -> None:

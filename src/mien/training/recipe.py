@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.datasets import Dataset, Split
+from mien.duplicates import has_copy
 from mien.emotions import FERPLUS_LABELS, LABELS
 from mien.errors import DatasetError
 from mien.ferplus import vote_shares
@@ -34,8 +35,16 @@ def heads_for(dataset: Dataset, *, votes: bool = True) -> Heads:
     """The heads a dataset can teach, the one of its own labels first: head -> labels.
 
     `votes`: whether the FER+ votes, where there are any, are to be taught as well.
+
+    Raises:
+        DatasetError: there is nothing to tell apart.
     """
     train = dataset.split("train")
+    if np.count_nonzero(train.class_counts(len(dataset.labels))) < 2:
+        raise DatasetError(
+            f"{dataset.name}: {len(train)} training images of fewer than two classes; expected two or more, "
+            "a folder each"
+        )
     first = "fer2013" if dataset.is_fer2013 else "labels"
     heads: Heads = {first: dataset.labels}
     if votes and dataset.labels == LABELS and train.votes is not None:
@@ -44,13 +53,17 @@ def heads_for(dataset: Dataset, *, votes: bool = True) -> Heads:
 
 
 def hold_out(dataset: Dataset, seed: int) -> Dataset:
-    """The dataset with a tenth of every class of "train" set aside as "validation", chosen by the seed."""
+    """The dataset with a tenth of every class of "train" set aside as "validation", chosen by the seed.
+
+    An image with an identical copy that stays in "train" stays there too: it would be known.
+    """
     train = dataset.split("train")
     rng = np.random.default_rng(seed)
     held = np.zeros(len(train), bool)
     for label in range(len(dataset.labels)):
         rows = rng.permutation(np.flatnonzero(train.targets == label))
         held[rows[: max(1, len(rows) // 10)]] = len(rows) > 1
+    held[held] = ~has_copy(train.images[held], train.images[~held])
     if not held.any():
         raise DatasetError(f"{dataset.name}: {len(train)} images: too few to hold some out for validation")
     return replace(
@@ -79,13 +92,16 @@ def training_batches(split: Split, heads: Heads, config: TrainConfig, first_epoc
     OpenCV frees the interpreter while it works.
     """
     importance = class_weights(split, heads, config)
+    first = next(iter(heads))
     workers = min(4, os.cpu_count() or 1)
 
     def make(job: tuple[int, int, NDArray[np.int64]]) -> Batch:
         epoch, step, rows = job
         rng = np.random.default_rng([config.seed, epoch, step])
-        batch = _training_batch(split.images[rows], targets_for(split, heads, rows), rng, config, epoch)
-        return _weighted(batch, importance)
+        targets = targets_for(split, heads, rows)
+        # Before mixing, so that each half of a mixed picture counts by its own class.
+        targets[first] = targets[first] * importance
+        return _training_batch(split.images[rows], targets, rng, config, epoch)
 
     with ThreadPoolExecutor(workers) as pool:
         ahead = []
@@ -100,23 +116,18 @@ def steps_per_epoch(n: int, config: TrainConfig) -> int:
     return max(1, n // config.batch_size)
 
 
-def class_weights(split: Split, heads: Heads, config: TrainConfig) -> dict[str, NDArray[np.float32]]:
-    """How much a label of the dataset counts in the loss: head -> (labels,), 1 on average over the pictures.
+def class_weights(split: Split, heads: Heads, config: TrainConfig) -> NDArray[np.float32]:
+    """How much each of the dataset's labels counts in the loss: (labels,), 1 on average over the pictures.
 
-    Nothing where all count alike. A label without pictures has the weight 0.
+    A label without pictures has the weight 0.
     """
+    labels = len(next(iter(heads.values())))
     if config.class_weights == "none":
-        return {}
-    first = next(iter(heads))
-    counts = split.class_counts(len(heads[first]))
+        return np.ones(labels, np.float32)
+    counts = split.class_counts(labels)
     present = np.count_nonzero(counts)
     weights = np.where(counts > 0, len(split) / (present * np.maximum(counts, 1)), 0)
-    return {first: weights.astype(np.float32)}
-
-
-def _weighted(batch: Batch, importance: dict[str, NDArray[np.float32]]) -> Batch:
-    pixels, shares, weights = batch
-    return pixels, shares, weights | {h: weights[h] * (shares[h] @ w) for h, w in importance.items()}
+    return weights.astype(np.float32)
 
 
 def _jobs(n: int, config: TrainConfig, first_epoch: int) -> Iterator[tuple[int, int, NDArray[np.int64]]]:

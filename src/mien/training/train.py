@@ -32,7 +32,7 @@ from mien.evaluation import evaluate
 from mien.ferplus import majority
 from mien.training.card import write_card
 from mien.training.checkpoint import Checkpoint, EarlyStopping, History, ProgressBar, epochs_done
-from mien.training.config import TrainConfig, combine
+from mien.training.config import TrainConfig, read_config
 from mien.training.export import export_onnx
 from mien.training.initial import start_from
 from mien.training.models import build_model
@@ -72,6 +72,8 @@ def train(
     """
     run = Path(run)
     data: dict[str, Any] = {"name": dataset.name, "sha256": dataset.fingerprint()}
+    if not resume:
+        _check_free(run)
     config = _resumed(run, data) if resume else config or TrainConfig()
     if "validation" not in dataset.splits:
         dataset = hold_out(dataset, config.seed)
@@ -175,16 +177,23 @@ def _resumed(run: Path, data: dict[str, Any]) -> TrainConfig:
         raise TrainingError(f"{record}: not the record of a run of this version ({error})") from None
     if sha256 != data["sha256"]:
         raise TrainingError(f"{run}: was started on other data ({name}); use the same data")
-    return combine(None, str(run / "config.toml"), {})
+    settings = run / "config.toml"
+    try:
+        return TrainConfig.from_dict(read_config(str(settings)))
+    except (ValueError, TypeError) as error:
+        raise TrainingError(f"{settings}: not the settings of a run of this version ({error})") from None
+
+
+def _check_free(run: Path) -> None:
+    """Raise where a folder holds a run, or what is left of one: a new run would go on from its checkpoint."""
+    if any((run / name).exists() for name in ("train.json", CHECKPOINT, "best.npz")):
+        raise TrainingError(
+            f"{run}: already holds a run; add --resume to go on with it, or choose another folder"
+        )
 
 
 def _start(run: Path, data: dict[str, Any], config: TrainConfig) -> None:
     """Write the folder's `config.toml` and `train.json`."""
-    record = run / "train.json"
-    if record.exists():
-        raise TrainingError(
-            f"{run}: already holds a run; add --resume to go on with it, or choose another folder"
-        )
     run.mkdir(parents=True, exist_ok=True)
     versions = {"mien": mien.__version__, "keras": keras.__version__, "python": platform.python_version()}
     values = {
@@ -194,7 +203,7 @@ def _start(run: Path, data: dict[str, Any], config: TrainConfig) -> None:
         "machine": platform.platform(),
     }
     config.save(run / "config.toml")
-    record.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    (run / "train.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def _export_and_score(

@@ -1,0 +1,57 @@
+"""What several commands do: read a dataset, show progress, open what they write."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from mien.datasets import Dataset
+
+
+def check_outside(option: str, target: Path | None, data: Path) -> None:
+    """Refuse to write results into the folder of a dataset."""
+    from mien.cleaning import wrong_folder
+
+    if target is not None and (reason := wrong_folder(target, data)):
+        raise typer.BadParameter(reason, param_hint=option)
+
+
+@contextmanager
+def open_stream(output: Path | None, *, binary: bool) -> Iterator[IO[Any]]:
+    """Stdout, or the file, opened."""
+    if output is None:
+        yield sys.stdout
+    elif binary:
+        with output.open("wb") as file:
+            yield file
+    else:
+        with output.open("w", encoding="utf-8", newline="") as text:
+            yield text
+
+
+def load(path: Path, votes: Path | None) -> Dataset:
+    """A dataset, read under a progress bar."""
+    from mien.datasets import load_dataset
+
+    with progress_bar() as progress:
+        return load_dataset(
+            path, votes=votes, progress=lambda done, total: progress(f"reading {path.name}", done, total)
+        )
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar on stderr, moved by (what, done, total); none where nobody watches."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
