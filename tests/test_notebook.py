@@ -82,6 +82,7 @@ class TestRun:
                     o.text for o in ran.outputs if o.output_type == "stream" and o.name == "stderr"
                 )
                 assert "Warning" not in errors, errors
+                assert "oneDNN" not in errors, errors  # nor TensorFlow's remarks on the machine
 
     @pytest.mark.parametrize(
         ("name", "count"),
