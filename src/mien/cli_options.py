@@ -51,6 +51,9 @@ DetectorOption = Annotated[
     str, typer.Option(help="Face detector: haar, yunet (fetched once), or a YuNet .onnx file.")
 ]
 DataArgument = Annotated[
-    Path, typer.Argument(help="fer2013.csv, a folder of class folders, or Parquet.", show_default=False)
+    Path,
+    typer.Argument(
+        help="fer2013.csv, a folder of class folders, Parquet, or a .zip of it.", show_default=False
+    ),
 ]
 VotesOption = Annotated[Path | None, typer.Option(help="FER+ votes: fer2013new.csv.", show_default=False)]

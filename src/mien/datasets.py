@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mien.archives import unpacked
 from mien.dataset_csv import is_pixel_csv, join_votes, read_csv
 from mien.dataset_pixels import ROWS_AT_ONCE, SIDE, take_images
 from mien.dataset_readers import read_folder, read_parquet
@@ -135,6 +136,7 @@ def load_dataset(
     - Parquet: a file, or a folder of `*.parquet`, with the columns `image` (bytes, or a struct with `bytes`)
       and `label` (FER2013's integer, or a word), and perhaps `usage` or `split`, `votes` and `row`.
     - A folder of class folders: `train/<class>/*` and `test/<class>/*`, or `<class>/*`.
+    - A .zip of one of these, such as Kaggle's `archive.zip`; it is unpacked into a temporary folder meanwhile.
 
     Pictures of any size and colour become 48x48 grey. When all classes are names of the seven expressions the
     labels are `mien.emotions.LABELS`, else the names of the classes, sorted. Pictures are decoded by threads; the
@@ -142,7 +144,8 @@ def load_dataset(
 
     Args:
         path: a file or folder.
-        votes: FER+'s `fer2013new.csv`; without it the column `votes` counts, else that file beside the data.
+        votes: FER+'s `fer2013new.csv`; without it the column `votes` counts, else that file beside the data, or
+            with it in its archive.
         memory: bytes that the pixels may take in memory, FER2013's are 83 MB. A split for which they do not
             suffice goes into a temporary file (in `TMPDIR`, else the system's folder for such files), and its
             `images` read from there.
@@ -159,12 +162,14 @@ def load_dataset(
         raise ValueError(f"memory={memory}: expected a number of bytes, 0 or more")
     source = Source(memory)
     try:
-        _read(path, source, progress or (lambda done, total: None))
-        beside = (path if path.is_dir() else path.parent) / _VOTES_FILE
-        if votes is not None:
-            join_votes(source, Path(votes))
-        elif source.is_fer2013 and not _has_votes(source) and beside.is_file():
-            join_votes(source, beside)
+        report = progress or (lambda done, total: None)
+        with unpacked(path, report) as place:
+            _read(place, source, report)
+            beside = (place if place.is_dir() else place.parent) / _VOTES_FILE
+            if votes is not None:
+                join_votes(source, Path(votes))
+            elif source.is_fer2013 and not _has_votes(source) and beside.is_file():
+                join_votes(source, beside)
         return _to_dataset(source, path)
     except OSError as error:
         raise DatasetError(f"{error.filename or path}: cannot be read: {error.strerror or error}") from None
