@@ -44,6 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Images a second of training pictures and of training.")
     parser.add_argument("data", type=Path, metavar="TREE", help="train/<class>/* or <class>/*")
     parser.add_argument("--network", choices=NETWORKS, default="mien-s", help="default: %(default)s")
+    parser.add_argument("--mixed-precision", action="store_true", help="compute in bfloat16, all pipelines")
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--seconds", type=float, default=2, help="a measurement; default: %(default)s")
     args = parser.parse_args()
@@ -53,7 +54,7 @@ def main() -> None:
     print(f"{args.rounds} rounds; images/s and times {_REFERENCE}: median (least-greatest)")
     measure("pipeline alone", pipelines, pull, args.rounds, args.seconds)
     for network in dict.fromkeys((_TINY, args.network)):
-        model = compiled(network, labels)
+        model = compiled(network, labels, args.mixed_precision)
         fit = Fit(model)
         title = f"{network}, {model.count_params() / 1e6:.2f} M parameters"
         measure(title, {"no pipeline": same_batch(pipelines), **pipelines}, fit, args.rounds, args.seconds)
@@ -177,9 +178,9 @@ def measure(
         print(f"  {name:34}{spread(values, '.0f'):>24}{spread(ratios, '.2f'):>28}", flush=True)
 
 
-def compiled(network: str, labels: int) -> keras.Model:
+def compiled(network: str, labels: int, mixed_precision: bool) -> keras.Model:
     """A network with one head, ready for `fit`."""
-    model = build_model(network, {"labels": labels}, view=48)
+    model = build_model(network, {"labels": labels}, view=48, mixed_precision=mixed_precision)
     model = keras.Model(model.input, model.output["labels"])
     optimizer = keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True)
     model.compile(optimizer, keras.losses.CategoricalCrossentropy(from_logits=True))
