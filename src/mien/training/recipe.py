@@ -35,16 +35,8 @@ def heads_for(dataset: Dataset, *, votes: bool = True) -> Heads:
     """The heads a dataset can teach, the one of its own labels first: head -> labels.
 
     `votes`: whether the FER+ votes, where there are any, are to be taught as well.
-
-    Raises:
-        DatasetError: there is nothing to tell apart.
     """
     train = dataset.split("train")
-    if np.count_nonzero(train.class_counts(len(dataset.labels))) < 2:
-        raise DatasetError(
-            f"{dataset.name}: {len(train)} training images of fewer than two classes; expected two or more, "
-            "a folder each"
-        )
     first = "fer2013" if dataset.is_fer2013 else "labels"
     heads: Heads = {first: dataset.labels}
     if votes and dataset.labels == LABELS and train.votes is not None:

@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 import mien
 from mien.charts import training_curves
 from mien.classification import EmotionClassifier
 from mien.datasets import Dataset, Split
-from mien.errors import TrainingError
+from mien.errors import DatasetError, TrainingError
 from mien.evaluation import evaluate
 from mien.ferplus import majority
 from mien.training.card import write_card
@@ -67,6 +68,7 @@ def train(
         The folder of the exported model.
 
     Raises:
+        DatasetError: too few images or classes.
         TrainingError: the folder holds another run, there is none to resume, the data has changed, or the weights
             to start from cannot be had.
     """
@@ -75,6 +77,7 @@ def train(
     if not resume:
         _check_free(run)
     config = _resumed(run, data) if resume else config or TrainConfig()
+    _check_classes(dataset)
     if "validation" not in dataset.splits:
         dataset = hold_out(dataset, config.seed)
     heads = heads_for(dataset, votes=config.ferplus_weight > 0)
@@ -182,6 +185,16 @@ def _resumed(run: Path, data: dict[str, Any]) -> TrainConfig:
         return TrainConfig.from_dict(read_config(str(settings)))
     except (ValueError, TypeError) as error:
         raise TrainingError(f"{settings}: not the settings of a run of this version ({error})") from None
+
+
+def _check_classes(dataset: Dataset) -> None:
+    """Raise where there is nothing to tell apart."""
+    training = dataset.split("train")
+    if np.count_nonzero(training.class_counts(len(dataset.labels))) < 2:
+        raise DatasetError(
+            f"{dataset.name}: {len(training)} training images of fewer than two classes; expected two or more, "
+            "a folder each"
+        )
 
 
 def _check_free(run: Path) -> None:
