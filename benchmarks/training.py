@@ -45,12 +45,16 @@ def main() -> None:
     parser.add_argument("data", type=Path, metavar="TREE", help="train/<class>/* or <class>/*")
     parser.add_argument("--network", choices=NETWORKS, default="mien-s", help="default: %(default)s")
     parser.add_argument("--mixed-precision", action="store_true", help="compute in bfloat16, all pipelines")
+    parser.add_argument("--pairs", type=int, default=0, help="only: file next to memory, so many times")
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--seconds", type=float, default=2, help="a measurement; default: %(default)s")
     args = parser.parse_args()
 
     print(describe_machine())
     pipelines, labels = sources(args.data)
+    if args.pairs:
+        compare_file_with_memory(pipelines, Fit(compiled(_TINY, labels, args.mixed_precision)), args.pairs)
+        return
     print(f"{args.rounds} rounds; images/s and times {_REFERENCE}: median (least-greatest)")
     measure("pipeline alone", pipelines, pull, args.rounds, args.seconds)
     for network in dict.fromkeys((_TINY, args.network)):
@@ -58,6 +62,18 @@ def main() -> None:
         fit = Fit(model)
         title = f"{network}, {model.count_params() / 1e6:.2f} M parameters"
         measure(title, {"no pipeline": same_batch(pipelines), **pipelines}, fit, args.rounds, args.seconds)
+
+
+def compare_file_with_memory(pipelines: dict[str, Batches], fit: Fit, pairs: int) -> None:
+    """Print the speed of training from a file over that from memory: the tiny network, pairs in random order."""
+    random = np.random.default_rng(0)
+    ratios = []
+    for _ in range(pairs):
+        order = random.permutation(["mien, in memory", "mien, in a file"])
+        seconds = {name: fit(pipelines[name](), 100) for name in order}
+        ratios.append(seconds["mien, in memory"] / seconds["mien, in a file"])
+    low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
+    print(f"{_TINY}, in a file over in memory, {pairs} pairs: {middle:.2f} (quartiles {low:.2f}-{high:.2f})")
 
 
 def sources(tree: Path) -> tuple[dict[str, Batches], int]:
