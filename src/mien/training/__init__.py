@@ -6,6 +6,7 @@ with TensorFlow, for which Keras has a converter to ONNX in the extra `train`.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ def _silent_stderr() -> Iterator[None]:
 
 # What TensorFlow's C++ calls an error is, on a machine without a GPU, that there is none; real ones are raised.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# It warns of work done twice where a run uses more than one model, which is meant.
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 try:
     with _silent_stderr():
