@@ -20,6 +20,7 @@ from typing import Any
 import keras
 import numpy as np
 import onnxruntime
+import onnx
 import pytest
 import small_runs
 from PIL import Image
@@ -159,7 +160,14 @@ class TestExportedModel:
         classifier = EmotionClassifier(run)
         for head in ("fer2013", "ferplus"):
             expected = softmax(logits[head], classifier.config.temperature[head])
-            np.testing.assert_allclose(classifier.predict_proba(images, head=head), expected, atol=1e-4)
+            # The weights are stored in half precision.
+            np.testing.assert_allclose(classifier.predict_proba(images, head=head), expected, atol=5e-3)
+
+    def test_weights_take_two_bytes_each(self, run: Path) -> None:
+        model = onnx.load(run / "export" / "model.onnx")
+        large = [w for w in model.graph.initializer if np.prod(w.dims) >= 1024]
+        assert large
+        assert {w.data_type for w in large} == {onnx.TensorProto.FLOAT16}
 
     def test_blend_is_the_mean_of_both_heads_over_the_seven(self, run: Path) -> None:
         classifier, images = EmotionClassifier(run), faces(40, seed=3).images

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mien import degradations
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -22,6 +24,8 @@ class Augmentation:
         light: change of brightness (share of 255) and of contrast (share), applied to half of the pictures.
         erasing: probability that a rectangle of 2 to 20 % of the area is overwritten with noise
             (Zhong et al., arXiv 1708.04896).
+        degrading: probability of a camera's fault: blur, noise, JPEG or few pixels, one of them.
+        glasses: probability of drawn glasses, clear to black.
         mixup: parameter of the Beta distribution that pairs of pictures are mixed with
             (Zhang et al., arXiv 1710.09412).
     """
@@ -32,6 +36,8 @@ class Augmentation:
     flip: float = 0.5
     light: float = 0.3
     erasing: float = 0.0
+    degrading: float = 0.0
+    glasses: float = 0.0
     mixup: float = 0.2
 
     def __post_init__(self) -> None:
@@ -41,11 +47,17 @@ class Augmentation:
                 raise ValueError(f"{name}={value!r}: expected a number from 0 to {top}")
 
 
-_LIMITS = {"rotation": 180, "scale": 0.9, "shift": 1, "flip": 1, "light": 1, "erasing": 1, "mixup": 10}
+_LIMITS = {"rotation": 180, "scale": 0.9, "shift": 1, "flip": 1, "light": 1, "mixup": 10} | dict.fromkeys(
+    ("erasing", "degrading", "glasses"), 1
+)
 
 
 def augment(
-    images: NDArray[np.uint8], rng: np.random.Generator, settings: Augmentation, view: int
+    images: NDArray[np.uint8],
+    rng: np.random.Generator,
+    settings: Augmentation,
+    view: int,
+    size: int | None = None,
 ) -> NDArray[np.float32]:
     """Change every picture at random and cut out the view that the network is trained on.
 
@@ -53,26 +65,35 @@ def augment(
         images: (n, h, w) uint8 grey.
         rng: the source of all chance, so that a batch can be drawn again.
         settings: how far to go.
-        view: side of the result in pixels, at most h and w.
+        view: side of what the network sees of a picture, in the picture's pixels; at most h and w.
+        size: side of the result; None for `view`, less shrinks it.
 
     Returns:
-        (n, view, view) float32, 0 to 255.
+        (n, size, size) float32, 0 to 255.
     """
-    out = np.empty((len(images), view, view), np.float32)
-    matrices = _affine_matrices(len(images), images.shape[1:], rng, settings, view)
+    size = size or view
+    images = _degrade(images, rng, settings)
+    out = np.empty((len(images), size, size), np.float32)
+    matrices = _affine_matrices(len(images), images.shape[1:], rng, settings, view, size / view)
     for i, (image, matrix) in enumerate(zip(images, matrices, strict=True)):
         out[i] = cv2.warpAffine(
-            image, matrix, (view, view), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
     _change_light(out, rng, settings.light)
     _erase(out, rng, settings.erasing)
     return out
 
 
-def center_view(images: NDArray[np.uint8], view: int) -> NDArray[np.float32]:
-    """The middle of every picture, as the exported model sees it: (n, h, w) -> (n, view, view) float32."""
+def center_view(images: NDArray[np.uint8], view: int, size: int | None = None) -> NDArray[np.float32]:
+    """The middle of every picture, as the exported model sees it, shrunk to `size` if that is less.
+
+    (n, h, w) uint8 -> (n, size, size) float32.
+    """
     top, left = (images.shape[1] - view) // 2, (images.shape[2] - view) // 2
-    return images[:, top : top + view, left : left + view].astype(np.float32)
+    middle = images[:, top : top + view, left : left + view].astype(np.float32)
+    if size is None or size == view:
+        return middle
+    return np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR) for image in middle])
 
 
 def mixup_pairs(n: int, rng: np.random.Generator, alpha: float) -> tuple[NDArray[np.int64], float]:
@@ -84,9 +105,14 @@ def mixup_pairs(n: int, rng: np.random.Generator, alpha: float) -> tuple[NDArray
 
 
 def _affine_matrices(
-    n: int, shape: tuple[int, ...], rng: np.random.Generator, settings: Augmentation, view: int
+    n: int,
+    shape: tuple[int, ...],
+    rng: np.random.Generator,
+    settings: Augmentation,
+    view: int,
+    shrink: float,
 ) -> NDArray[np.float64]:
-    """(n, 2, 3): rotation, zoom, shift and flip about the middle of the picture, in one step."""
+    """(n, 2, 3): rotation, zoom, shift and flip about the middle of the picture, and `shrink`, in one step."""
     height, width = shape
     angle = np.deg2rad(rng.uniform(-settings.rotation, settings.rotation, n))
     zoom = rng.uniform(1 - settings.scale, 1 + settings.scale, n)
@@ -96,7 +122,31 @@ def _affine_matrices(
     source = np.array([(width - 1) / 2, (height - 1) / 2])
     target = (view - 1) / 2 + rng.uniform(-settings.shift, settings.shift, (n, 2)) * width
     offset: NDArray[Any] = target - linear @ source
-    return np.concatenate([linear, offset[:, :, None]], axis=2)
+    matrices = np.concatenate([linear, offset[:, :, None]], axis=2) * shrink
+    matrices[:, :, 2] += (shrink - 1) / 2  # pixels are squares: the middle of the first one is at 0
+    return matrices
+
+
+def _degrade(
+    images: NDArray[np.uint8], rng: np.random.Generator, settings: Augmentation
+) -> NDArray[np.uint8]:
+    """Glasses and a camera's faults on some of the pictures; the others are not copied where none is drawn."""
+    if not settings.degrading and not settings.glasses:
+        return images
+    out = images.copy()
+    for i in np.flatnonzero(rng.random(len(out)) < settings.glasses):
+        out[i] = degradations.glasses(out[i], max(0.0, rng.uniform(-1, 1)), rng.uniform(0.32, 0.45), rng)
+    for i in np.flatnonzero(rng.random(len(out)) < settings.degrading):
+        kind = rng.integers(4)
+        if kind == 0:
+            out[i] = degradations.blur(out[i], rng.uniform(0.5, 1.5))
+        elif kind == 1:
+            out[i] = degradations.noise(out[i], rng.uniform(3, 20), rng)
+        elif kind == 2:
+            out[i] = degradations.jpeg(out[i], int(rng.integers(15, 70)))
+        else:
+            out[i] = degradations.low_resolution(out[i], int(rng.integers(18, 40)))
+    return out
 
 
 def _change_light(images: NDArray[np.float32], rng: np.random.Generator, amount: float) -> None:

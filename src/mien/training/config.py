@@ -13,7 +13,7 @@ import tomli_w
 
 from mien.errors import SettingsError
 from mien.training.augmentation import Augmentation
-from mien.training.models import NETWORKS
+from mien.training.models import FIXED_SIZE, NETWORKS
 from mien.weights import ModelConfig, resolve_model
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -48,6 +48,15 @@ class TrainConfig:
             so that the average never reaches back further than a twentieth of it. 0 for none.
         plain_epochs: the last epochs, without mixing and erasing.
         view: side of the square in pixels that the network sees of a 48x48 picture.
+        small_epochs: during the first so many epochs that view is shrunk to `small_view` pixels, which saves half of
+            their time (progressive resizing, as in Touvron et al., arXiv 1906.06423); for networks without a dense
+            layer of a fixed size.
+        small_view: side in pixels of the shrunk view.
+        held_back: share of the training pictures that is not trained on, so that temperatures, blend and the
+            threshold of `uncertain` are fitted to them; 0 fits these to the validation split.
+        teachers: a file of `mien distill` with what teachers think of the training pictures; "" for none. Then
+            the augmentation changes the views that they saw, and should be mild.
+        distillation: share of the teachers in the targets; the rest are the dataset's own.
         seed: of all chance.
     """
 
@@ -72,6 +81,11 @@ class TrainConfig:
     average: float = 0.998
     plain_epochs: int = 3
     view: int = 44
+    small_epochs: int = 0
+    small_view: int = 32
+    held_back: float = 0.0
+    teachers: str = ""
+    distillation: float = 0.7
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
 
@@ -86,11 +100,19 @@ class TrainConfig:
         for name, (low, high) in _LIMITS.items():
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name}={getattr(self, name)}: expected {low} to {high}")
+        self._check_combinations()
+
+    def _check_combinations(self) -> None:
+        """Raise where settings do not go together."""
         if self.optimizer == "adam" and self.weight_decay:
             raise ValueError(f"weight_decay={self.weight_decay}: adam has none; expected 0, or adamw")
         if self.starts_trained and self.frozen_epochs >= self.epochs:
             raise ValueError(
                 f"frozen_epochs={self.frozen_epochs} of {self.epochs} epochs: expected fewer, so that all learns"
+            )
+        if self.small_epochs and self.network in FIXED_SIZE:
+            raise ValueError(
+                f"small_epochs={self.small_epochs}: {self.network} has one size of picture; expected 0"
             )
         if self.init and self.weights != "none":
             raise ValueError(f"init {self.init!r} and weights {self.weights!r}: expected one of them")
@@ -142,6 +164,10 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "average": (0, 0.999999),
     "plain_epochs": (0, 100_000),
     "view": (16, 48),
+    "small_epochs": (0, 100_000),
+    "small_view": (16, 48),
+    "held_back": (0, 0.5),
+    "distillation": (0, 1),
     "seed": (0, 2**32 - 1),
 }
 

@@ -99,6 +99,9 @@ def _rebuild(source: str, config: ModelConfig, data: bytes, images: NDArray[np.u
 
 def _fill(model: keras.Model, graph: Any, pixels: Array) -> None:
     constants = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    for node in graph.node:  # weights that are stored in half precision
+        if node.op_type == "Cast" and node.input[0] in constants:
+            constants[node.output[0]] = constants[node.input[0]].astype(np.float32)
     base = next((layer for layer in model.layers if isinstance(layer, keras.Model)), model)
     layers = sorted(base.layers if base is model else [*base.layers, *model.layers], key=_place)
     convolutions = [layer for layer in layers if isinstance(layer, keras.layers.Conv2D)]

@@ -24,7 +24,7 @@ def build_model(
     network: str,
     heads: Mapping[str, int],
     *,
-    view: int = 44,
+    view: int | None = 44,
     dropout: float = 0.3,
     weights: str = "none",
     mixed_precision: bool = False,
@@ -34,7 +34,7 @@ def build_model(
     Args:
         network: a key of `NETWORKS`.
         heads: head name -> number of labels.
-        view: height and width of the pictures in pixels.
+        view: height and width of the pictures in pixels; None for any, but for the networks in `FIXED_SIZE`.
         dropout: share of the features that are dropped before the heads while training.
         weights: of a pretrained base, where the network has one: "imagenet", "none" or a file.
         mixed_precision: compute in bfloat16 but for the heads; the weights are float32 all the same.
@@ -101,6 +101,9 @@ NETWORKS: dict[str, Callable[[Tensor], Tensor]] = {
     "tutorial-cnn": tutorial_cnn,
     "resnet50": resnet50,
 }
+
+FIXED_SIZE = ("tutorial-cnn", "resnet50")
+"""Networks that are built for one size of picture."""
 
 _IMAGENET_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 _IMAGENET_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/resnet/{_IMAGENET_FILE}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TypeAlias
 
 import keras
@@ -19,6 +21,7 @@ from mien.errors import DatasetError
 from mien.ferplus import vote_shares
 from mien.training.augmentation import Augmentation, augment, center_view, mixup_pairs
 from mien.training.config import TrainConfig
+from mien.training.distill import Lesson, SoftLabels
 
 Batch = tuple[NDArray[np.float32], dict[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]
 """Pixels (n, view, view, 1) in 0 to 255; per head the targets (n, labels); per head the weights (n,)."""
@@ -63,6 +66,17 @@ def hold_out(dataset: Dataset, seed: int) -> Dataset:
     )
 
 
+def hold_back(split: Split, share: float) -> tuple[Split, Split]:
+    """A split in two, to train on and to calibrate with: the latter about that share of it.
+
+    Which part an image belongs to is told by a digest of its pixels: so identical copies stay together, and
+    all runs on the same data, with whatever seed, hold back the same images. Teachers and students need that.
+    """
+    digests = [hashlib.sha256(image.tobytes()).digest() for image in split.images]
+    places = np.array([int.from_bytes(digest[:8], "big") / 2**64 for digest in digests])
+    return split.take(places >= share), split.take(places < share)
+
+
 def targets_for(split: Split, heads: Heads, rows: Rows = slice(None)) -> dict[str, NDArray[np.float32]]:
     """Targets of every head, (n, labels) each; a row of zeros where an image teaches a head nothing.
 
@@ -86,6 +100,7 @@ def training_batches(split: Split, heads: Heads, config: TrainConfig, first_epoc
     importance = class_weights(split, heads, config)
     first = next(iter(heads))
     workers = min(4, os.cpu_count() or 1)
+    lesson = _lesson(split, heads, config)
 
     def make(job: tuple[int, int, NDArray[np.int64]]) -> Batch:
         epoch, step, rows = job
@@ -93,7 +108,10 @@ def training_batches(split: Split, heads: Heads, config: TrainConfig, first_epoc
         targets = targets_for(split, heads, rows)
         # Before mixing, so that each half of a mixed picture counts by its own class.
         targets[first] = targets[first] * importance
-        return _training_batch(split.images[rows], targets, rng, config, epoch)
+        images = split.images[rows]
+        if lesson is not None:
+            images, targets = lesson.apply(epoch, rows, targets)
+        return _training_batch(images, targets, rng, config, epoch)
 
     with ThreadPoolExecutor(workers) as pool:
         ahead = []
@@ -103,9 +121,22 @@ def training_batches(split: Split, heads: Heads, config: TrainConfig, first_epoc
                 yield ahead.pop(0).result()
 
 
+def _lesson(split: Split, heads: Heads, config: TrainConfig) -> Lesson | None:
+    if not config.teachers:
+        return None
+    soft = SoftLabels.load(Path(config.teachers))
+    soft.check(split, {head: len(labels) for head, labels in heads.items()}, config.teachers)
+    return Lesson(soft, split.images, config.distillation)
+
+
 def steps_per_epoch(n: int, config: TrainConfig) -> int:
     """Full batches in `n` pictures; the few left over are others in every epoch. At least one."""
     return max(1, n // config.batch_size)
+
+
+def size_of_view(config: TrainConfig, epoch: int) -> int:
+    """Side in pixels of what the network is shown in an epoch, counted from 0."""
+    return min(config.small_view, config.view) if epoch < config.small_epochs else config.view
 
 
 def class_weights(split: Split, heads: Heads, config: TrainConfig) -> NDArray[np.float32]:
@@ -141,7 +172,7 @@ def _training_batch(
     settings = config.augmentation
     if epoch >= config.epochs - config.plain_epochs:
         settings = Augmentation(**{**asdict(settings), "mixup": 0, "erasing": 0})
-    pixels = augment(images, rng, settings, config.view)
+    pixels = augment(images, rng, settings, config.view, size_of_view(config, epoch))
     partner, share = mixup_pairs(len(images), rng, settings.mixup)
     pixels = share * pixels + (1 - share) * pixels[partner]
     mixed = {head: share * t + (1 - share) * t[partner] for head, t in targets.items()}
@@ -158,9 +189,9 @@ def as_batch(pixels: NDArray[np.float32], targets: dict[str, NDArray[np.float32]
 class ValidationBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types
     """A whole split, unchanged, in its order: batch `i` is made when it is asked for."""
 
-    def __init__(self, split: Split, heads: Heads, config: TrainConfig) -> None:
+    def __init__(self, split: Split, heads: Heads, view: int, size: int) -> None:
         super().__init__()
-        self._split, self._heads, self._view = split, heads, config.view
+        self._split, self._heads, self._view, self._size = split, heads, view, size
 
     def __len__(self) -> int:
         """How many batches there are."""
@@ -169,5 +200,5 @@ class ValidationBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras h
     def __getitem__(self, index: int) -> Batch:
         """The batch of that number; the last one may be smaller."""
         rows = slice(index * VALIDATION_BATCH, (index + 1) * VALIDATION_BATCH)
-        pixels = center_view(self._split.images[rows], self._view)
+        pixels = center_view(self._split.images[rows], self._view, self._size)
         return as_batch(pixels, targets_for(self._split, self._heads, rows))

@@ -42,7 +42,9 @@ from mien.training.recipe import (
     Heads,
     ValidationBatches,
     heads_for,
+    hold_back,
     hold_out,
+    size_of_view,
     steps_per_epoch,
     targets_for,
     training_batches,
@@ -81,6 +83,7 @@ def train(
     if "validation" not in dataset.splits:
         dataset = hold_out(dataset, config.seed)
     heads = heads_for(dataset, votes=config.ferplus_weight > 0)
+    dataset = _hold_back(dataset, config)
     data["images"] = {name: len(split) for name, split in dataset.splits.items()}
     keras.utils.set_random_seed(config.seed)
     goes_on = resume and epochs_done(run / CHECKPOINT) > 0  # then the checkpoint has all weights
@@ -98,6 +101,18 @@ def train(
     return _export_and_score(model, dataset, heads, config, run, data)
 
 
+def _hold_back(dataset: Dataset, config: TrainConfig) -> Dataset:
+    """The dataset with a further split "calibration", where the settings ask for one."""
+    if not config.held_back:
+        return dataset
+    training, calibration = hold_back(dataset.split("train"), config.held_back)
+    if not len(calibration):
+        raise DatasetError(
+            f"{dataset.name}: held_back={config.held_back} of {len(training)} images holds none back; expected more"
+        )
+    return replace(dataset, splits=dataset.splits | {"train": training, "calibration": calibration})
+
+
 def _untrained(config: TrainConfig) -> TrainConfig:
     return replace(config, weights="none", init="")
 
@@ -106,7 +121,7 @@ def _build(config: TrainConfig, heads: Heads) -> keras.Model:
     return build_model(
         config.network,
         {head: len(labels) for head, labels in heads.items()},
-        view=config.view,
+        view=None if config.small_epochs else config.view,
         dropout=config.dropout,
         weights=config.weights,
         mixed_precision=config.mixed_precision,
@@ -138,18 +153,23 @@ def _fit(
             stopping = EarlyStopping(run / "best.npz", history, patience, first=stage.first)
             if done == stage.last or stopping.is_over(done):  # it was stopped after its last epoch
                 _finalize(model)
-            else:
+            while done < stage.last and not stopping.is_over(done):
+                if stage.first < done == config.small_epochs:
+                    checkpoint.restore()  # `fit` has ended with the running average as the weights
+                last = min(stage.last, config.small_epochs) if done < config.small_epochs else stage.last
                 model.fit(
                     training_batches(training, heads, config, first_epoch=done),
                     steps_per_epoch=steps,
                     shuffle=False,
-                    validation_data=ValidationBatches(validation, heads, config),
+                    validation_data=ValidationBatches(
+                        validation, heads, config.view, size_of_view(config, done)
+                    ),
                     initial_epoch=done,
-                    epochs=stage.last,
+                    epochs=last,
                     verbose=0,
                     callbacks=[*_averaging(config), history, stopping, checkpoint, bar],
                 )
-                done = stage.last
+                done = last
             stopping.restore(model)
     except KeyboardInterrupt:
         bar.say(f"stopped; {run} keeps every whole epoch: go on with --resume")
@@ -225,13 +245,14 @@ def _export_and_score(
     """Export what was trained, then score the exported file and write the figures beside it."""
     validation = dataset.split("validation")
     folder = run / "export"
+    calibration = dataset.splits.get("calibration", validation)
     exported = export_onnx(
         model,
         folder,
         heads=heads,
         view=config.view,
-        images=validation.images,
-        targets=targets_for(validation, heads),
+        images=calibration.images,
+        targets=targets_for(calibration, heads),
     )
     exported = replace(exported, data=data, training=config.to_dict())
     exported.save(folder)
