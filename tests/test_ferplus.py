@@ -137,3 +137,22 @@ class TestVoteAgreement:
     def test_no_majority_at_all(self) -> None:
         said = np.full((2, 7), 1 / 7)
         assert vote_agreement(said, np.zeros((2, 10), np.uint8), LABELS, ("sad", "sad")) is None
+
+
+class TestAmbiguity:
+    def test_doubt_where_people_disagree(self) -> None:
+        votes = np.zeros((3, 10), np.uint8)
+        votes[0, 1] = 10  # all say happy
+        votes[1, 1], votes[1, 0] = 7, 3
+        votes[2, 1], votes[2, 0] = 6, 4
+        sure, unsure, doubting = [0.9, 0.1], [0.7, 0.3], [0.6, 0.4]
+
+        def ambiguity(rows: list[list[float]]) -> float:
+            found = vote_agreement(np.array(rows), votes, ("happy", "neutral"), ["happy"] * 3)
+            assert found is not None
+            return found.ambiguity
+
+        assert ambiguity([sure, unsure, doubting]) == pytest.approx(1)
+        assert ambiguity([doubting, unsure, sure]) == pytest.approx(-1)
+        assert ambiguity([sure, doubting, unsure]) == pytest.approx(0.5)
+        assert ambiguity([sure, sure, sure]) == 0

@@ -14,11 +14,13 @@ from mien.metrics import (
     bootstrap_interval,
     calibration_error,
     confusion_matrix,
+    fit_mixture,
     fit_temperature,
     macro_f1,
     mcnemar_p_value,
     paired_difference_interval,
     precision_recall_f1,
+    rank_correlation,
     selective_accuracy,
     softmax,
     threshold_for_precision,
@@ -383,3 +385,36 @@ class TestPairedDifference:
         again_low, again_high = paired_difference_interval(second, first)
         assert low < (first.mean() - second.mean()) < high
         assert (again_low, again_high) == pytest.approx((-high, -low), abs=0.01)
+
+
+class TestMixture:
+    def test_finds_the_share_that_made_the_targets(self) -> None:
+        rng = np.random.default_rng(0)
+        first, second = (rng.dirichlet(np.ones(7), 400) for _ in range(2))
+        assert fit_mixture(first, second, [0.3 * first + 0.7 * second]) == pytest.approx(0.3, abs=0.01)
+
+    def test_lies_between_two_targets(self) -> None:
+        rng = np.random.default_rng(0)
+        first, second = (rng.dirichlet(np.ones(7), 400) for _ in range(2))
+        assert fit_mixture(first, second, [first]) == pytest.approx(1, abs=0.01)
+        assert fit_mixture(first, second, [second]) == pytest.approx(0, abs=0.01)
+        assert fit_mixture(first, second, [first, second]) == pytest.approx(0.5, abs=0.1)
+
+    def test_rows_of_zeros_do_not_count(self) -> None:
+        rng = np.random.default_rng(0)
+        first, second = (rng.dirichlet(np.ones(7), 400) for _ in range(2))
+        target = 0.3 * first + 0.7 * second
+        some = np.where(np.arange(400)[:, None] < 200, target, 0)
+        assert fit_mixture(first, second, [some]) == pytest.approx(0.3, abs=0.02)
+        assert fit_mixture(first, second, [np.zeros_like(target)]) == 0.5
+
+
+class TestRankCorrelation:
+    def test_of_an_example_with_ties(self) -> None:
+        # Ranks 1, 2.5, 2.5, 4 and 1, 3, 2, 4.
+        expected = np.corrcoef([1, 2.5, 2.5, 4], [1, 3, 2, 4])[0, 1]
+        got = rank_correlation(np.array([0.1, 7, 7, 9]), np.array([-3.0, 5, 4, 100]))
+        assert got == pytest.approx(expected)
+
+    def test_that_cannot_be_told(self) -> None:
+        assert rank_correlation(np.ones(4), np.arange(4.0)) == 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -19,8 +20,8 @@ from typing import Any
 
 import keras
 import numpy as np
-import onnxruntime
 import onnx
+import onnxruntime
 import pytest
 import small_runs
 from PIL import Image
@@ -169,11 +170,13 @@ class TestExportedModel:
         assert large
         assert {w.data_type for w in large} == {onnx.TensorProto.FLOAT16}
 
-    def test_blend_is_the_mean_of_both_heads_over_the_seven(self, run: Path) -> None:
+    def test_blend_is_a_mix_of_both_heads_over_the_seven(self, run: Path) -> None:
         classifier, images = EmotionClassifier(run), faces(40, seed=3).images
         labels, votes = (classifier.predict_proba(images, head=h) for h in ("fer2013", "ferplus"))
         seven = votes[:, [FERPLUS_LABELS.index(label) for label in LABELS]]
-        expected = (labels + seven / seven.sum(axis=1, keepdims=True)) / 2
+        shares = classifier.config.blend
+        assert sum(shares.values()) == pytest.approx(1)
+        expected = shares["fer2013"] * labels + shares["ferplus"] * seven / seven.sum(axis=1, keepdims=True)
         np.testing.assert_allclose(classifier.predict_proba(images), expected, atol=1e-6)
 
     def test_probabilities_of_any_number_of_crops(self, run: Path) -> None:
@@ -313,6 +316,52 @@ class TestResume:
         (tmp_path / "config.toml").write_text("momentum = 0.9\n" + (run / "config.toml").read_text())
         with pytest.raises(TrainingError, match="momentum"):
             train(fer2013(), tmp_path, resume=True)
+
+
+class TestSmallPicturesFirst:
+    SMALL = replace(SETTINGS, epochs=4, small_epochs=2, small_view=24)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def whole(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """A run whose first two epochs see pictures of 24 pixels."""
+        folder = tmp_path_factory.mktemp("runs") / "small"
+        train(fer2013(), folder, cls.SMALL)
+        return folder
+
+    def test_sizes_of_the_batches(self) -> None:
+        split, heads = fer2013().split("train"), heads_for(fer2013())
+        for epoch, side in ((0, 24), (1, 24), (2, 44), (3, 44)):
+            pixels, *_ = next(training_batches(split, heads, self.SMALL, epoch))
+            assert pixels.shape == (16, side, side, 1)
+
+    def test_one_history_and_one_schedule(self, whole: Path) -> None:
+        rates = [float(row["learning_rate"]) for row in history(whole)]
+        assert [row["epoch"] for row in history(whole)] == ["1", "2", "3", "4"]
+        cosine = [self.SMALL.learning_rate * (1 + math.cos(math.pi * k / 3)) / 2 for k in range(4)]
+        assert rates == pytest.approx(cosine, abs=1e-4)
+
+    @pytest.mark.parametrize("epoch", [1, 2, 3])
+    def test_stopped_in_either_part_or_between(
+        self, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epoch: int
+    ) -> None:
+        save = Checkpoint.on_epoch_end
+
+        def save_and_stop(self: Any, done: int, logs: Any = None) -> None:
+            save(self, done, logs)
+            if done + 1 == epoch:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Checkpoint, "on_epoch_end", save_and_stop)
+            train(fer2013(), tmp_path / "run", self.SMALL)
+        train(fer2013(), tmp_path / "run", resume=True)
+        assert equal(weights(tmp_path / "run"), weights(whole))
+        assert (tmp_path / "run" / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
+
+    def test_a_network_of_one_size_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="tutorial-cnn has one size"):
+            TrainConfig(network="tutorial-cnn", small_epochs=3)
 
 
 def wait_for(path: Path, process: subprocess.Popen[Any], seconds: float = 180) -> None:
@@ -537,7 +586,7 @@ class TestHeads:
         model = build_model("two-layers", {head: len(labels) for head, labels in heads.items()})
         compiled_for(model, settings, steps=1)
         split = faces(21)
-        batch = ValidationBatches(split, heads, settings)[0]
+        batch = ValidationBatches(split, heads, settings.view, settings.view)[0]
         pixels, targets, weight = batch
         logits = model.predict_on_batch(pixels)
         losses = {}

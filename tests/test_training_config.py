@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,16 +89,19 @@ class TestRecipes:
         assert combine(None, name, {}).network in NETWORKS
 
     def test_a_network_brings_its_own(self) -> None:
-        assert combine(None, None, {}) == TrainConfig() == combine("mien-s", None, {})
+        own = combine("mien-s", None, {})
+        assert combine(None, None, {}) == own
+        assert (own.network, own.epochs, own.held_back) == ("mien-s", 80, 0.05)
         tutorial = combine("tutorial-cnn", None, {})
         assert (tutorial.optimizer, tutorial.learning_rate, tutorial.schedule) == ("adam", 1e-4, "constant")
         assert (tutorial.epochs, tutorial.batch_size, tutorial.view) == (100, 64, 48)
-        assert tutorial.augmentation == Augmentation(0, 0, 0, 0, 0, 0, 0)
+        assert tutorial.augmentation == Augmentation(*[0] * len(fields(Augmentation)))
         resnet = combine("resnet50", None, {})
         assert (resnet.weights, resnet.frozen_epochs > 0) == ("imagenet", True)
 
     def test_another_ones_for_a_network(self) -> None:
-        assert combine("tutorial-cnn", "mien-s", {}) == TrainConfig(network="tutorial-cnn")
+        own = combine("mien-s", None, {})
+        assert combine("tutorial-cnn", "mien-s", {}) == replace(own, network="tutorial-cnn")
 
     def test_further_training_takes_over_network_and_view(self) -> None:
         settings = combine(None, None, {"init": "mien-s"})

@@ -226,6 +226,37 @@ def train(
     typer.echo(f"wrote {folder}: try it with mien image PHOTO --model {out}")
 
 
+@app.command(epilog="Example: mien distill fer2013.csv --teacher runs/a --teacher runs/b --out soft.npz")
+def distill(
+    data: DataArgument,
+    teacher: Annotated[
+        list[str], typer.Option(help="A run, or a model; more than one are averaged.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="The file to write.", show_default=False)],
+    config: Annotated[
+        str, typer.Option(help="Settings of the student: a TOML file, or a recipe by its name.")
+    ] = "mien-s",
+    views: Annotated[int, typer.Option(min=1, max=256, help="Views of every image.")] = 8,
+    votes: VotesOption = None,
+) -> None:
+    """Write down what trained models think of the training images, for a student to learn from.
+
+    The student is trained on the same data, with `mien train --config CONFIG --set teachers=FILE`.
+    """
+    from mien.classification import EmotionClassifier
+    from mien.training.config import combine
+    from mien.training.distill import distill
+    from mien.training.recipe import split_up
+
+    check_outside("--out", out, data)
+    models = [EmotionClassifier(name) for name in teacher]
+    split = split_up(load(data, votes), combine(None, config, {})).split("train")
+    with progress_bar() as progress:
+        soft = distill(models, split, views=views, progress=progress)
+    soft.save(out)
+    typer.echo(f"wrote {out}: train with --config {config} --set teachers={out}")
+
+
 @app.command(epilog="Example: mien evaluate fer2013.csv --out report")
 def evaluate(
     data: DataArgument,

@@ -68,6 +68,21 @@ class RiskCoverage:
 
 
 @dataclass(frozen=True)
+class CertainAnswers:
+    """The answers that are not flagged as uncertain: those users are told to rely on.
+
+    Attributes:
+        threshold: of the confidence, from the model's configuration.
+        coverage: share of the answers that reach it.
+        accuracy: share of right ones among them; None where there is none.
+    """
+
+    threshold: float
+    coverage: float
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
 class EvaluationReport:
     """Scores of one head on one split, one view an image except where it says otherwise.
 
@@ -86,6 +101,7 @@ class EvaluationReport:
         risk_coverage: accuracy of the confident answers.
         without_copies: None where there is no split "train", or it is the one that is scored.
         ferplus: agreement with the FER+ votes; None where there are none, or the labels are others.
+        certain: of the head "blend", whose threshold the model has; None for other heads.
         views: "single view", "flip", "ten-crop" -> scores; None unless asked for.
     """
 
@@ -106,6 +122,7 @@ class EvaluationReport:
     risk_coverage: RiskCoverage
     without_copies: WithoutCopies | None = None
     ferplus: VoteAgreement | None = None
+    certain: CertainAnswers | None = None
     views: dict[str, ViewScore] | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -175,6 +192,7 @@ def score(answers: Answers) -> EvaluationReport:
         risk_coverage=_risk_coverage(confidences, correct),
         without_copies=_without_copies(answers),
         ferplus=_vote_agreement(answers),
+        certain=_certain(answers) if answers.head == "blend" else None,
         views=views or None,
     )
 
@@ -205,6 +223,16 @@ def _risk_coverage(confidences: NDArray[np.floating], correct: NDArray[np.bool_]
             }
             for place in places
         ),
+    )
+
+
+def _certain(answers: Answers) -> CertainAnswers:
+    threshold = answers.config.uncertain_below
+    kept = answers.correct[answers.confidences >= threshold]
+    return CertainAnswers(
+        threshold=threshold,
+        coverage=len(kept) / len(answers.correct),
+        accuracy=float(kept.mean()) if len(kept) else None,
     )
 
 
@@ -270,6 +298,11 @@ def _further_lines(report: EvaluationReport) -> list[str]:
         )
         lines.append(
             f"FER+ vote share    {percent(votes.vote_share)} of at most {percent(votes.highest_vote_share)}"
+        )
+    if (certain := report.certain) is not None and certain.accuracy is not None:
+        lines.append(
+            f"not uncertain      {percent(certain.accuracy)} right: {percent(certain.coverage)} of the answers, "
+            f"confidence from {percent(certain.threshold)}"
         )
     half = report.risk_coverage.points[-1]
     lines.append(

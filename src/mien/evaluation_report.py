@@ -126,6 +126,7 @@ def _add_votes(page: Report, scores: EvaluationReport) -> None:
             ("mean share of the votes that the answer has", percent(votes.vote_share)),
             ("... the highest that is possible", percent(votes.highest_vote_share)),
             ("correlation of probabilities and vote shares", f"{votes.correlation:.3f}"),
+            ("rank correlation of the model's doubt and the voters' disagreement", f"{votes.ambiguity:.3f}"),
         ],
     )
     page.paragraph(

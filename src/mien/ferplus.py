@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.emotions import FERPLUS_LABELS
-from mien.metrics import bootstrap_interval
+from mien.metrics import bootstrap_interval, rank_correlation
 
 _EXPRESSIONS = len(FERPLUS_LABELS)
 
@@ -47,6 +47,8 @@ class VoteAgreement:
         vote_share: mean share of the votes that the answer has: how often one voter, drawn at random, agrees.
         highest_vote_share: the same for answers that are always the majority: no answer can do better.
         correlation: Pearson's, between all n x labels probabilities and vote shares; 0 where undefined.
+        ambiguity: Spearman's rank correlation between the entropy of the probabilities and that of the votes, over
+            the images: whether the model doubts where people disagree; 0 where undefined.
         labels: share of the dataset's own labels that are the majority.
     """
 
@@ -56,6 +58,7 @@ class VoteAgreement:
     vote_share: float
     highest_vote_share: float
     correlation: float
+    ambiguity: float
     labels: float
 
 
@@ -99,5 +102,13 @@ def vote_agreement(
         vote_share=float(shares[np.arange(len(answers)), answers].mean()),
         highest_vote_share=float(shares.max(axis=1).mean()),
         correlation=float(np.corrcoef(said.ravel(), own.ravel())[0, 1]) if varies else 0.0,
+        ambiguity=rank_correlation(_entropy(said), _entropy(shares)),
         labels=float((named == winners).mean()),
     )
+
+
+def _entropy(shares: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Of each row, in nats: (n, k) -> (n,)."""
+    whole = shares.astype(np.float64)
+    # Rounded: equal distributions must not differ by the order in which they were summed.
+    return np.asarray(np.round(-(whole * np.log(np.maximum(whole, 1e-12))).sum(axis=1), 9))

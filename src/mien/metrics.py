@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +83,7 @@ def bootstrap_interval(
 def fit_temperature(logits: Floats, targets: Floats) -> float:
     """The temperature under which softmax(logits / temperature) is nearest to the targets (cross-entropy).
 
-    Guo et al., arXiv 1706.04599; found by golden-section search over 0.1 to 10.
+    Guo et al., arXiv 1706.04599; looked for between 0.1 and 10.
 
     Args:
         logits: (n, k).
@@ -90,20 +91,51 @@ def fit_temperature(logits: Floats, targets: Floats) -> float:
     """
     if not targets.any():
         return 1.0
+    best = _minimum(
+        lambda log_temperature: _cross_entropy(softmax(logits, math.exp(log_temperature)), targets),
+        math.log(0.1),
+        math.log(10),
+    )
+    return math.exp(best)
 
-    def loss(log_temperature: float) -> float:
-        probabilities = softmax(logits, float(np.exp(log_temperature)))
-        return float(-(targets * np.log(np.maximum(probabilities, 1e-12))).sum())
 
-    ratio = (np.sqrt(5) - 1) / 2
-    low, high = float(np.log(0.1)), float(np.log(10))
+def fit_mixture(first: Floats, second: Floats, targets: Sequence[Floats]) -> float:
+    """The share of `first` under which share * first + (1 - share) * second is nearest to all targets together.
+
+    Args:
+        first, second: (n, k) probabilities.
+        targets: one or more (n, k) of shares, each of equal weight; a row of zeros does not count.
+
+    Returns:
+        0 to 1; a half without any target.
+    """
+    used = [target for target in targets if target.any()]
+    if not used:
+        return 0.5
+    # Cross-entropy is convex in the share, so that the one minimum is found.
+    return _minimum(
+        lambda share: sum(
+            _cross_entropy(share * first + (1 - share) * second, target) / target.sum() for target in used
+        ),
+        0.0,
+        1.0,
+    )
+
+
+def _cross_entropy(probabilities: Floats, targets: Floats) -> float:
+    return float(-(targets * np.log(np.maximum(probabilities, 1e-12))).sum())
+
+
+def _minimum(function: Callable[[float], float], low: float, high: float) -> float:
+    """Where a function with one minimum has it, to 1e-4 (golden-section search)."""
+    ratio = (math.sqrt(5) - 1) / 2
     while high - low > 1e-4:
         left, right = high - ratio * (high - low), low + ratio * (high - low)
-        if loss(left) < loss(right):
+        if function(left) < function(right):
             high = right
         else:
             low = left
-    return float(np.exp((low + high) / 2))
+    return (low + high) / 2
 
 
 def threshold_for_precision(confidences: Floats, correct: Bools, precision: float) -> float:
@@ -189,3 +221,21 @@ def mcnemar_p_value(only_first: int, only_second: int) -> float:
     # The correction must not turn a difference of 0 into one of -1.
     statistic = max(abs(only_first - only_second) - 1, 0) ** 2 / n
     return math.erfc(math.sqrt(statistic / 2))
+
+
+def rank_correlation(first: Floats, second: Floats) -> float:
+    """Spearman's: Pearson's correlation of the ranks, equal values with their mean rank; 0 where one never varies.
+
+    Args:
+        first, second: (n,).
+    """
+    left, right = _mean_ranks(first), _mean_ranks(second)
+    if left.std() == 0 or right.std() == 0:
+        return 0.0
+    return float(np.corrcoef(left, right)[0, 1])
+
+
+def _mean_ranks(values: Floats) -> NDArray[np.float64]:
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return np.asarray((last - (counts - 1) / 2)[place])

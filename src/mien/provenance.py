@@ -74,12 +74,18 @@ def familiarity(answers: Answers) -> str:
             "The model was trained on this split: the scores say how well it remembers these images, not how "
             "well it does on new ones."
         )
+    chosen = _CHOSEN if answers.config.training.get("early_stopping") else ""
+    if answers.split == "validation" and "calibration" in trained.get("images", {}):
+        return (
+            "The model was trained on other splits of this dataset. Its temperatures, blend and threshold of "
+            f"'uncertain' were fitted on {trained['images']['calibration']:,} images of the split 'train' that it was "
+            f"not trained on; settings of the training were chosen on this split.{chosen}"
+        )
     if answers.split == "validation":
         return (
             "The model was trained on this dataset, and the temperatures of its heads and its threshold of "
             "'uncertain' were fitted on this split: the calibration error flatters it a little. A head's accuracy "
-            "does not depend on them; that of a blend of two heads may a little."
-            + (_CHOSEN if answers.config.training.get("early_stopping") else "")
+            f"does not depend on them; that of a blend of two heads may a little.{chosen}"
         )
     return "The model was trained on other splits of this dataset; this one took no part in training or calibration."
 

@@ -33,6 +33,7 @@ class ModelConfig:
         input_size: side in pixels of the square grey crops.
         sha256: of `model.onnx`.
         temperature: that each head's logits are divided by, already inside the ONNX file.
+        blend: head -> its share in "blend", already inside the ONNX file.
         uncertain_below: answers of "blend" less confident than this are flagged as uncertain.
         data: what it was trained on.
         metrics: scores on the validation split, per output.
@@ -46,6 +47,7 @@ class ModelConfig:
     input_size: int
     sha256: str
     temperature: Mapping[str, float] = field(default_factory=dict)
+    blend: Mapping[str, float] = field(default_factory=dict)
     uncertain_below: float = 0.0
     data: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)

@@ -23,9 +23,8 @@ Tells {labels} apart in a grey crop of one face, {size} x {size} pixels.
 {scores}
 
 `ferplus` is scored against the majority of the FER+ votes, the other outputs against the dataset's labels. The
-temperatures ({temperatures}) and the threshold of `uncertain` ({uncertain_below:.2f}) were fitted on this same
-split: its calibration error flatters the model a little. A head's accuracy does not depend on them; that of a blend
-of two heads may a little.{chosen}{origin}
+temperatures ({temperatures}), the shares of the blend ({blend}) and the threshold of `uncertain`
+({uncertain_below:.2f}) were fitted on {calibration}{chosen}{origin}
 
 ## Limits
 
@@ -33,6 +32,11 @@ It tells the expression that a face shows, not what a person feels. The labels o
 agree with FER2013's on about two of three faces. Do not use it to decide about people.
 """
 
+_HELD_BACK = "{:,} images of the training split that were not trained on."
+_SAME = (
+    "this same\nsplit: its calibration error flatters the model a little. A head's accuracy does not depend on them; "
+    "that of a blend\nof two heads may a little."
+)
 _CHOSEN = " The epoch was chosen by the accuracy on this split, too, which flatters that accuracy a little."
 _ORIGIN = " The training began with the weights of {}, which may have seen images of this split."
 
@@ -40,6 +44,7 @@ _ORIGIN = " The training began with the weights of {}, which may have seen image
 def write_card(folder: Path) -> None:
     """Write a model folder's README.md from its configuration."""
     config = ModelConfig.load(folder)
+    images = config.data["images"]
     scores = [
         f"| {head} | {m['n']} | {100 * m['accuracy']:.2f} % ({100 * m['interval'][0]:.1f} to "
         f"{100 * m['interval'][1]:.1f}) | {100 * m['balanced_accuracy']:.1f} % | {100 * m['macro_f1']:.1f} % "
@@ -52,11 +57,13 @@ def write_card(folder: Path) -> None:
         size=config.input_size,
         outputs=", ".join(f"`{head}` (n, {len(labels)})" for head, labels in config.outputs.items()),
         data=config.data["name"],
-        train=config.data["images"]["train"],
+        train=images["train"],
         sha256=config.data["sha256"][:16],
         created_with=config.created_with,
         scores="\n".join(scores),
         temperatures=", ".join(f"{head} {t:.2f}" for head, t in config.temperature.items()),
+        blend=", ".join(f"{head} {share:.2f}" for head, share in config.blend.items()),
+        calibration=_HELD_BACK.format(images["calibration"]) if "calibration" in images else _SAME,
         uncertain_below=config.uncertain_below,
         chosen=_CHOSEN if config.training.get("early_stopping") else "",
         origin=_ORIGIN.format(config.training["init"]) if config.training.get("init") else "",

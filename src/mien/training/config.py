@@ -52,6 +52,7 @@ class TrainConfig:
             their time (progressive resizing, as in Touvron et al., arXiv 1906.06423); for networks without a dense
             layer of a fixed size.
         small_view: side in pixels of the shrunk view.
+        limit: use so many pictures of each split at most, the first ones; 0 for all. For rehearsals.
         held_back: share of the training pictures that is not trained on, so that temperatures, blend and the
             threshold of `uncertain` are fitted to them; 0 fits these to the validation split.
         teachers: a file of `mien distill` with what teachers think of the training pictures; "" for none. Then
@@ -83,6 +84,7 @@ class TrainConfig:
     view: int = 44
     small_epochs: int = 0
     small_view: int = 32
+    limit: int = 0
     held_back: float = 0.0
     teachers: str = ""
     distillation: float = 0.7
@@ -166,6 +168,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "view": (16, 48),
     "small_epochs": (0, 100_000),
     "small_view": (16, 48),
+    "limit": (0, 1_000_000_000),
     "held_back": (0, 0.5),
     "distillation": (0, 1),
     "seed": (0, 2**32 - 1),
@@ -209,7 +212,10 @@ def combine(network: str | None, source: str | None, changes: Mapping[str, Any])
     try:
         for name, value in {**({"network": network} if network else {}), **changes}.items():
             table, _, key = name.rpartition(".")
-            (values.setdefault(table, {}) if table else values)[key] = value
+            place = values.setdefault(table, {}) if table else values
+            if not isinstance(place, dict):
+                raise ValueError(f"{name}: {table} is a setting, not a table of settings")
+            place[key] = value
         return TrainConfig.from_dict(_of_trained_model(values.get("init")) | values)
     except (ValueError, TypeError, AttributeError) as error:
         raise SettingsError(f"{source}: {error}" if source else str(error)) from None

@@ -18,7 +18,7 @@ from onnx import helper, numpy_helper
 
 import mien
 from mien.errors import ExportError
-from mien.metrics import fit_temperature, threshold_for_precision
+from mien.metrics import fit_mixture, fit_temperature, softmax, threshold_for_precision
 from mien.training.augmentation import center_view
 from mien.weights import MODEL_FILE, ModelConfig
 
@@ -42,16 +42,16 @@ def export_onnx(
     """Write `model.onnx` and `config.json`.
 
     The ONNX model takes uint8 grey crops (n, size, size), any n, and gives probabilities: one output a head,
-    and "blend": the first head's, averaged with those of the FER+ head where there is one. Crop, normalisation
-    and temperatures are inside.
+    and "blend": the first head's, mixed with those of the FER+ head where there is one. Crop, normalisation,
+    temperatures and shares of the mix are inside.
 
     Args:
         model: what `build_model` built, trained.
         folder: made when missing.
         heads: head -> labels, the first of them the labels of "blend".
         view: side in pixels of the middle that the network sees of a crop.
-        images: (n, size, size) uint8, not trained on: temperatures and the threshold of `uncertain` are
-            fitted to them.
+        images: (n, size, size) uint8, not trained on: temperatures, blend and the threshold of `uncertain`
+            are fitted to them.
         targets: head -> (n, labels) shares.
 
     Returns:
@@ -64,8 +64,9 @@ def export_onnx(
     folder.mkdir(parents=True, exist_ok=True)
     logits = _predict(model, images, view)
     temperature = {head: fit_temperature(logits[head], targets[head]) for head in heads}
+    blend = _fit_blend({head: softmax(logits[head], temperature[head]) for head in heads}, heads, targets)
     size = images.shape[1]
-    serving = _serving_model(model, heads, size, view, temperature)
+    serving = _serving_model(model, heads, size, view, temperature, blend)
     path = folder / MODEL_FILE
     _convert(serving, path, size)
     _check_parity(serving, path.read_bytes(), images, TOLERANCE)
@@ -81,11 +82,34 @@ def export_onnx(
         input_size=size,
         sha256=hashlib.sha256(data).hexdigest(),
         temperature=temperature,
+        blend=blend,
         uncertain_below=threshold_for_precision(probabilities["blend"].max(axis=1), correct, PRECISION),
         created_with=f"mien {mien.__version__}, keras {keras.__version__} on {keras.backend.backend()}",
     )
     config.save(folder)
     return config
+
+
+def _fit_blend(
+    probabilities: Mapping[str, NDArray[np.float64]], heads: Mapping[str, tuple[str, ...]], targets: Arrays
+) -> dict[str, float]:
+    """The share of every head in the blend: so that it is near to the labels and to the votes alike."""
+    first = next(iter(heads))
+    if "ferplus" not in heads:
+        return {first: 1.0}
+    seven, votes = (_rows_to_one(part["ferplus"][:, _places(heads)]) for part in (probabilities, targets))
+    share = fit_mixture(probabilities[first], seven, [targets[first], votes])
+    return {first: share, "ferplus": 1 - share}
+
+
+def _places(heads: Mapping[str, tuple[str, ...]]) -> list[int]:
+    """Where the FER+ head has the first head's labels: it has an eighth, contempt, and an order of its own."""
+    return [heads["ferplus"].index(label) for label in next(iter(heads.values()))]
+
+
+def _rows_to_one(shares: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Each row divided by its sum; a row of zeros stays one."""
+    return np.asarray(shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12))
 
 
 def _predict(model: keras.Model, images: NDArray[np.uint8], view: int) -> dict[str, NDArray[np.float32]]:
@@ -139,6 +163,7 @@ def _serving_model(
     size: int,
     view: int,
     temperature: Mapping[str, float],
+    blend: Mapping[str, float],
 ) -> keras.Model:
     """uint8 crops (n, size, size) -> probabilities of every head, and their blend."""
     crops = keras.Input((size, size), dtype="uint8", name="crops")
@@ -147,18 +172,16 @@ def _serving_model(
     logits = model(ops.expand_dims(ops.cast(crops, "float32"), -1)[:, middle, middle])
     outputs = {head: ops.softmax(logits[head] / temperature[head]) for head in heads}
     first = next(iter(heads))
-    blend = outputs[first]
+    mixed = outputs[first]
     if "ferplus" in heads:
-        # FER+ has an eighth expression, contempt, and an order of its own.
-        places = [heads["ferplus"].index(label) for label in heads[first]]
-        seven = ops.take(outputs["ferplus"], places, axis=-1)
-        blend = (blend + seven / ops.sum(seven, axis=-1, keepdims=True)) / 2
+        seven = ops.take(outputs["ferplus"], _places(heads), axis=-1)
+        mixed = blend[first] * mixed + blend["ferplus"] * seven / ops.sum(seven, axis=-1, keepdims=True)
     # Layers of their own, so that "blend" is an output even where it equals the only head's.
     return keras.Model(
         crops,
         {
             name: keras.layers.Identity(name=f"out_{name}")(x)
-            for name, x in (("blend", blend), *outputs.items())
+            for name, x in (("blend", mixed), *outputs.items())
         },
     )
 

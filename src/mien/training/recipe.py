@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from itertools import count
 from pathlib import Path
 from typing import TypeAlias
 
@@ -66,6 +67,29 @@ def hold_out(dataset: Dataset, seed: int) -> Dataset:
     )
 
 
+def split_up(dataset: Dataset, config: TrainConfig) -> Dataset:
+    """The dataset with what a run by these settings trains on as "train", and what it is scored on as "validation".
+
+    Where the settings ask for it, there is a further split "calibration".
+
+    Raises:
+        DatasetError: too few images.
+    """
+    if "validation" not in dataset.splits:
+        dataset = hold_out(dataset, config.seed)
+    if config.limit:
+        few = {name: s.take(np.arange(len(s)) < config.limit) for name, s in dataset.splits.items()}
+        dataset = replace(dataset, splits=few)
+    if not config.held_back:
+        return dataset
+    training, calibration = hold_back(dataset.split("train"), config.held_back)
+    if not len(calibration):
+        raise DatasetError(
+            f"{dataset.name}: held_back={config.held_back} of {len(training)} images holds none back; expected more"
+        )
+    return replace(dataset, splits=dataset.splits | {"train": training, "calibration": calibration})
+
+
 def hold_back(split: Split, share: float) -> tuple[Split, Split]:
     """A split in two, to train on and to calibrate with: the latter about that share of it.
 
@@ -91,8 +115,10 @@ def targets_for(split: Split, heads: Heads, rows: Rows = slice(None)) -> dict[st
     return targets
 
 
-def training_batches(split: Split, heads: Heads, config: TrainConfig, first_epoch: int) -> Iterator[Batch]:
-    """Batches without end, from `first_epoch` on; each depends on seed, epoch and place alone.
+def training_batches(
+    split: Split, heads: Heads, config: TrainConfig, first_epoch: int, last_epoch: int | None = None
+) -> Iterator[Batch]:
+    """The batches of the epochs from `first_epoch` to before `last_epoch`; each depends on seed, epoch and place alone.
 
     So a resumed run sees what the uninterrupted one would have seen. Threads prepare some batches ahead:
     OpenCV frees the interpreter while it works.
@@ -115,10 +141,12 @@ def training_batches(split: Split, heads: Heads, config: TrainConfig, first_epoc
 
     with ThreadPoolExecutor(workers) as pool:
         ahead = []
-        for job in _jobs(len(split), config, first_epoch):
+        for job in _jobs(len(split), config, first_epoch, last_epoch):
             ahead.append(pool.submit(make, job))
             if len(ahead) > 2 * workers:
                 yield ahead.pop(0).result()
+        for future in ahead:
+            yield future.result()
 
 
 def _lesson(split: Split, heads: Heads, config: TrainConfig) -> Lesson | None:
@@ -153,13 +181,14 @@ def class_weights(split: Split, heads: Heads, config: TrainConfig) -> NDArray[np
     return weights.astype(np.float32)
 
 
-def _jobs(n: int, config: TrainConfig, first_epoch: int) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
-    epoch = first_epoch
-    while True:
+def _jobs(
+    n: int, config: TrainConfig, first_epoch: int, last_epoch: int | None
+) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
+    """Epoch, step and rows of every batch; without a `last_epoch` there is no end."""
+    for epoch in count(first_epoch) if last_epoch is None else range(first_epoch, last_epoch):
         order = np.random.default_rng([config.seed, epoch]).permutation(n)
         for step in range(steps_per_epoch(n, config)):
             yield epoch, step, order[step * config.batch_size : (step + 1) * config.batch_size]
-        epoch += 1
 
 
 def _training_batch(

@@ -42,9 +42,8 @@ from mien.training.recipe import (
     Heads,
     ValidationBatches,
     heads_for,
-    hold_back,
-    hold_out,
     size_of_view,
+    split_up,
     steps_per_epoch,
     targets_for,
     training_batches,
@@ -80,10 +79,8 @@ def train(
         _check_free(run)
     config = _resumed(run, data) if resume else config or TrainConfig()
     _check_classes(dataset)
-    if "validation" not in dataset.splits:
-        dataset = hold_out(dataset, config.seed)
+    dataset = split_up(dataset, config)
     heads = heads_for(dataset, votes=config.ferplus_weight > 0)
-    dataset = _hold_back(dataset, config)
     data["images"] = {name: len(split) for name, split in dataset.splits.items()}
     keras.utils.set_random_seed(config.seed)
     goes_on = resume and epochs_done(run / CHECKPOINT) > 0  # then the checkpoint has all weights
@@ -99,18 +96,6 @@ def train(
     model.save(run / "model.keras")
     training_curves(History(run / "history.csv").rows(), run / "curves.png")
     return _export_and_score(model, dataset, heads, config, run, data)
-
-
-def _hold_back(dataset: Dataset, config: TrainConfig) -> Dataset:
-    """The dataset with a further split "calibration", where the settings ask for one."""
-    if not config.held_back:
-        return dataset
-    training, calibration = hold_back(dataset.split("train"), config.held_back)
-    if not len(calibration):
-        raise DatasetError(
-            f"{dataset.name}: held_back={config.held_back} of {len(training)} images holds none back; expected more"
-        )
-    return replace(dataset, splits=dataset.splits | {"train": training, "calibration": calibration})
 
 
 def _untrained(config: TrainConfig) -> TrainConfig:
@@ -158,7 +143,7 @@ def _fit(
                     checkpoint.restore()  # `fit` has ended with the running average as the weights
                 last = min(stage.last, config.small_epochs) if done < config.small_epochs else stage.last
                 model.fit(
-                    training_batches(training, heads, config, first_epoch=done),
+                    training_batches(training, heads, config, done, last),
                     steps_per_epoch=steps,
                     shuffle=False,
                     validation_data=ValidationBatches(

@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# The shipped model from the data to its card, in one command that goes on where it was stopped:
+#
+#     runs/flagship.sh DATA OUT [--profile cpu|gpu] [--teachers N | --soft-labels FILE] [--rehearsal]
+#
+# DATA is FER2013 with FER+ votes in any form that `mien data` reads, OUT a folder. Stages:
+#
+#     data        count what is there
+#     teachers    N networks that differ by their seed               OUT/teacher-1, OUT/teacher-2, ...
+#     distill     the teachers' answers about the training pictures  OUT/soft.npz
+#     student     the network that is shipped, taught by them        OUT/student
+#     evaluation  reports of every head, robustness                  OUT/evaluation
+#     card        the model card                                     OUT/MODEL_CARD.md
+#
+# --soft-labels FILE skips the teachers: theirs are in runs/flagship/soft.npz, so that a CPU can redo the last stages.
+# --rehearsal runs all of it in about two minutes, on a few pictures and for two epochs.
+# KERAS_BACKEND=jax trains with JAX (on a GPU, say); Keras exports with TensorFlow, so both must be installed.
+set -euo pipefail
+
+die() { echo "flagship: $*" >&2; exit 2; }
+usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; }
+
+home=$(cd "$(dirname "$0")" && pwd)
+profile=cpu teachers=3 soft= data= out= few=()
+while (($#)); do
+    case $1 in
+        --profile) profile=${2:?"--profile needs cpu or gpu"}; shift ;;
+        --teachers) teachers=${2:?"--teachers needs a number"}; shift ;;
+        --soft-labels) soft=${2:?"--soft-labels needs a file"}; shift ;;
+        --rehearsal) few=(--set limit=240 --set epochs=2 --set plain_epochs=1 --set small_epochs=1) ;;
+        -h | --help) usage; exit 0 ;;
+        -*) die "unknown option $1; see --help" ;;
+        *) if [[ -z $data ]]; then data=$1; elif [[ -z $out ]]; then out=$1; else die "too much: $1"; fi ;;
+    esac
+    shift
+done
+[[ -n $out ]] || die "expected DATA and OUT; see --help"
+[[ -d $home/flagship/$profile ]] || die "no profile $profile: expected cpu or gpu"
+[[ $teachers =~ ^[1-9][0-9]*$ ]] || die "--teachers $teachers: expected a number from 1"
+[[ -z $soft || -f $soft ]] || die "$soft: no such file"
+recipes=$home/flagship/$profile
+mien=(python -m mien)
+
+stage() { echo "== $1 ($(date -u '+%F %T') UTC)" >&2; }
+
+# Trains, or goes on with what was begun. A run is finished when it has its scores.
+learn() {
+    local run=$1
+    shift
+    [[ ! -f $run/metrics.json ]] || return 0
+    if [[ -f $run/train.json ]]; then
+        "${mien[@]}" train "$data" --out "$run" --resume && return 0
+    else
+        "${mien[@]}" train "$data" --out "$run" "$@" "${few[@]}" && return 0
+    fi
+    [[ ${KERAS_BACKEND:-tensorflow} != tensorflow && -f $run/model.keras ]] || return 1
+    KERAS_BACKEND=tensorflow "${mien[@]}" train "$data" --out "$run" --resume
+}
+
+mkdir -p "$out"
+stage data
+"${mien[@]}" data "$data"
+
+if [[ -z $soft ]]; then
+    soft=$out/soft.npz
+    asked=()
+    for ((seed = 1; seed <= teachers; seed++)); do
+        stage "teacher $seed of $teachers"
+        learn "$out/teacher-$seed" --config "$recipes/teacher.toml" --seed "$seed"
+        asked+=(--teacher "$out/teacher-$seed")
+    done
+    stage distill
+    [[ -f $soft ]] || "${mien[@]}" distill "$data" "${asked[@]}" --out "$soft" --config "$recipes/student.toml" "${few[@]}"
+fi
+
+stage student
+learn "$out/student" --config "$recipes/student.toml" --set teachers="$soft"
+
+stage evaluation
+for head in fer2013 ferplus blend; do
+    [[ -f $out/evaluation/$head/report.html ]] ||
+        "${mien[@]}" evaluate "$data" --model "$out/student" --head "$head" --out "$out/evaluation/$head"
+done
+
+stage card
+"${mien[@]}" card "$data" --model "$out/student" --out "$out/MODEL_CARD.md"
+echo "wrote $out/student/export, the model, and $out/MODEL_CARD.md, its card" >&2

@@ -1,0 +1,222 @@
+"""Soft labels: what they hold, that they belong to their pictures, and what a student makes of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_runs import SETTINGS, faces, fer2013
+from typer.testing import CliRunner
+
+from mien.classification import EmotionClassifier
+from mien.cli import app
+from mien.datasets import Dataset
+from mien.emotions import FERPLUS_LABELS, LABELS
+from mien.errors import TrainingError
+from mien.training.distill import FixedViews, Lesson, SoftLabels, distill, fingerprint, fixed_view
+from mien.training.recipe import heads_for, hold_back, targets_for, training_batches
+from mien.training.train import train
+
+pytestmark = pytest.mark.filterwarnings(
+    # TensorFlow's variables do not know NumPy 2's `copy`; Keras converts them all the same.
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
+
+VIEWS = 3
+
+
+@pytest.fixture(scope="module")
+def teacher() -> EmotionClassifier:
+    return EmotionClassifier()
+
+
+@pytest.fixture(scope="module")
+def soft(teacher: EmotionClassifier) -> SoftLabels:
+    return distill([teacher], fer2013().split("train"), views=VIEWS)
+
+
+class TestFixedViews:
+    def test_the_first_is_the_picture_as_it_is(self) -> None:
+        images = faces(20).images
+        np.testing.assert_array_equal(fixed_view(images, 0, seed=0), images)
+
+    def test_are_the_same_every_time_and_differ_from_each_other(self) -> None:
+        images = faces(20).images
+        first, again, other, another_seed = (fixed_view(images, *x) for x in ((1, 0), (1, 0), (2, 0), (1, 9)))
+        np.testing.assert_array_equal(first, again)
+        assert first.dtype == np.uint8
+        assert first.shape == images.shape
+        for different in (images, other, another_seed):
+            assert not np.array_equal(first, different)
+
+    def test_asked_for_in_any_order(self) -> None:
+        images = faces(20).images
+        views = FixedViews(images, seed=4)
+        for view in (2, 0, 1, 2, 2, 0):
+            np.testing.assert_array_equal(views[view], fixed_view(images, view, seed=4))
+
+
+class TestSoftLabels:
+    def test_are_the_teachers_probabilities_of_the_views(
+        self, teacher: EmotionClassifier, soft: SoftLabels
+    ) -> None:
+        images, rows = fer2013().split("train").images, np.array([5, 2, 80])
+        for view in range(VIEWS):
+            expected = teacher.predict_heads(fixed_view(images, view, soft.seed)[rows])
+            got = soft.targets(view, rows)
+            assert set(got) == {"fer2013", "ferplus"}
+            for head, probabilities in got.items():
+                np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+                np.testing.assert_allclose(probabilities, expected[head], atol=0.02)  # kept in steps of 1/255
+
+    def test_of_two_teachers_are_their_mean(self, teacher: EmotionClassifier, tmp_path: Path) -> None:
+        data = fer2013()
+        other = EmotionClassifier(train(data, tmp_path / "other", replace(SETTINGS, epochs=1)))
+        both = distill([teacher, other], data.split("train"), views=1)
+        rows = np.arange(84)
+        one, two = (model.predict_heads(data.split("train").images)["fer2013"] for model in (teacher, other))
+        np.testing.assert_allclose(both.targets(0, rows)["fer2013"], (one + two) / 2, atol=0.02)
+        assert both.teachers == (teacher.config.sha256, other.config.sha256)
+
+    def test_survive_a_small_file(self, soft: SoftLabels, tmp_path: Path) -> None:
+        soft.save(tmp_path / "soft.npz")
+        again = SoftLabels.load(tmp_path / "soft.npz")
+        assert (again.fingerprint, again.seed, again.teachers) == (soft.fingerprint, soft.seed, soft.teachers)
+        for head, levels in soft.heads.items():
+            np.testing.assert_array_equal(again.heads[head], levels)
+        assert (tmp_path / "soft.npz").stat().st_size < 84 * VIEWS * 15 + 3000
+        assert [path.name for path in tmp_path.iterdir()] == ["soft.npz"]
+
+    @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a zip", b"\x80\x04K\x01."])
+    def test_a_broken_file(self, tmp_path: Path, content: bytes) -> None:
+        (tmp_path / "soft.npz").write_bytes(content)
+        with pytest.raises(TrainingError, match=r"soft\.npz: not what mien distill writes"):
+            SoftLabels.load(tmp_path / "soft.npz")
+
+    def test_a_file_of_something_else(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "soft.npz", fingerprint="x", seed=0, teachers=np.array(["a"]), head_a=np.zeros(3))
+        with pytest.raises(TrainingError, match="not what mien distill writes"):
+            SoftLabels.load(tmp_path / "soft.npz")
+
+    def test_no_file(self, tmp_path: Path) -> None:
+        with pytest.raises(TrainingError, match=r"nothing\.npz"):
+            SoftLabels.load(tmp_path / "nothing.npz")
+
+    def test_of_other_pictures_or_heads(self, soft: SoftLabels) -> None:
+        split = fer2013().split("train")
+        soft.check(split, {"fer2013": 7, "ferplus": 8}, "soft.npz")
+        with pytest.raises(TrainingError, match="other training pictures than these 35"):
+            soft.check(faces(35), {"fer2013": 7, "ferplus": 8}, "soft.npz")
+        with pytest.raises(TrainingError, match="heads"):
+            soft.check(split, {"fer2013": 7}, "soft.npz")
+
+    def test_teachers_with_other_heads(self, teacher: EmotionClassifier, tmp_path: Path) -> None:
+        single = replace(SETTINGS, epochs=1, ferplus_weight=0.0)
+        other = EmotionClassifier(train(fer2013(), tmp_path / "single", single))
+        with pytest.raises(TrainingError, match="other heads"):
+            distill([teacher, other], fer2013().split("train"))
+
+
+class TestLesson:
+    def test_targets_are_partly_the_teachers(self, soft: SoftLabels) -> None:
+        split, rows = fer2013().split("train"), np.arange(20)
+        own = targets_for(split, heads_for(fer2013()), rows)
+        _, none = Lesson(soft, split.images, 0.0).apply(1, rows, own)
+        images, half = Lesson(soft, split.images, 0.5).apply(1, rows, own)
+        np.testing.assert_array_equal(images, fixed_view(split.images, 1, soft.seed)[rows])
+        taught = soft.targets(1, rows)
+        np.testing.assert_allclose(none["fer2013"], own["fer2013"], atol=1e-6)
+        np.testing.assert_allclose(half["fer2013"], (own["fer2013"] + taught["fer2013"]) / 2, atol=1e-6)
+        voted = own["ferplus"].any(axis=1)
+        assert 0 < voted.sum() < 20
+        # Nobody voted on these: the teachers alone teach.
+        np.testing.assert_allclose(half["ferplus"][~voted], taught["ferplus"][~voted], atol=1e-6)
+
+    def test_class_weights_are_kept(self, soft: SoftLabels) -> None:
+        split, rows = fer2013().split("train"), np.arange(20)
+        own = {h: 3 * t for h, t in targets_for(split, heads_for(fer2013()), rows).items()}
+        _, mixed = Lesson(soft, split.images, 0.5).apply(0, rows, own)
+        np.testing.assert_allclose(mixed["fer2013"].sum(axis=1), 3, atol=1e-5)
+
+    def test_epochs_show_the_views_in_turn(self, soft: SoftLabels) -> None:
+        split, rows = fer2013().split("train"), np.arange(20)
+        own = targets_for(split, heads_for(fer2013()), rows)
+        lesson = Lesson(soft, split.images, 0.5)
+        shown = [lesson.apply(epoch, rows, own)[0] for epoch in range(VIEWS + 1)]
+        np.testing.assert_array_equal(shown[0], shown[VIEWS])
+        assert not np.array_equal(shown[0], shown[1])
+
+
+def a_student(**changes: Any) -> Any:
+    return replace(SETTINGS, epochs=4, held_back=0.2, **changes)
+
+
+class TestStudent:
+    def test_is_calibrated_on_what_was_held_back(self, tmp_path: Path) -> None:
+        data = fer2013()
+        held = replace(data, splits=data.splits | {"train": hold_back(data.split("train"), 0.2)[0]})
+        soft = distill([EmotionClassifier()], held.split("train"), views=2)
+        soft.save(tmp_path / "soft.npz")
+        run = tmp_path / "student"
+        train(data, run, a_student(teachers=str(tmp_path / "soft.npz")))
+        config = EmotionClassifier(run).config
+        assert config.data["images"]["calibration"] + config.data["images"]["train"] == 84
+        assert config.training["teachers"].endswith("soft.npz")
+        assert "that were not trained on" in (run / "export" / "README.md").read_text()
+
+    def test_what_it_is_shown(self, soft: SoftLabels, tmp_path: Path) -> None:
+        soft.save(tmp_path / "soft.npz")
+        data = fer2013()
+        plain = replace(SETTINGS, augmentation=replace(SETTINGS.augmentation, mixup=0))
+        student = replace(plain, teachers=str(tmp_path / "soft.npz"), distillation=1.0)
+        split, heads = data.split("train"), heads_for(data)
+        _, targets, _ = next(training_batches(split, heads, student, first_epoch=1))
+        rows = np.random.default_rng([student.seed, 1]).permutation(84)[: student.batch_size]
+        np.testing.assert_allclose(targets["fer2013"], soft.targets(1, rows)["fer2013"], atol=1e-6)
+
+    def test_of_other_data_leaves_no_model(self, soft: SoftLabels, tmp_path: Path) -> None:
+        soft.save(tmp_path / "soft.npz")
+        with pytest.raises(TrainingError, match="other training pictures"):
+            train(fer2013(), tmp_path / "run", a_student(teachers=str(tmp_path / "soft.npz")))
+        assert not (tmp_path / "run" / "export").exists()
+
+
+class TestHoldBack:
+    def test_does_not_depend_on_place_or_company(self) -> None:
+        split = faces(200)
+        rest, held = hold_back(split, 0.25)
+        assert 0.15 * 200 < len(held) < 0.35 * 200
+        assert {*rest.names, *held.names} == set(split.names)
+        part = split.take(np.arange(200) % 2 == 0)
+        assert {name for name in held.names if name in part.names} == set(hold_back(part, 0.25)[1].names)
+
+    def test_copies_stay_together(self) -> None:
+        split = faces(100)
+        twice = replace(
+            split,
+            images=np.concatenate([split.images, split.images]),
+            targets=np.concatenate([split.targets, split.targets]),
+            names=tuple(f"{name} {k}" for k in (1, 2) for name in split.names),
+            votes=None,
+        )
+        rest, held = hold_back(twice, 0.3)
+        assert len(held) == 2 * len(hold_back(split, 0.3)[1])
+        assert fingerprint(rest) != fingerprint(held)
+
+    def test_nothing_held_back_is_an_error(self, tmp_path: Path) -> None:
+        data = Dataset("fer2013", LABELS, {"train": faces(14), "validation": faces(7, seed=2)})
+        with pytest.raises(Exception, match="holds none back"):
+            train(data, tmp_path / "run", replace(SETTINGS, held_back=1e-9))
+
+
+def test_heads_of_the_shipped_model_are_as_expected(teacher: EmotionClassifier) -> None:
+    assert teacher.config.outputs["ferplus"] == FERPLUS_LABELS
+
+
+def test_the_command_needs_a_teacher(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["distill", str(tmp_path), "--out", str(tmp_path / "soft.npz")])
+    assert result.exit_code == 2
+    assert "--teacher" in result.output
