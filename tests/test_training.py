@@ -19,8 +19,8 @@ from typing import Any
 
 import keras
 import numpy as np
-import onnxruntime
 import onnx
+import onnxruntime
 import pytest
 import small_runs
 from PIL import Image
