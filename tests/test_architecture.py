@@ -199,7 +199,7 @@ class TestLibraries:
         assert all(file.startswith("training/") for file in users)
 
     def test_matplotlib_only_in_charts(self) -> None:
-        assert importers("matplotlib") <= {"charts.py", "score_charts.py"}
+        assert importers("matplotlib") <= {"charts.py", "score_charts.py", "robustness_chart.py"}
 
     def test_onnxruntime_only_where_models_run_and_are_checked(self) -> None:
         assert importers("onnxruntime") <= {"classification.py", "training/export.py"}

@@ -153,6 +153,7 @@ def test_the_demo_prints_and_draws(tmp_path: Path):
         (("evaluate", "tree", "--compare", "mien-s", "nobody"), 2, "nobody"),
         (("evaluate", "tree", "--model", "x", "--compare", "mien-s", "mien-s"), 2, "--model"),
         (("evaluate", "tree", "--compare", "mien-s"), 2, "2 arguments"),
+        (("evaluate", "tree", "--robustness", "--compare", "mien-s", "mien-s"), 2, "one model"),
         (("train", "missing", "--out", "run"), 1, "missing"),
         (("train", "tree", "--out", "tree/run"), 2, "outside"),
         (("train", "tree", "--out", "run", "--resume", "--epochs", "3"), 2, "--resume"),
@@ -265,6 +266,23 @@ def test_evaluate_compares_two_models(tree: Path, tmp_path: Path):
     values = json.loads(run("evaluate", "--compare", "mien-s", shipped, tree, "--format", "json").stdout)
     assert values["first"] == values["second"]
     assert values["p_value"] == 1
+
+
+def test_evaluate_damaged_faces(tree: Path, tmp_path: Path):
+    done = run("evaluate", tree, "--robustness", "--out", tmp_path / "out", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    scores = json.loads(done.stdout)
+    robustness = json.loads((tmp_path / "out" / "robustness.json").read_text())
+    assert scores["robustness"] == robustness
+    assert robustness["undamaged"]["accuracy"] == scores["accuracy"]
+    assert (robustness["n"], robustness["sha256"]) == (14, scores["sha256"])
+    assert "robustness" not in json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert (tmp_path / "out" / "robustness.png").is_file()
+    assert "face size, pixels" in (tmp_path / "out" / "report.html").read_text()
+    text = run("evaluate", tree, "--split", "train", "--head", "fer2013", "--robustness").stdout.decode()
+    assert "confusion matrix" in text
+    assert "split train, head fer2013: 7 images, damaged" in text
+    assert "JPEG, quality" in text
 
 
 def test_evaluate_any_labels(tmp_path: Path, write_model: Callable[..., Path]):

@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -21,12 +21,9 @@ from mien.cli_options import (
     SplitName,
     VotesOption,
 )
-from mien.cli_support import check_outside, load, open_stream, progress_bar
+from mien.cli_support import check_outside, load, open_stream, progress_bar, score_damaged, show_scores
 from mien.errors import DetectorError, MienError, MissingExtraError, ModelError, SettingsError
 from mien.weights import DEFAULT_MODEL
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -274,6 +271,9 @@ def evaluate(
         tuple[str, str] | None,
         typer.Option(metavar="A B", help="Two models, side by side, with a paired test.", show_default=False),
     ] = None,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Score moved, blurred, noisy, small and dark faces too.")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -288,6 +288,8 @@ def evaluate(
     from mien.comparison_report import write_report
     from mien.evaluation import score
 
+    if compare and robustness:
+        raise typer.BadParameter("is of one model: leave out --compare", param_hint="--robustness")
     if compare and model != DEFAULT_MODEL:
         raise typer.BadParameter("--compare names both models: leave out --model", param_hint="--model")
     check_outside("--out", out, data)
@@ -295,9 +297,10 @@ def evaluate(
     dataset, part = load(data, votes), split and split.value
     found = [answer(c, dataset, split=part, head=head.value, views=out is not None) for c in classifiers]
     result = compare_answers(*found) if compare else score(*found)
-    typer.echo(json.dumps(result.to_dict(), indent=2) if format is ReportFormat.JSON else result.to_text())
+    damaged = score_damaged(classifiers[0], found[0]) if robustness else None
+    show_scores(result, damaged, as_json=format is ReportFormat.JSON)
     if out is not None:
-        page = write_report(found, out, command=shlex.join(["mien", *sys.argv[1:]]))
+        page = write_report(found, out, command=shlex.join(["mien", *sys.argv[1:]]), robustness=damaged)
         typer.echo(f"wrote {page}", err=True)
 
 

@@ -1,7 +1,8 @@
-"""What several commands do: read a dataset, show progress, open what they write."""
+"""What several commands do: read a dataset, show progress, open and show what they write."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,12 @@ from typing import IO, TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from mien.answers import Answers
+    from mien.classification import EmotionClassifier
+    from mien.comparison import Comparison
     from mien.datasets import Dataset
+    from mien.evaluation import EvaluationReport
+    from mien.robustness import RobustnessReport
 
 
 def check_outside(option: str, target: Path | None, data: Path) -> None:
@@ -43,6 +49,27 @@ def load(path: Path, votes: Path | None) -> Dataset:
         return load_dataset(
             path, votes=votes, progress=lambda done, total: progress(f"reading {path.name}", done, total)
         )
+
+
+def score_damaged(classifier: EmotionClassifier, answers: Answers) -> RobustnessReport:
+    """The scores on damaged images, under a progress bar."""
+    from mien.robustness import damage_and_score
+
+    with progress_bar() as progress:
+        return damage_and_score(classifier, answers, progress=progress)
+
+
+def show_scores(
+    scores: EvaluationReport | Comparison, robustness: RobustnessReport | None, *, as_json: bool
+) -> None:
+    """Print scores, and below them what damage does to them where that was measured; in JSON as "robustness"."""
+    if as_json:
+        damaged = {} if robustness is None else {"robustness": robustness.to_dict()}
+        typer.echo(json.dumps(scores.to_dict() | damaged, indent=2))
+        return
+    typer.echo(scores.to_text())
+    if robustness is not None:
+        typer.echo(f"\n{robustness.to_text()}")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from mien.evaluation import percent
 from mien.evaluation_report import PAGE, SCORES, SHOWN_FACES, write_evaluation
 from mien.provenance import data_facts, familiarity, model_facts
 from mien.report import Report
+from mien.robustness import RobustnessReport
 from mien.score_charts import (
     confusion_matrix_chart,
     per_class_chart,
@@ -23,14 +24,18 @@ from mien.score_charts import (
 )
 
 
-def write_report(found: Sequence[Answers], folder: Path, *, command: str = "") -> Path:
+def write_report(
+    found: Sequence[Answers], folder: Path, *, command: str = "", robustness: RobustnessReport | None = None
+) -> Path:
     """Write the report of one model, by `write_evaluation`, or of two, by `write_comparison`; the same arguments.
 
     Raises:
-        ValueError: neither one nor two.
+        ValueError: neither one nor two, or the robustness of two.
     """
     if len(found) == 1:
-        return write_evaluation(found[0], folder, command=command)
+        return write_evaluation(found[0], folder, command=command, robustness=robustness)
+    if robustness is not None:
+        raise ValueError("robustness belongs into the report of one model")
     if len(found) == 2:
         return write_comparison(found[0], found[1], folder, command=command)
     raise ValueError(f"answers of {len(found)} models: expected one or two")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from mien.emotions import FERPLUS_LABELS
 from mien.evaluation import EvaluationReport, percent, score
 from mien.provenance import data_facts, familiarity, model_facts
 from mien.report import Report
+from mien.robustness import ROBUSTNESS_HEADER, RobustnessReport, robustness_rows
+from mien.robustness_chart import robustness_chart
 from mien.score_charts import (
     confusion_matrix_chart,
     faces_chart,
@@ -25,16 +28,20 @@ PAGE, SCORES = "report.html", "scores.json"
 SHOWN_FACES = 24
 
 
-def write_evaluation(answers: Answers, folder: Path, *, command: str = "") -> Path:
+def write_evaluation(
+    answers: Answers, folder: Path, *, command: str = "", robustness: RobustnessReport | None = None
+) -> Path:
     """Write the report of one model.
 
     Besides `report.html` and `scores.json`: `per_class.png`, `confusion_matrix.png`, `reliability.png`,
-    `risk_coverage.png`, and `mistakes.png` where there are mistakes. Files of these names are replaced.
+    `risk_coverage.png`, `mistakes.png` where there are mistakes, and with `robustness` `robustness.png` and
+    `robustness.json`. Files of these names are replaced.
 
     Args:
         answers: of the model; flip and ten-crop are in the report where they were asked for.
         folder: made when missing.
         command: the command line, for the record.
+        robustness: of the same model on the same images, for a section of its own.
 
     Returns:
         The page.
@@ -51,11 +58,13 @@ def write_evaluation(answers: Answers, folder: Path, *, command: str = "") -> Pa
     _add_scores(page, answers, scores)
     _add_classes(page, scores, folder)
     _add_confidence(page, answers, scores, folder)
+    if robustness is not None:
+        _add_robustness(page, robustness, folder)
     _add_mistakes(page, answers, folder)
     page.heading("How this was measured")
     page.facts([*model_facts(answers), *data_facts(answers, command)])
     page.write(folder / PAGE)
-    (folder / SCORES).write_text(json.dumps(scores.to_dict(), indent=2) + "\n", encoding="utf-8")
+    _write_json(scores.to_dict(), folder / SCORES)
     return folder / PAGE
 
 
@@ -188,6 +197,27 @@ def _add_confidence(page: Report, answers: Answers, scores: EvaluationReport, fo
         f"(AURC) is {scores.risk_coverage.aurc:.3f}; with answers kept at random it would be about "
         f"{1 - scores.accuracy:.3f}."
     )
+
+
+def _add_robustness(page: Report, robustness: RobustnessReport, folder: Path) -> None:
+    robustness_chart({robustness.model: robustness}, folder / "robustness.png")
+    _write_json(robustness.to_dict(), folder / "robustness.json")
+    page.heading("Faces that are moved, blurred, noisy, small, dark or compressed")
+    page.chart(
+        folder / "robustness.png",
+        "Accuracy against the level of damage, a panel a condition",
+        "The same images, damaged. The dashed line is the accuracy without damage, the band the 95 % interval.",
+    )
+    page.table(ROBUSTNESS_HEADER, robustness_rows(robustness))
+    page.paragraph(
+        "Shifts go into a direction and turns to a side that differ from image to image; shift, scale and rotation "
+        "repeat the edge of the image where nothing is left of it. Points: difference to the accuracy without damage. "
+        "Confidence: the mean one. Calibration: the calibration error, 15 bins."
+    )
+
+
+def _write_json(values: dict[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def _add_mistakes(page: Report, answers: Answers, folder: Path) -> None:
