@@ -27,7 +27,7 @@ while (($#)); do
         --profile) profile=${2:?"--profile needs cpu or gpu"}; shift ;;
         --teachers) teachers=${2:?"--teachers needs a number"}; shift ;;
         --soft-labels) soft=${2:?"--soft-labels needs a file"}; shift ;;
-        --rehearsal) few=(--set limit=240 --set epochs=2 --set plain_epochs=1 --set small_epochs=1) ;;
+        --rehearsal) few=(--set limit=240 --set held_back=0.3 --set epochs=2 --set plain_epochs=1) ;;
         -h | --help) usage; exit 0 ;;
         -*) die "unknown option $1; see --help" ;;
         *) if [[ -z $data ]]; then data=$1; elif [[ -z $out ]]; then out=$1; else die "too much: $1"; fi ;;

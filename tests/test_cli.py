@@ -310,7 +310,7 @@ def test_the_page_of_the_command_is_not_stale():
 
 
 def test_every_option_of_train_is_a_setting_or_says_where_things_are():
-    from mien.cli import train
+    from mien.cli_training import train
     from mien.training.config import TrainConfig
 
     options = set(inspect.signature(train).parameters) - {

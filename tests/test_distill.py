@@ -17,7 +17,7 @@ from mien.datasets import Dataset
 from mien.emotions import FERPLUS_LABELS, LABELS
 from mien.errors import TrainingError
 from mien.training.distill import FixedViews, Lesson, SoftLabels, distill, fingerprint, fixed_view
-from mien.training.recipe import heads_for, hold_back, targets_for, training_batches
+from mien.training.recipe import heads_for, hold_back, split_up, targets_for, training_batches
 from mien.training.train import train
 
 pytestmark = pytest.mark.filterwarnings(
@@ -156,14 +156,13 @@ def a_student(**changes: Any) -> Any:
 
 class TestStudent:
     def test_is_calibrated_on_what_was_held_back(self, tmp_path: Path) -> None:
-        data = fer2013()
-        held = replace(data, splits=data.splits | {"train": hold_back(data.split("train"), 0.2)[0]})
-        soft = distill([EmotionClassifier()], held.split("train"), views=2)
+        data = replace(fer2013(), splits=fer2013().splits | {"train": faces(300)})
+        soft = distill([EmotionClassifier()], split_up(data, a_student()).split("train"), views=2)
         soft.save(tmp_path / "soft.npz")
         run = tmp_path / "student"
         train(data, run, a_student(teachers=str(tmp_path / "soft.npz")))
         config = EmotionClassifier(run).config
-        assert config.data["images"]["calibration"] + config.data["images"]["train"] == 84
+        assert config.data["images"]["calibration"] + config.data["images"]["train"] == 300
         assert config.training["teachers"].endswith("soft.npz")
         assert "that were not trained on" in (run / "export" / "README.md").read_text()
 
@@ -206,10 +205,18 @@ class TestHoldBack:
         assert len(held) == 2 * len(hold_back(split, 0.3)[1])
         assert fingerprint(rest) != fingerprint(held)
 
-    def test_nothing_held_back_is_an_error(self, tmp_path: Path) -> None:
-        data = Dataset("fer2013", LABELS, {"train": faces(14), "validation": faces(7, seed=2)})
-        with pytest.raises(Exception, match="holds none back"):
-            train(data, tmp_path / "run", replace(SETTINGS, held_back=1e-9))
+    @pytest.mark.parametrize(("n", "held"), [(300, True), (84, False)])
+    def test_too_few_are_not_held_back(self, n: int, held: bool) -> None:
+        data = Dataset("fer2013", LABELS, {"train": faces(n), "validation": faces(7, seed=2)})
+        parts = split_up(data, replace(SETTINGS, held_back=0.25)).splits
+        assert ("calibration" in parts) == held
+        assert len(parts["train"]) + len(parts.get("calibration", ())) == n
+
+    def test_a_limit_is_of_every_split(self) -> None:
+        parts = split_up(fer2013(), replace(SETTINGS, limit=20)).splits
+        assert {name: part.names for name, part in parts.items()} == {
+            name: part.names[:20] for name, part in fer2013().splits.items()
+        }
 
 
 def test_heads_of_the_shipped_model_are_as_expected(teacher: EmotionClassifier) -> None:

@@ -57,3 +57,11 @@ DataArgument = Annotated[
     ),
 ]
 VotesOption = Annotated[Path | None, typer.Option(help="FER+ votes: fer2013new.csv.", show_default=False)]
+SplitOption = Annotated[
+    SplitName | None,
+    typer.Option(help="Part of the data.  [default: validation, else test]", show_default=False),
+]
+SettingOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any setting: optimizer=adamw, augmentation.mixup=0.4.", show_default=False),
+]

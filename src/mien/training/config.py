@@ -54,7 +54,8 @@ class TrainConfig:
         small_view: side in pixels of the shrunk view.
         limit: use so many pictures of each split at most, the first ones; 0 for all. For rehearsals.
         held_back: share of the training pictures that is not trained on, so that temperatures, blend and the
-            threshold of `uncertain` are fitted to them; 0 fits these to the validation split.
+            threshold of `uncertain` are fitted to them; 0, or a share of less than 50 pictures, fits these to the
+            validation split.
         teachers: a file of `mien distill` with what teachers think of the training pictures; "" for none. Then
             the augmentation changes the views that they saw, and should be mild.
         distillation: share of the teachers in the targets; the rest are the dataset's own.

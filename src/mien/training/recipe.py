@@ -34,6 +34,9 @@ Rows: TypeAlias = slice | NDArray[np.int64]
 
 VALIDATION_BATCH = 256
 
+FEW = 50
+"""Fewer images than this say too little about how sure a model may be."""
+
 
 def heads_for(dataset: Dataset, *, votes: bool = True) -> Heads:
     """The heads a dataset can teach, the one of its own labels first: head -> labels.
@@ -70,7 +73,7 @@ def hold_out(dataset: Dataset, seed: int) -> Dataset:
 def split_up(dataset: Dataset, config: TrainConfig) -> Dataset:
     """The dataset with what a run by these settings trains on as "train", and what it is scored on as "validation".
 
-    Where the settings ask for it, there is a further split "calibration".
+    Where the settings ask for it, and it has 50 images at least, there is a further split "calibration".
 
     Raises:
         DatasetError: too few images.
@@ -83,10 +86,8 @@ def split_up(dataset: Dataset, config: TrainConfig) -> Dataset:
     if not config.held_back:
         return dataset
     training, calibration = hold_back(dataset.split("train"), config.held_back)
-    if not len(calibration):
-        raise DatasetError(
-            f"{dataset.name}: held_back={config.held_back} of {len(training)} images holds none back; expected more"
-        )
+    if len(calibration) < FEW:
+        return dataset
     return replace(dataset, splits=dataset.splits | {"train": training, "calibration": calibration})
 
 

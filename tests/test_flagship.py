@@ -1,0 +1,126 @@
+"""The script that makes the shipped model, rehearsed from end to end on generated faces."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from small_runs import faces
+
+from mien.classification import EmotionClassifier
+from mien.datasets import Split
+from mien.training.distill import SoftLabels
+from mien.weights import ModelConfig
+
+SCRIPT = Path(__file__).parents[1] / "runs" / "flagship.sh"
+
+
+def flagship(*words: object) -> subprocess.CompletedProcess[str]:
+    home = str(Path(sys.executable).parent)
+    environment = os.environ | {"PATH": f"{home}{os.pathsep}{os.environ['PATH']}"}
+    command = ["bash", str(SCRIPT), *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=900, env=environment)
+
+
+def table(split: Split, usage: str) -> pa.Table:
+    """A split as rows of FER2013 in Parquet, with FER+ votes."""
+    assert split.votes is not None
+    return pa.table(
+        {
+            "image": [{"bytes": cv2.imencode(".png", image)[1].tobytes()} for image in split.images],
+            "label": split.targets,
+            "usage": [usage] * len(split),
+            "votes": pa.array(split.votes.tolist(), pa.list_(pa.uint8())),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "fer2013.parquet"
+    parts = [table(faces(280), "Training"), table(faces(70, seed=1), "PublicTest")]
+    pq.write_table(pa.concat_tables(parts), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def out(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a rehearsal with two teachers writes."""
+    folder = tmp_path_factory.mktemp("flagship")
+    done = flagship(data, folder, "--rehearsal", "--teachers", 2)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+class TestRehearsal:
+    def test_teachers_that_differ_by_their_seed(self, out: Path) -> None:
+        configs = [ModelConfig.load(out / f"teacher-{k}" / "export") for k in (1, 2)]
+        assert [config.training["seed"] for config in configs] == [1, 2]
+        assert configs[0].sha256 != configs[1].sha256
+        assert SoftLabels.load(out / "soft.npz").teachers == tuple(config.sha256 for config in configs)
+
+    def test_a_student_that_learned_from_them(self, out: Path) -> None:
+        classifier = EmotionClassifier(out / "student")
+        config = classifier.config
+        assert config.training["teachers"] == str(out / "soft.npz")
+        assert config.data["images"]["calibration"] >= 50
+        assert set(config.temperature) == set(config.blend) == {"fer2013", "ferplus"}
+        np.testing.assert_allclose(classifier.predict_proba(faces(5).images).sum(axis=1), 1, atol=1e-5)
+
+    def test_small_enough_to_ship(self, out: Path) -> None:
+        assert (out / "student" / "export" / "model.onnx").stat().st_size < 6e6
+
+    def test_reports_and_a_card(self, out: Path) -> None:
+        for head in ("fer2013", "ferplus", "blend"):
+            assert (out / "evaluation" / head / "report.html").stat().st_size > 10_000
+        card = (out / "MODEL_CARD.md").read_text()
+        for words in ("## Limits", "## Uses to refuse", "uncertain", "95 %", "`ferplus`", "brightness"):
+            assert words in card
+
+    def test_again_does_nothing_twice(self, out: Path, data: Path) -> None:
+        files = [out / name for name in ("teacher-1/model.keras", "soft.npz", "student/model.keras")]
+        before = [file.stat().st_mtime_ns for file in files]
+        done = flagship(data, out, "--rehearsal", "--teachers", 2)
+        assert done.returncode == 0, done.stderr
+        assert [file.stat().st_mtime_ns for file in files] == before
+
+    def test_the_last_stage_alone_from_the_soft_labels(self, out: Path, data: Path, tmp_path: Path) -> None:
+        done = flagship(data, tmp_path, "--rehearsal", "--soft-labels", out / "soft.npz")
+        assert done.returncode == 0, done.stderr
+        assert not list(tmp_path.glob("teacher-*"))
+        images = faces(20, seed=5).images
+        ours, theirs = (
+            EmotionClassifier(folder / "student").predict_proba(images) for folder in (tmp_path, out)
+        )
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["data"], "expected DATA and OUT"),
+        (["data", "out", "more"], "too much: more"),
+        (["data", "out", "--fast"], "unknown option --fast"),
+        (["data", "out", "--profile", "tpu"], "expected cpu or gpu"),
+        (["data", "out", "--teachers", "none"], "expected a number"),
+        (["data", "out", "--soft-labels", "nothing.npz"], "nothing.npz: no such file"),
+    ],
+)
+def test_wrong_usage(words: list[str], message: str) -> None:
+    done = flagship(*words)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_help() -> None:
+    done = flagship("--help")
+    assert done.returncode == 0
+    assert "--rehearsal" in done.stdout
+    assert "set -euo" not in done.stdout
