@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # The shipped model from the data to its card, in one command that goes on where it was stopped:
 #
-#     runs/flagship.sh DATA OUT [--profile cpu|gpu] [--teachers N | --soft-labels FILE] [--rehearsal]
+#     runs/flagship.sh DATA OUT [--profile cpu|gpu] [--soft-labels FILE] [--rehearsal]
 #
 # DATA is FER2013 with FER+ votes in any form that `mien data` reads, OUT a folder. Stages:
 #
 #     data        count what is there
-#     teachers    N networks that differ by their seed               OUT/teacher-1, OUT/teacher-2, ...
+#     teachers    those in runs/flagship/PROFILE/teacher-*.toml       OUT/teacher-1, OUT/teacher-2, ...
 #     distill     the teachers' answers about the training pictures  OUT/soft.npz
 #     student     the network that is shipped, taught by them        OUT/student
 #     evaluation  reports of every head, robustness                  OUT/evaluation
@@ -21,11 +21,10 @@ die() { echo "flagship: $*" >&2; exit 2; }
 usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; }
 
 home=$(cd "$(dirname "$0")" && pwd)
-profile=cpu teachers=3 soft= data= out= few=()
+profile=cpu soft= data= out= few=()
 while (($#)); do
     case $1 in
         --profile) profile=${2:?"--profile needs cpu or gpu"}; shift ;;
-        --teachers) teachers=${2:?"--teachers needs a number"}; shift ;;
         --soft-labels) soft=${2:?"--soft-labels needs a file"}; shift ;;
         --rehearsal) few=(--set limit=240 --set held_back=0.3 --set epochs=2 --set plain_epochs=1) ;;
         -h | --help) usage; exit 0 ;;
@@ -36,7 +35,6 @@ while (($#)); do
 done
 [[ -n $out ]] || die "expected DATA and OUT; see --help"
 [[ -d $home/flagship/$profile ]] || die "no profile $profile: expected cpu or gpu"
-[[ $teachers =~ ^[1-9][0-9]*$ ]] || die "--teachers $teachers: expected a number from 1"
 [[ -z $soft || -f $soft ]] || die "$soft: no such file"
 recipes=$home/flagship/$profile
 mien=(python -m mien)
@@ -64,10 +62,11 @@ stage data
 if [[ -z $soft ]]; then
     soft=$out/soft.npz
     asked=()
-    for ((seed = 1; seed <= teachers; seed++)); do
-        stage "teacher $seed of $teachers"
-        learn "$out/teacher-$seed" --config "$recipes/teacher.toml" --seed "$seed"
-        asked+=(--teacher "$out/teacher-$seed")
+    for recipe in "$recipes"/teacher-*.toml; do
+        name=$(basename "$recipe" .toml)
+        stage "$name"
+        learn "$out/$name" --config "$recipe"
+        asked+=(--teacher "$out/$name")
     done
     stage distill
     [[ -f $soft ]] || "${mien[@]}" distill "$data" "${asked[@]}" --out "$soft" --config "$recipes/student.toml" "${few[@]}"

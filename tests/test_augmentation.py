@@ -196,3 +196,27 @@ class TestSettings:
     def test_out_of_range(self, name: str, value: object) -> None:
         with pytest.raises(ValueError, match=f"{name}=.*expected a number from 0 to"):
             Augmentation(**{name: value})
+
+
+def test_mild_changes_are_less_of_everything() -> None:
+    full = Augmentation(erasing=0.3, degrading=0.4, glasses=0.2)
+    mild = full.mild()
+    assert (mild.erasing, mild.mixup, mild.flip) == (0, 0, full.flip)
+    for name in ("rotation", "scale", "shift", "light", "degrading", "glasses"):
+        assert 0 < getattr(mild, name) < getattr(full, name)
+
+
+class TestFaults:
+    def test_are_drawn_at_their_rate(self) -> None:
+        images = rng().integers(0, 256, (400, 48, 48), np.uint8)
+        plain = center_view(images, 44)
+        for name in ("degrading", "glasses"):
+            changed = augment(images, rng(1), replace(OFF, **{name: 0.3}), 44)
+            share = (np.abs(changed - plain).max(axis=(1, 2)) > 1).mean()
+            assert share == pytest.approx(0.3, abs=0.08)
+
+    def test_small_views_show_the_same_part(self) -> None:
+        images = dots(5, 12, 30)
+        large, small = (centroids(augment(images, rng(), OFF, 44, size)) for size in (44, 22))
+        np.testing.assert_allclose(small, large / 2, atol=0.2)
+        np.testing.assert_allclose(augment(images, rng(), OFF, 44, 22), center_view(images, 44, 22), atol=2)

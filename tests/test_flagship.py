@@ -16,6 +16,7 @@ from small_runs import faces
 
 from mien.classification import EmotionClassifier
 from mien.datasets import Split
+from mien.training.config import combine
 from mien.training.distill import SoftLabels
 from mien.weights import ModelConfig
 
@@ -52,18 +53,19 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def out(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a rehearsal with two teachers writes."""
+    """What a rehearsal writes."""
     folder = tmp_path_factory.mktemp("flagship")
-    done = flagship(data, folder, "--rehearsal", "--teachers", 2)
+    done = flagship(data, folder, "--rehearsal")
     assert done.returncode == 0, done.stderr
     return folder
 
 
 class TestRehearsal:
-    def test_teachers_that_differ_by_their_seed(self, out: Path) -> None:
-        configs = [ModelConfig.load(out / f"teacher-{k}" / "export") for k in (1, 2)]
-        assert [config.training["seed"] for config in configs] == [1, 2]
-        assert configs[0].sha256 != configs[1].sha256
+    def test_every_teacher_is_asked(self, out: Path) -> None:
+        recipes = sorted((SCRIPT.parent / "flagship" / "cpu").glob("teacher-*.toml"))
+        configs = [ModelConfig.load(out / recipe.stem / "export") for recipe in recipes]
+        assert len(configs) > 1
+        assert len({config.sha256 for config in configs}) == len(configs)
         assert SoftLabels.load(out / "soft.npz").teachers == tuple(config.sha256 for config in configs)
 
     def test_a_student_that_learned_from_them(self, out: Path) -> None:
@@ -87,7 +89,7 @@ class TestRehearsal:
     def test_again_does_nothing_twice(self, out: Path, data: Path) -> None:
         files = [out / name for name in ("teacher-1/model.keras", "soft.npz", "student/model.keras")]
         before = [file.stat().st_mtime_ns for file in files]
-        done = flagship(data, out, "--rehearsal", "--teachers", 2)
+        done = flagship(data, out, "--rehearsal")
         assert done.returncode == 0, done.stderr
         assert [file.stat().st_mtime_ns for file in files] == before
 
@@ -109,7 +111,6 @@ class TestRehearsal:
         (["data", "out", "more"], "too much: more"),
         (["data", "out", "--fast"], "unknown option --fast"),
         (["data", "out", "--profile", "tpu"], "expected cpu or gpu"),
-        (["data", "out", "--teachers", "none"], "expected a number"),
         (["data", "out", "--soft-labels", "nothing.npz"], "nothing.npz: no such file"),
     ],
 )
@@ -124,3 +125,11 @@ def test_help() -> None:
     assert done.returncode == 0
     assert "--rehearsal" in done.stdout
     assert "set -euo" not in done.stdout
+
+
+@pytest.mark.parametrize("recipe", sorted((SCRIPT.parent / "flagship").glob("*/*.toml")), ids=str)
+def test_every_recipe_is_one(recipe: Path) -> None:
+    settings = combine(None, str(recipe), {})
+    student = combine(None, str(recipe.parent / "student.toml"), {})
+    # Teachers must not know what the student is calibrated with.
+    assert settings.held_back == student.held_back > 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -45,6 +45,23 @@ class Augmentation:
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 <= value <= top:
                 raise ValueError(f"{name}={value!r}: expected a number from 0 to {top}")
+
+    def mild(self) -> Augmentation:
+        """What the last epochs see: pictures nearly as they are, as the exported model will.
+
+        A fifth of every movement and of the light, half of the faults and glasses, nothing mixed or erased.
+        """
+        return replace(
+            self,
+            rotation=self.rotation / 5,
+            scale=self.scale / 5,
+            shift=self.shift / 5,
+            light=self.light / 5,
+            degrading=self.degrading / 2,
+            glasses=self.glasses / 2,
+            erasing=0,
+            mixup=0,
+        )
 
 
 _LIMITS = {"rotation": 180, "scale": 0.9, "shift": 1, "flip": 1, "light": 1, "mixup": 10} | dict.fromkeys(

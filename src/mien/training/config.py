@@ -46,7 +46,7 @@ class TrainConfig:
         dropout: share of features dropped before the heads.
         average: momentum of the running average of the weights that is kept in the end; less in a short run,
             so that the average never reaches back further than a twentieth of it. 0 for none.
-        plain_epochs: the last epochs, without mixing and erasing.
+        plain_epochs: the last epochs, in which pictures are hardly changed (`Augmentation.mild`).
         view: side of the square in pixels that the network sees of a 48x48 picture.
         small_epochs: during the first so many epochs that view is shrunk to `small_view` pixels, which saves half of
             their time (progressive resizing, as in Touvron et al., arXiv 1906.06423); for networks without a dense

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import TypeAlias
@@ -20,7 +20,7 @@ from mien.duplicates import has_copy
 from mien.emotions import FERPLUS_LABELS, LABELS
 from mien.errors import DatasetError
 from mien.ferplus import vote_shares
-from mien.training.augmentation import Augmentation, augment, center_view, mixup_pairs
+from mien.training.augmentation import augment, center_view, mixup_pairs
 from mien.training.config import TrainConfig
 from mien.training.distill import Lesson, SoftLabels
 
@@ -201,7 +201,7 @@ def _training_batch(
 ) -> Batch:
     settings = config.augmentation
     if epoch >= config.epochs - config.plain_epochs:
-        settings = Augmentation(**{**asdict(settings), "mixup": 0, "erasing": 0})
+        settings = settings.mild()
     pixels = augment(images, rng, settings, config.view, size_of_view(config, epoch))
     partner, share = mixup_pairs(len(images), rng, settings.mixup)
     pixels = share * pixels + (1 - share) * pixels[partner]
