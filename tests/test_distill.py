@@ -164,6 +164,7 @@ class TestStudent:
         config = EmotionClassifier(run).config
         assert config.data["images"]["calibration"] + config.data["images"]["train"] == 300
         assert config.training["teachers"].endswith("soft.npz")
+        assert config.data["teachers"] == list(soft.teachers)
         assert "that were not trained on" in (run / "export" / "README.md").read_text()
 
     def test_what_it_is_shown(self, soft: SoftLabels, tmp_path: Path) -> None:
@@ -176,11 +177,11 @@ class TestStudent:
         rows = np.random.default_rng([student.seed, 1]).permutation(84)[: student.batch_size]
         np.testing.assert_allclose(targets["fer2013"], soft.targets(1, rows)["fer2013"], atol=1e-6)
 
-    def test_of_other_data_leaves_no_model(self, soft: SoftLabels, tmp_path: Path) -> None:
+    def test_of_other_data_leaves_no_run(self, soft: SoftLabels, tmp_path: Path) -> None:
         soft.save(tmp_path / "soft.npz")
         with pytest.raises(TrainingError, match="other training pictures"):
             train(fer2013(), tmp_path / "run", a_student(teachers=str(tmp_path / "soft.npz")))
-        assert not (tmp_path / "run" / "export").exists()
+        assert not (tmp_path / "run").exists()
 
 
 class TestHoldBack:

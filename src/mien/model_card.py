@@ -125,6 +125,10 @@ def _counts(config: ModelConfig) -> str:
 def _recipe(config: ModelConfig) -> str:
     training = {name: value for name, value in config.training.items() if name != "augmentation"}
     lines = [_counts(config), f"- Made with {config.created_with or 'not recorded'}."]
+    if teachers := config.data.get("teachers"):
+        lines.append(
+            f"- Taught by {len(teachers)} teachers, whose answers on the training images are part of the targets."
+        )
     if training:
         lines.append(
             "- Settings: "

@@ -127,7 +127,8 @@ def training_batches(
     importance = class_weights(split, heads, config)
     first = next(iter(heads))
     workers = min(4, os.cpu_count() or 1)
-    lesson = _lesson(split, heads, config)
+    soft = soft_labels(split, heads, config)
+    lesson = None if soft is None else Lesson(soft, split.images, config.distillation)
 
     def make(job: tuple[int, int, NDArray[np.int64]]) -> Batch:
         epoch, step, rows = job
@@ -150,12 +151,17 @@ def training_batches(
             yield future.result()
 
 
-def _lesson(split: Split, heads: Heads, config: TrainConfig) -> Lesson | None:
+def soft_labels(split: Split, heads: Heads, config: TrainConfig) -> SoftLabels | None:
+    """What the settings' teachers think of the pictures of "train"; None without teachers.
+
+    Raises:
+        TrainingError: it is of other pictures or heads, or cannot be read.
+    """
     if not config.teachers:
         return None
     soft = SoftLabels.load(Path(config.teachers))
     soft.check(split, {head: len(labels) for head, labels in heads.items()}, config.teachers)
-    return Lesson(soft, split.images, config.distillation)
+    return soft
 
 
 def steps_per_epoch(n: int, config: TrainConfig) -> int:

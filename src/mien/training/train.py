@@ -43,6 +43,7 @@ from mien.training.recipe import (
     ValidationBatches,
     heads_for,
     size_of_view,
+    soft_labels,
     split_up,
     steps_per_epoch,
     targets_for,
@@ -82,6 +83,8 @@ def train(
     dataset = split_up(dataset, config)
     heads = heads_for(dataset, votes=config.ferplus_weight > 0)
     data["images"] = {name: len(split) for name, split in dataset.splits.items()}
+    if soft := soft_labels(dataset.split("train"), heads, config):
+        data["teachers"] = list(soft.teachers)
     keras.utils.set_random_seed(config.seed)
     goes_on = resume and epochs_done(run / CHECKPOINT) > 0  # then the checkpoint has all weights
     model = _build(_untrained(config) if goes_on else config, heads)
