@@ -9,10 +9,10 @@
 #     teachers    those in runs/flagship/PROFILE/teacher-*.toml       OUT/teacher-1, OUT/teacher-2, ...
 #     distill     the teachers' answers about the training pictures  OUT/soft.npz
 #     student     the network that is shipped, taught by them        OUT/student
-#     evaluation  reports of every head, robustness                  OUT/evaluation
+#     evaluation  a report of every head, with damaged faces         OUT/evaluation
 #     card        the model card                                     OUT/MODEL_CARD.md
 #
-# --soft-labels FILE skips the teachers: theirs are in runs/flagship/soft.npz, so that a CPU can redo the last stages.
+# --soft-labels FILE skips the teachers: FILE is what an earlier run's stage `distill` wrote, from the same data.
 # --rehearsal runs all of it in about two minutes, on a few pictures and for two epochs.
 # KERAS_BACKEND=jax trains with JAX (on a GPU, say); Keras exports with TensorFlow, so both must be installed.
 set -euo pipefail
@@ -34,7 +34,7 @@ while (($#)); do
     shift
 done
 [[ -n $out ]] || die "expected DATA and OUT; see --help"
-[[ -d $home/flagship/$profile ]] || die "no profile $profile: expected cpu or gpu"
+[[ $profile == cpu || $profile == gpu ]] || die "no profile $profile: expected cpu or gpu"
 [[ -z $soft || -f $soft ]] || die "$soft: no such file"
 recipes=$home/flagship/$profile
 mien=(python -m mien)
@@ -49,13 +49,20 @@ learn() {
     if [[ -f $run/train.json ]]; then
         "${mien[@]}" train "$data" --out "$run" --resume && return 0
     else
-        "${mien[@]}" train "$data" --out "$run" "$@" "${few[@]}" && return 0
+        "${mien[@]}" train "$data" --out "$run" "$@" ${few[@]+"${few[@]}"} && return 0
     fi
     [[ ${KERAS_BACKEND:-tensorflow} != tensorflow && -f $run/model.keras ]] || return 1
     KERAS_BACKEND=tensorflow "${mien[@]}" train "$data" --out "$run" --resume
 }
 
+# A folder goes on with what it was begun with: half of one model and half of another would be none.
 mkdir -p "$out"
+begun=$(printf '%s\n' "data $data" "profile $profile" "soft labels ${soft:-of its own teachers}" "rehearsal ${few[*]-}"
+    cat "$recipes"/*.toml)
+[[ ! -f $out/begun-with.txt || $begun == "$(cat "$out/begun-with.txt")" ]] ||
+    die "$out was begun with other settings, see $out/begun-with.txt; choose another folder"
+printf '%s\n' "$begun" > "$out/begun-with.txt"
+
 stage data
 "${mien[@]}" data "$data"
 
@@ -69,7 +76,7 @@ if [[ -z $soft ]]; then
         asked+=(--teacher "$out/$name")
     done
     stage distill
-    [[ -f $soft ]] || "${mien[@]}" distill "$data" "${asked[@]}" --out "$soft" --config "$recipes/student.toml" "${few[@]}"
+    [[ -f $soft ]] || "${mien[@]}" distill "$data" "${asked[@]}" --out "$soft" --config "$recipes/student.toml" ${few[@]+"${few[@]}"}
 fi
 
 stage student
@@ -77,8 +84,8 @@ learn "$out/student" --config "$recipes/student.toml" --set teachers="$soft"
 
 stage evaluation
 for head in fer2013 ferplus blend; do
-    [[ -f $out/evaluation/$head/report.html ]] ||
-        "${mien[@]}" evaluate "$data" --model "$out/student" --head "$head" --out "$out/evaluation/$head"
+    [[ -f $out/evaluation/$head/scores.json ]] ||
+        "${mien[@]}" evaluate "$data" --model "$out/student" --head "$head" --robustness --out "$out/evaluation/$head"
 done
 
 stage card

@@ -16,6 +16,9 @@ from mien.cli import app
 from mien.datasets import Dataset
 from mien.emotions import FERPLUS_LABELS, LABELS
 from mien.errors import TrainingError
+from mien.training import distill as distillation
+from mien.training.augmentation import Augmentation, center_view
+from mien.training.checkpoint import Checkpoint
 from mien.training.distill import FixedViews, Lesson, SoftLabels, distill, fingerprint, fixed_view
 from mien.training.recipe import heads_for, hold_back, split_up, targets_for, training_batches
 from mien.training.train import train
@@ -26,6 +29,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 VIEWS = 3
+HEADS = {"fer2013": LABELS, "ferplus": FERPLUS_LABELS}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +39,7 @@ def teacher() -> EmotionClassifier:
 
 @pytest.fixture(scope="module")
 def soft(teacher: EmotionClassifier) -> SoftLabels:
-    return distill([teacher], fer2013().split("train"), views=VIEWS)
+    return distill([teacher], fer2013().split("train"), HEADS, views=VIEWS)
 
 
 class TestFixedViews:
@@ -75,7 +79,7 @@ class TestSoftLabels:
     def test_of_two_teachers_are_their_mean(self, teacher: EmotionClassifier, tmp_path: Path) -> None:
         data = fer2013()
         other = EmotionClassifier(train(data, tmp_path / "other", replace(SETTINGS, epochs=1)))
-        both = distill([teacher, other], data.split("train"), views=1)
+        both = distill([teacher, other], data.split("train"), HEADS, views=1)
         rows = np.arange(84)
         one, two = (model.predict_heads(data.split("train").images)["fer2013"] for model in (teacher, other))
         np.testing.assert_allclose(both.targets(0, rows)["fer2013"], (one + two) / 2, atol=0.02)
@@ -87,7 +91,7 @@ class TestSoftLabels:
         assert (again.fingerprint, again.seed, again.teachers) == (soft.fingerprint, soft.seed, soft.teachers)
         for head, levels in soft.heads.items():
             np.testing.assert_array_equal(again.heads[head], levels)
-        assert (tmp_path / "soft.npz").stat().st_size < 84 * VIEWS * 15 + 3000
+        assert (tmp_path / "soft.npz").stat().st_size < 84 * VIEWS * 19 + 4000
         assert [path.name for path in tmp_path.iterdir()] == ["soft.npz"]
 
     @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a zip", b"\x80\x04K\x01."])
@@ -97,7 +101,8 @@ class TestSoftLabels:
             SoftLabels.load(tmp_path / "soft.npz")
 
     def test_a_file_of_something_else(self, tmp_path: Path) -> None:
-        np.savez(tmp_path / "soft.npz", fingerprint="x", seed=0, teachers=np.array(["a"]), head_a=np.zeros(3))
+        arrays = {"head_a": np.zeros(3), "labels_a": np.array(["x"]), "greys": np.zeros((1, 3))}
+        np.savez(tmp_path / "soft.npz", fingerprint="x", seed=0, teachers=np.array(["a"]), **arrays)
         with pytest.raises(TrainingError, match="not what mien distill writes"):
             SoftLabels.load(tmp_path / "soft.npz")
 
@@ -105,19 +110,32 @@ class TestSoftLabels:
         with pytest.raises(TrainingError, match=r"nothing\.npz"):
             SoftLabels.load(tmp_path / "nothing.npz")
 
-    def test_of_other_pictures_or_heads(self, soft: SoftLabels) -> None:
+    def test_of_other_pictures_heads_or_labels(self, soft: SoftLabels) -> None:
         split = fer2013().split("train")
-        soft.check(split, {"fer2013": 7, "ferplus": 8}, "soft.npz")
-        with pytest.raises(TrainingError, match="other training pictures than these 35"):
-            soft.check(faces(35), {"fer2013": 7, "ferplus": 8}, "soft.npz")
-        with pytest.raises(TrainingError, match="heads"):
-            soft.check(split, {"fer2013": 7}, "soft.npz")
+        soft.check(split, HEADS, "soft.npz")
+        with pytest.raises(TrainingError, match="other training pictures, labels or votes than these 35"):
+            soft.check(faces(35), HEADS, "soft.npz")
+        with pytest.raises(TrainingError, match="has the heads fer2013"):
+            soft.check(split, {"fer2013": LABELS}, "soft.npz")
+        with pytest.raises(TrainingError, match="has the heads fer2013"):
+            soft.check(split, HEADS | {"fer2013": LABELS[::-1]}, "soft.npz")
 
-    def test_teachers_with_other_heads(self, teacher: EmotionClassifier, tmp_path: Path) -> None:
+    def test_of_views_that_are_drawn_otherwise_now(
+        self, soft: SoftLabels, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        milder = replace(distillation.VIEWS_BY_TEACHERS, light=0.2)
+        monkeypatch.setattr(distillation, "VIEWS_BY_TEACHERS", milder)
+        with pytest.raises(TrainingError, match="other views"):
+            soft.check(fer2013().split("train"), HEADS, "soft.npz")
+
+    def test_teachers_without_a_head(self, teacher: EmotionClassifier, tmp_path: Path) -> None:
         single = replace(SETTINGS, epochs=1, ferplus_weight=0.0)
         other = EmotionClassifier(train(fer2013(), tmp_path / "single", single))
-        with pytest.raises(TrainingError, match="other heads"):
-            distill([teacher, other], fer2013().split("train"))
+        with pytest.raises(TrainingError, match=r"teaches the heads fer2013 .*; expected .*ferplus"):
+            distill([teacher, other], fer2013().split("train"), HEADS)
+        # A student without that head can learn from both.
+        both = distill([teacher, other], fer2013().split("train"), {"fer2013": LABELS}, views=1)
+        assert set(both.heads) == {"fer2013"}
 
 
 class TestLesson:
@@ -141,14 +159,6 @@ class TestLesson:
         _, mixed = Lesson(soft, split.images, 0.5).apply(0, rows, own)
         np.testing.assert_allclose(mixed["fer2013"].sum(axis=1), 3, atol=1e-5)
 
-    def test_epochs_show_the_views_in_turn(self, soft: SoftLabels) -> None:
-        split, rows = fer2013().split("train"), np.arange(20)
-        own = targets_for(split, heads_for(fer2013()), rows)
-        lesson = Lesson(soft, split.images, 0.5)
-        shown = [lesson.apply(epoch, rows, own)[0] for epoch in range(VIEWS + 1)]
-        np.testing.assert_array_equal(shown[0], shown[VIEWS])
-        assert not np.array_equal(shown[0], shown[1])
-
 
 def a_student(**changes: Any) -> Any:
     return replace(SETTINGS, epochs=4, held_back=0.2, **changes)
@@ -157,7 +167,7 @@ def a_student(**changes: Any) -> Any:
 class TestStudent:
     def test_is_calibrated_on_what_was_held_back(self, tmp_path: Path) -> None:
         data = replace(fer2013(), splits=fer2013().splits | {"train": faces(300)})
-        soft = distill([EmotionClassifier()], split_up(data, a_student()).split("train"), views=2)
+        soft = distill([EmotionClassifier()], split_up(data, a_student()).split("train"), HEADS, views=2)
         soft.save(tmp_path / "soft.npz")
         run = tmp_path / "student"
         train(data, run, a_student(teachers=str(tmp_path / "soft.npz")))
@@ -176,6 +186,49 @@ class TestStudent:
         _, targets, _ = next(training_batches(split, heads, student, first_epoch=1))
         rows = np.random.default_rng([student.seed, 1]).permutation(84)[: student.batch_size]
         np.testing.assert_allclose(targets["fer2013"], soft.targets(1, rows)["fer2013"], atol=1e-6)
+
+    def test_epochs_show_the_views_in_turn_and_the_last_ones_none(
+        self, soft: SoftLabels, tmp_path: Path
+    ) -> None:
+        soft.save(tmp_path / "soft.npz")
+        still = Augmentation(0, 0, 0, 0, 0, mixup=0)
+        student = a_student(teachers=str(tmp_path / "soft.npz"), plain_epochs=1, augmentation=still)
+        data = fer2013()
+        split, heads = data.split("train"), heads_for(data)
+        for epoch, view in ((0, 0), (1, 1), (2, 2), (3, 0)):
+            pixels, *_ = next(training_batches(split, heads, student, epoch))
+            rows = np.random.default_rng([student.seed, epoch]).permutation(84)[: student.batch_size]
+            expected = center_view(fixed_view(split.images, view, soft.seed)[rows], student.view)
+            np.testing.assert_allclose(pixels[..., 0], expected, atol=1)
+
+    def test_stopped_and_resumed(
+        self, soft: SoftLabels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        soft.save(tmp_path / "soft.npz")
+        student = a_student(teachers=str(tmp_path / "soft.npz"))
+        train(fer2013(), tmp_path / "whole", student)
+        save = Checkpoint.on_epoch_end
+
+        def save_and_stop(self: Any, done: int, logs: Any = None) -> None:
+            save(self, done, logs)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Checkpoint, "on_epoch_end", save_and_stop)
+            train(fer2013(), tmp_path / "run", student)
+        replace(soft, seed=1, greys=soft.greys * 0).save(tmp_path / "soft.npz")
+        with pytest.raises(TrainingError, match="other views"):
+            train(fer2013(), tmp_path / "run", resume=True)
+        replace(soft, teachers=("another",)).save(tmp_path / "soft.npz")
+        with pytest.raises(TrainingError, match="other soft labels"):
+            train(fer2013(), tmp_path / "run", resume=True)
+        soft.save(tmp_path / "soft.npz")
+        train(fer2013(), tmp_path / "run", resume=True)
+        histories = [(tmp_path / name / "history.csv").read_bytes() for name in ("run", "whole")]
+        assert histories[0] == histories[1]
+        # What is trained is exported without them.
+        (tmp_path / "soft.npz").unlink()
+        assert train(fer2013(), tmp_path / "run", resume=True).exists()
 
     def test_of_other_data_leaves_no_run(self, soft: SoftLabels, tmp_path: Path) -> None:
         soft.save(tmp_path / "soft.npz")
@@ -214,18 +267,32 @@ class TestHoldBack:
         assert ("calibration" in parts) == held
         assert len(parts["train"]) + len(parts.get("calibration", ())) == n
 
-    def test_a_limit_is_of_every_split(self) -> None:
-        parts = split_up(fer2013(), replace(SETTINGS, limit=20)).splits
-        assert {name: part.names for name, part in parts.items()} == {
-            name: part.names[:20] for name, part in fer2013().splits.items()
-        }
-
-
-def test_heads_of_the_shipped_model_are_as_expected(teacher: EmotionClassifier) -> None:
-    assert teacher.config.outputs["ferplus"] == FERPLUS_LABELS
+    def test_a_limit_is_of_every_split_and_every_class(self) -> None:
+        by_class = np.argsort(faces(84).targets, kind="stable")
+        split = faces(84)
+        ordered = replace(
+            split,
+            images=split.images[by_class],
+            targets=split.targets[by_class],
+            names=tuple(split.names[k] for k in by_class),
+            votes=None,
+        )
+        data = Dataset("fer2013", LABELS, {"train": ordered, "validation": faces(35, seed=2)})
+        parts = split_up(data, replace(SETTINGS, limit=21)).splits
+        assert {name: len(part) for name, part in parts.items()} == {"train": 21, "validation": 21}
+        assert (parts["train"].class_counts(7) > 0).all()
 
 
 def test_the_command_needs_a_teacher(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["distill", str(tmp_path), "--out", str(tmp_path / "soft.npz")])
     assert result.exit_code == 2
     assert "--teacher" in result.output
+
+
+def test_the_command_does_not_write_over_the_data(tmp_path: Path) -> None:
+    data = tmp_path / "fer.parquet"
+    data.write_bytes(b"data")
+    words = ["distill", str(data), "--teacher", "mien-s", "--out", str(data)]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert data.read_bytes() == b"data"

@@ -104,6 +104,17 @@ class TestRehearsal:
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
+def test_a_folder_is_not_gone_on_with_otherwise(out: Path, data: Path) -> None:
+    for words in (
+        (),
+        ("--rehearsal", "--profile", "gpu"),
+        ("--rehearsal", "--soft-labels", out / "soft.npz"),
+    ):
+        done = flagship(data, out, *words)
+        assert done.returncode == 2
+        assert "begun with other settings" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -28,6 +28,14 @@ def check_outside(option: str, target: Path | None, data: Path) -> None:
         raise typer.BadParameter(reason, param_hint=option)
 
 
+def check_file(option: str, target: Path, data: Path) -> None:
+    """Refuse to write a file over a dataset or into its folder; make the folder that it will lie in."""
+    check_outside(option, target.parent, data)
+    if target.resolve() == data.resolve() or target.is_dir():
+        raise typer.BadParameter(f"{target}: expected a file of its own", param_hint=option)
+    target.parent.mkdir(parents=True, exist_ok=True)
+
+
 @contextmanager
 def open_stream(output: Path | None, *, binary: bool) -> Iterator[IO[Any]]:
     """Stdout, or the file, opened."""

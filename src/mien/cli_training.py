@@ -19,7 +19,7 @@ from mien.cli_options import (
     SplitOption,
     VotesOption,
 )
-from mien.cli_support import check_outside, load, progress_bar, score_damaged, show_scores
+from mien.cli_support import check_file, check_outside, load, progress_bar, score_damaged, show_scores
 from mien.weights import DEFAULT_MODEL
 
 commands = typer.Typer()
@@ -45,7 +45,9 @@ def train(
     ] = False,
     network: Annotated[
         str | None,
-        typer.Option(help="mien-s, mien-l, tutorial-cnn or resnet50.  [default: mien-s]", show_default=False),
+        typer.Option(
+            help="mien-s, mien-xs, mien-l, tutorial-cnn or resnet50.  [default: mien-s]", show_default=False
+        ),
     ] = None,
     config: Annotated[
         str | None,
@@ -115,16 +117,18 @@ def distill(
     from mien.classification import EmotionClassifier
     from mien.training.config import combine, parse_setting
     from mien.training.distill import distill
-    from mien.training.recipe import split_up
+    from mien.training.recipe import heads_for, split_up
 
-    check_outside("--out", out, data)
+    check_file("--out", out, data)
     models = [EmotionClassifier(name) for name in teacher]
     student = combine(None, config, dict(parse_setting(text) for text in setting or ()))
-    split = split_up(load(data, votes), student).split("train")
+    dataset = split_up(load(data, votes), student)
+    heads = heads_for(dataset, votes=student.ferplus_weight > 0)
     with progress_bar() as progress:
-        soft = distill(models, split, views=views, progress=progress)
+        soft = distill(models, dataset.split("train"), heads, views=views, progress=progress)
     soft.save(out)
-    typer.echo(f"wrote {out}: train with --config {config} --set teachers={out}")
+    same = shlex.join(["--config", config, *(word for text in setting or () for word in ("--set", text))])
+    typer.echo(f"wrote {out}: train with {same} --set teachers={out}")
 
 
 @commands.command(epilog="Example: mien evaluate fer2013.csv --out report")
@@ -228,7 +232,7 @@ def card(
     from mien.classification import EmotionClassifier
     from mien.model_card import write_model_card
 
-    check_outside("--out", out, data)
+    check_file("--out", out, data)
     command = shlex.join(["mien", *sys.argv[1:]])
     with progress_bar() as progress:
         write_model_card(

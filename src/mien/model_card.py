@@ -20,9 +20,9 @@ Rows = Iterable[Sequence[str]]
 
 _FER2013 = """\
 - Pictures and labels: FER2013 (Goodfellow et al., "Challenges in representation learning", arXiv 1307.0414),
-  from the Kaggle challenge of 2013: faces found by an image search, 48 x 48 pixels, labelled by one person
-  each. No licence of the pictures is known to us; they are of people who did not ask to be in it. mien ships
-  none of them.
+  from the Kaggle challenge of 2013: faces of 48 x 48 pixels, found by an image search for words of emotion,
+  which are the labels, and looked through by people. No licence of the pictures is known to us; they are of
+  people who did not ask to be in it. mien ships none of them.
 - Votes: FER+ (Barsoum et al., arXiv 1608.01041), ten people's votes on the same pictures, published under the
   MIT licence.
 - Known faults: labels that contradict the votes or each other, identical pictures in several splits, pictures
@@ -33,17 +33,18 @@ _LIMITS = """\
   feel what they do not show (Barrett et al., Psychological Science in the Public Interest 20(1), 2019).
 - The labels are noisy, and so are these figures: see how often the dataset's own labels are what most voters
   saw.
-- The pictures are from the web: posed, acted, stock photographs, mostly looking at the camera. Candid, turned
-  or covered faces are harder; the table of damages says how much harder some of it is.
-- Neither dataset says how old people are, of which sex or origin, so that nothing is known about whether it is
-  equally right for all. It must be assumed that it is not.
-- Seven words are few. What fits none of them gets the nearest, with little confidence at best.
+- The pictures of FER2013 are from the web: posed, acted, stock photographs, mostly looking at the camera.
+  Candid, turned or covered faces are harder; the table of damages says how much harder some of it is.
+- Nothing is recorded of how old the people are, of which sex or origin, so that nothing is known about whether
+  it is equally right for all. It must be assumed that it is not.
+- A few words are not all that faces show. What fits none of them gets the nearest, with little confidence at
+  best.
 
 ## Uses to refuse
 
 Deciding about people: hiring, school, police, borders, insurance, credit, care. Watching people at work or in
-class (in the European Union that is forbidden: Regulation (EU) 2024/1689, Article 5(1)(f)). Lie detection,
-diagnosis. Reading faces of people who do not know of it."""
+class (in the European Union that is forbidden, but for medical reasons and safety: Regulation (EU) 2024/1689,
+Article 5(1)(f)). Lie detection, diagnosis. Reading faces of people who do not know of it."""
 
 
 def write_model_card(
@@ -82,7 +83,7 @@ def write_model_card(
         f"{config.input_size} pixels. `blend` is what users get: {_words(config.blend)}.",
         "For telling what expression a face shows, where a mistake harms nobody: art, games, accessibility that its "
         "user has chosen, research on pictures with consent, teaching.",
-        f"## Data\n\n{_FER2013 if dataset.is_fer2013 else _counts(config)}\n\n{familiarity(first)}",
+        f"## Data\n\n{_origin(config, dataset)}\n\n{familiarity(first)}",
         f"## Recipe\n\n{_recipe(config)}",
         f"## How right it is\n\nOn the split `{first.split}`, one view an image, 95 % intervals by bootstrap.\n\n"
         + _score_table(scores),
@@ -116,6 +117,12 @@ def _words(shares: Mapping[str, float]) -> str:
     )
 
 
+def _origin(config: ModelConfig, dataset: Dataset) -> str:
+    """Of the data that the model was trained on, as far as it is known."""
+    known = dataset.is_fer2013 and config.data.get("name") == dataset.name
+    return _FER2013 if known else _counts(config)
+
+
 def _counts(config: ModelConfig) -> str:
     counts = config.data.get("images", {})
     named = ", ".join(f"{name} {count:,}" for name, count in counts.items())
@@ -132,7 +139,11 @@ def _recipe(config: ModelConfig) -> str:
     if training:
         lines.append(
             "- Settings: "
-            + ", ".join(f"{name} {value}" for name, value in training.items() if value != "")
+            + ", ".join(
+                f"{name} {value}"
+                for name, value in training.items()
+                if value not in ("", training.get("teachers"))
+            )
             + "."
         )
         changes = config.training.get("augmentation", {})

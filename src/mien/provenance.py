@@ -16,6 +16,9 @@ _UNKNOWN = (
     "remembers them; if it was calibrated on them, the calibration error flatters it."
 )
 
+_TAUGHT = (
+    " It learned from {n} other models, too; on what these were trained is told by their own configurations."
+)
 _CHOSEN = " The epoch was chosen by the accuracy on this split, which flatters that accuracy a little."
 
 
@@ -59,6 +62,11 @@ def machine() -> str:
 
 def familiarity(answers: Answers) -> str:
     """Whether the model knew the images before, told from the data that its configuration names."""
+    taught = answers.config.data.get("teachers")
+    return _familiarity(answers) + (_TAUGHT.format(n=len(taught)) if taught else "")
+
+
+def _familiarity(answers: Answers) -> str:
     trained, origin = answers.config.data, answers.config.training.get("init")
     if origin and trained.get("sha256") != answers.dataset.fingerprint():
         return _UNKNOWN.format(why=f"its training began with the weights of {origin}, which may know them")

@@ -21,7 +21,7 @@ RECIPES = Path(__file__).parent / "recipes"
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The settings of a run; the defaults are those of the shipped model.
+    """The settings of a run; what a recipe does not name has these defaults.
 
     Attributes:
         network: a key of `mien.training.models.NETWORKS`.
@@ -49,7 +49,7 @@ class TrainConfig:
         plain_epochs: the last epochs, in which pictures are hardly changed (`Augmentation.mild`).
         view: side of the square in pixels that the network sees of a 48x48 picture.
         small_epochs: during the first so many epochs that view is shrunk to `small_view` pixels, which saves half of
-            their time (progressive resizing, as in Touvron et al., arXiv 1906.06423); for networks without a dense
+            their time (progressive resizing, as in Tan and Le, arXiv 2104.00298); for networks without a dense
             layer of a fixed size.
         small_view: side in pixels of the shrunk view.
         limit: use so many pictures of each split at most, the first ones; 0 for all. For rehearsals.
@@ -58,7 +58,8 @@ class TrainConfig:
             validation split.
         teachers: a file of `mien distill` with what teachers think of the training pictures; "" for none. Then
             the augmentation changes the views that they saw, and should be mild.
-        distillation: share of the teachers in the targets; the rest are the dataset's own.
+        distillation: share of the teachers in the targets; the rest are the dataset's own. Where a picture has no
+            votes, the teachers alone teach the FER+ head.
         seed: of all chance.
     """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +28,10 @@ VIEWS_BY_TEACHERS = Augmentation(rotation=12, scale=0.15, shift=0.08, light=0.3,
 """How the fixed views are changed."""
 
 _CHUNK = 512
+_SAME_GREY = 0.5  # grey levels by which the mean of a picture may differ from machine to machine
+_UNREADABLE = (
+    OSError, ValueError, KeyError, TypeError, EOFError, IndexError, NotImplementedError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 Targets = dict[str, NDArray[np.float32]]
 Progress = Callable[[str, int, int], None]
@@ -40,12 +45,16 @@ class SoftLabels:
         fingerprint: of the n pictures, see `fingerprint`.
         seed: that the views are drawn from.
         heads: head -> (views, n, labels) uint8, 255 for a probability of 1.
+        labels: head -> its labels.
+        greys: (views, up to 512) float32, mean grey of the first pictures: whether the views are drawn as they were.
         teachers: SHA-256 of the teachers' ONNX files.
     """
 
     fingerprint: str
     seed: int
     heads: dict[str, NDArray[np.uint8]]
+    labels: dict[str, tuple[str, ...]]
+    greys: NDArray[np.float32]
     teachers: tuple[str, ...] = ()
 
     @property
@@ -58,26 +67,31 @@ class SoftLabels:
         shares = {head: levels[view, rows].astype(np.float32) for head, levels in self.heads.items()}
         return {head: s / np.maximum(s.sum(axis=1, keepdims=True), 1) for head, s in shares.items()}
 
-    def check(self, split: Split, heads: Mapping[str, int], source: str) -> None:
-        """Raise unless they belong to these pictures, and to heads with so many labels.
+    def check(self, split: Split, heads: Mapping[str, tuple[str, ...]], source: str) -> None:
+        """Raise unless they belong to these pictures, in the views that are drawn here, and to these heads.
 
         Raises:
             TrainingError: they do not; the message begins with `source`.
         """
         if self.fingerprint != fingerprint(split):
             raise TrainingError(
-                f"{source}: the teachers were asked about other training pictures than these {len(split)}; "
-                "expected the same data and the same held_back"
+                f"{source}: the teachers were asked about other training pictures, labels or votes than these "
+                f"{len(split)}; expected the same data, in the same form, and the same held_back and limit"
             )
-        have = {head: levels.shape[2] for head, levels in self.heads.items()}
-        if have != dict(heads):
-            raise TrainingError(f"{source}: has the heads {have}; expected {dict(heads)}")
+        if self.labels != dict(heads):
+            raise TrainingError(f"{source}: has the heads {_words(self.labels)}; expected {_words(heads)}")
+        if np.abs(self.greys - _greys(split.images, self.views, self.seed)).max() > _SAME_GREY:
+            raise TrainingError(
+                f"{source}: the teachers saw other views; expected it made by this version of mien"
+            )
 
     def save(self, path: Path) -> None:
         """Write everything into one compressed file."""
         new = path.with_suffix(".tmp.npz")
         arrays: dict[str, Any] = {f"head_{head}": levels for head, levels in self.heads.items()}
+        arrays |= {f"labels_{head}": np.array(names) for head, names in self.labels.items()}
         arrays |= {"fingerprint": self.fingerprint, "seed": self.seed, "teachers": np.array(self.teachers)}
+        arrays["greys"] = self.greys
         np.savez_compressed(new, **arrays)
         new.replace(path)
 
@@ -91,18 +105,25 @@ class SoftLabels:
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
                 heads = {n.removeprefix("head_"): found[n] for n in found.files if n.startswith("head_")}
-                shapes = {levels.shape[:2] for levels in heads.values()}
-                if len(shapes) != 1 or any(h.dtype != np.uint8 or h.ndim != 3 for h in heads.values()):
+                labels = {head: tuple(map(str, found[f"labels_{head}"])) for head in heads}
+                for head, levels in heads.items():
+                    if levels.dtype != np.uint8 or levels.shape[2:] != (len(labels[head]),):
+                        raise ValueError(f"head {head} is {levels.dtype} {levels.shape}")
+                if len({levels.shape[:2] for levels in heads.values()}) != 1:
                     raise ValueError("no heads of one length")
                 teachers = tuple(map(str, found["teachers"]))
-                return cls(str(found["fingerprint"]), int(found["seed"]), heads, teachers)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+                prints, seed = str(found["fingerprint"]), int(found["seed"])
+                return cls(prints, seed, heads, labels, found["greys"].astype(np.float32), teachers)
+        except FileNotFoundError:
+            raise TrainingError(f"{path}: no such file; mien distill writes one") from None
+        except _UNREADABLE as error:
             raise TrainingError(f"{path}: not what mien distill writes ({error})") from error
 
 
 def distill(
     models: Sequence[EmotionClassifier],
     split: Split,
+    heads: Mapping[str, tuple[str, ...]],
     *,
     views: int = 8,
     seed: int = 0,
@@ -111,20 +132,21 @@ def distill(
     """Ask the teachers about every training picture in some views, and average their answers.
 
     Args:
-        models: the teachers, exported; of each all heads but "blend" are asked. They have the same heads.
+        models: the teachers, exported.
         split: the n pictures that the student will be trained on.
+        heads: head -> labels, those of the student; every teacher has them.
         views: how many a picture; the first is the picture as it is.
         seed: of the views.
         progress: called with (what, done, total).
 
     Raises:
-        TrainingError: the teachers have different heads.
+        TrainingError: a teacher has no such head, or other labels.
     """
-    heads = {name: labels for name, labels in models[0].config.outputs.items() if name != "blend"}
     for model in models:
-        if {name: model.config.outputs.get(name) for name in heads} != heads:
+        own = {head: model.config.outputs[head] for head in heads if head in model.config.outputs}
+        if own != dict(heads):
             raise TrainingError(
-                f"{model.config.name}: other heads than {models[0].config.name}; expected the same"
+                f"{model.config.name}: teaches the heads {_words(own)}; expected {_words(heads)}"
             )
     levels = {head: np.empty((views, len(split), len(labels)), np.uint8) for head, labels in heads.items()}
     for view in range(views):
@@ -135,7 +157,25 @@ def distill(
                 mean = np.mean([answer[head] for answer in answers], axis=0)
                 found[view, start : start + _CHUNK] = np.rint(255 * mean)
             progress("asking teachers", view * len(images) + start, views * len(images))
-    return SoftLabels(fingerprint(split), seed, levels, tuple(model.config.sha256 for model in models))
+    return SoftLabels(
+        fingerprint(split),
+        seed,
+        levels,
+        dict(heads),
+        _greys(split.images, views, seed),
+        tuple(model.config.sha256 for model in models),
+    )
+
+
+def _words(heads: Mapping[str, tuple[str, ...]]) -> str:
+    return "; ".join(f"{head} ({', '.join(labels)})" for head, labels in heads.items()) or "none"
+
+
+def _greys(images: NDArray[np.uint8], views: int, seed: int) -> NDArray[np.float32]:
+    """Mean grey of the first pictures in every view: (views, up to 512)."""
+    first = images[:_CHUNK]  # drawn by themselves they are the same as among all
+    means = [fixed_view(first, view, seed).mean(axis=(1, 2)) for view in range(views)]
+    return np.array(means, np.float32)
 
 
 def fixed_view(images: NDArray[np.uint8], view: int, seed: int) -> NDArray[np.uint8]:
@@ -151,7 +191,7 @@ def fixed_view(images: NDArray[np.uint8], view: int, seed: int) -> NDArray[np.ui
 
 
 def fingerprint(split: Split) -> str:
-    """SHA-256 over the pictures and their order: soft labels fit these pictures alone."""
+    """SHA-256 over pictures, labels and votes in their order: soft labels fit these alone."""
     return Dataset("", (), {"train": split}).fingerprint()
 
 
@@ -185,20 +225,24 @@ class Lesson:
     def __init__(self, soft: SoftLabels, images: NDArray[np.uint8], share: float) -> None:
         self._soft, self._views, self._share = soft, FixedViews(images, soft.seed), share
 
+    @property
+    def views(self) -> int:
+        """How many there are; the first is the picture as it is."""
+        return self._soft.views
+
     def apply(
-        self, epoch: int, rows: NDArray[np.int64], targets: Targets
+        self, view: int, rows: NDArray[np.int64], targets: Targets
     ) -> tuple[NDArray[np.uint8], Targets]:
-        """Some pictures in the epoch's view, and targets that are partly the teachers'.
+        """Some pictures in a view, and targets that are partly the teachers'.
 
         Args:
-            epoch: from 0; each epoch shows another view, in turn.
+            view: its number.
             rows: (n,) of the pictures.
             targets: head -> (n, labels) the dataset's own; where they are zeros the teachers alone count.
 
         Returns:
             (n, h, w) uint8, and head -> (n, labels).
         """
-        view = epoch % self._soft.views
         taught = self._soft.targets(view, rows)
         mixed = {}
         for head, own in targets.items():

@@ -41,6 +41,8 @@ def export_onnx(
 ) -> ModelConfig:
     """Write `model.onnx` and `config.json`.
 
+    Weights are stored in half precision where no probability changes by more than 5e-3.
+
     The ONNX model takes uint8 grey crops (n, size, size), any n, and gives probabilities: one output a head,
     and "blend": the first head's, mixed with those of the FER+ head where there is one. Crop, normalisation,
     temperatures and shares of the mix are inside.
@@ -58,8 +60,7 @@ def export_onnx(
         The configuration that was written.
 
     Raises:
-        ExportError: ONNX and Keras differ by more than 1e-4 on some of the images, or by more than 5e-3 with the
-            weights stored in half precision.
+        ExportError: ONNX and Keras differ by more than 1e-4 on some of the images.
     """
     folder.mkdir(parents=True, exist_ok=True)
     logits = _predict(model, images, view)
@@ -68,11 +69,7 @@ def export_onnx(
     size = images.shape[1]
     serving = _serving_model(model, heads, size, view, temperature, blend)
     path = folder / MODEL_FILE
-    _convert(serving, path, size)
-    _check_parity(serving, path.read_bytes(), images, TOLERANCE)
-    data = with_half_weights(path.read_bytes())
-    probabilities = _check_parity(serving, data, images, HALF_TOLERANCE)
-    path.write_bytes(data)
+    probabilities = _write(serving, path, images)
     first = next(iter(heads))
     correct = probabilities["blend"].argmax(axis=1) == targets[first].argmax(axis=1)
     config = ModelConfig(
@@ -80,7 +77,7 @@ def export_onnx(
         labels=heads[first],
         outputs={"blend": heads[first], **heads},
         input_size=size,
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         temperature=temperature,
         blend=blend,
         uncertain_below=threshold_for_precision(probabilities["blend"].max(axis=1), correct, PRECISION),
@@ -119,6 +116,20 @@ def _predict(model: keras.Model, images: NDArray[np.uint8], view: int) -> dict[s
         for i in range(0, len(images), _BATCH)
     ]
     return {head: np.concatenate([np.asarray(part[head]) for part in parts]) for head in parts[0]}
+
+
+def _write(serving: keras.Model, path: Path, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    """Write the ONNX file, with half of the digits where that is the same; its probabilities on the images."""
+    _convert(serving, path, images.shape[1])
+    data = path.read_bytes()
+    probabilities = _check_parity(serving, data, images, TOLERANCE)
+    half = with_half_weights(data)
+    try:
+        probabilities = _check_parity(serving, half, images, HALF_TOLERANCE)
+    except ExportError:
+        return probabilities  # a network that needs all digits keeps them
+    path.write_bytes(half)
+    return probabilities
 
 
 def _convert(serving: keras.Model, path: Path, size: int) -> None:

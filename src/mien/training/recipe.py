@@ -51,16 +51,18 @@ def heads_for(dataset: Dataset, *, votes: bool = True) -> Heads:
     return heads
 
 
-def hold_out(dataset: Dataset, seed: int) -> Dataset:
-    """The dataset with a tenth of every class of "train" set aside as "validation", chosen by the seed.
+def hold_out(dataset: Dataset) -> Dataset:
+    """The dataset with a tenth of every class of "train" set aside as "validation", chosen by a digest of the pixels.
 
-    An image with an identical copy that stays in "train" stays there too: it would be known.
+    So all runs on the same data hold out the same images, teachers and students too. An image with an identical copy
+    that stays in "train" stays there as well: it would be known.
     """
     train = dataset.split("train")
-    rng = np.random.default_rng(seed)
+    places = _digest_places(train.images, b"validation")
     held = np.zeros(len(train), bool)
     for label in range(len(dataset.labels)):
-        rows = rng.permutation(np.flatnonzero(train.targets == label))
+        rows = np.flatnonzero(train.targets == label)
+        rows = rows[np.argsort(places[rows], kind="stable")]
         held[rows[: max(1, len(rows) // 10)]] = len(rows) > 1
     held[held] = ~has_copy(train.images[held], train.images[~held])
     if not held.any():
@@ -79,9 +81,9 @@ def split_up(dataset: Dataset, config: TrainConfig) -> Dataset:
         DatasetError: too few images.
     """
     if "validation" not in dataset.splits:
-        dataset = hold_out(dataset, config.seed)
+        dataset = hold_out(dataset)
     if config.limit:
-        few = {name: s.take(np.arange(len(s)) < config.limit) for name, s in dataset.splits.items()}
+        few = {name: split.take(_spread(len(split), config.limit)) for name, split in dataset.splits.items()}
         dataset = replace(dataset, splits=few)
     if not config.held_back:
         return dataset
@@ -91,15 +93,27 @@ def split_up(dataset: Dataset, config: TrainConfig) -> Dataset:
     return replace(dataset, splits=dataset.splits | {"train": training, "calibration": calibration})
 
 
+def _spread(n: int, limit: int) -> NDArray[np.bool_]:
+    """(n,) true at `limit` places all over: the rows of a tree of folders are ordered by class."""
+    chosen = np.zeros(n, bool)
+    chosen[np.linspace(0, n - 1, min(n, limit)).astype(int)] = True
+    return chosen
+
+
 def hold_back(split: Split, share: float) -> tuple[Split, Split]:
     """A split in two, to train on and to calibrate with: the latter about that share of it.
 
     Which part an image belongs to is told by a digest of its pixels: so identical copies stay together, and
     all runs on the same data, with whatever seed, hold back the same images. Teachers and students need that.
     """
-    digests = [hashlib.sha256(image.tobytes()).digest() for image in split.images]
-    places = np.array([int.from_bytes(digest[:8], "big") / 2**64 for digest in digests])
+    places = _digest_places(split.images)
     return split.take(places >= share), split.take(places < share)
+
+
+def _digest_places(images: NDArray[np.uint8], salt: bytes = b"") -> NDArray[np.float64]:
+    """A number in [0, 1) for every picture, (n,), that depends on its pixels alone."""
+    digests = (hashlib.sha256(salt + image.tobytes()).digest() for image in images)
+    return np.array([int.from_bytes(digest[:8], "big") / 2**64 for digest in digests])
 
 
 def targets_for(split: Split, heads: Heads, rows: Rows = slice(None)) -> dict[str, NDArray[np.float32]]:
@@ -138,7 +152,9 @@ def training_batches(
         targets[first] = targets[first] * importance
         images = split.images[rows]
         if lesson is not None:
-            images, targets = lesson.apply(epoch, rows, targets)
+            # The last epochs see the pictures as they are, which is the first view.
+            view = 0 if _is_plain(epoch, config) else epoch % lesson.views
+            images, targets = lesson.apply(view, rows, targets)
         return _training_batch(images, targets, rng, config, epoch)
 
     with ThreadPoolExecutor(workers) as pool:
@@ -160,7 +176,7 @@ def soft_labels(split: Split, heads: Heads, config: TrainConfig) -> SoftLabels |
     if not config.teachers:
         return None
     soft = SoftLabels.load(Path(config.teachers))
-    soft.check(split, {head: len(labels) for head, labels in heads.items()}, config.teachers)
+    soft.check(split, heads, config.teachers)
     return soft
 
 
@@ -198,6 +214,10 @@ def _jobs(
             yield epoch, step, order[step * config.batch_size : (step + 1) * config.batch_size]
 
 
+def _is_plain(epoch: int, config: TrainConfig) -> bool:
+    return epoch >= config.epochs - config.plain_epochs
+
+
 def _training_batch(
     images: NDArray[np.uint8],
     targets: dict[str, NDArray[np.float32]],
@@ -206,7 +226,7 @@ def _training_batch(
     epoch: int,
 ) -> Batch:
     settings = config.augmentation
-    if epoch >= config.epochs - config.plain_epochs:
+    if _is_plain(epoch, config):
         settings = settings.mild()
     pixels = augment(images, rng, settings, config.view, size_of_view(config, epoch))
     partner, share = mixup_pairs(len(images), rng, settings.mixup)

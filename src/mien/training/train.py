@@ -15,6 +15,7 @@ A run folder holds::
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 from dataclasses import replace
@@ -81,10 +82,11 @@ def train(
     config = _resumed(run, data) if resume else config or TrainConfig()
     _check_classes(dataset)
     dataset = split_up(dataset, config)
+    _check_classes(dataset)  # a limit may have left one of them
     heads = heads_for(dataset, votes=config.ferplus_weight > 0)
     data["images"] = {name: len(split) for name, split in dataset.splits.items()}
-    if soft := soft_labels(dataset.split("train"), heads, config):
-        data["teachers"] = list(soft.teachers)
+    if config.teachers and epochs_done(run / CHECKPOINT) < config.epochs:
+        _check_teachers(run, data, dataset, heads, config)
     keras.utils.set_random_seed(config.seed)
     goes_on = resume and epochs_done(run / CHECKPOINT) > 0  # then the checkpoint has all weights
     model = _build(_untrained(config) if goes_on else config, heads)
@@ -176,12 +178,26 @@ def _finalize(model: keras.Model) -> None:
         model.optimizer.finalize_variable_values(model.trainable_variables)
 
 
+def _check_teachers(
+    run: Path, data: dict[str, Any], dataset: Dataset, heads: Heads, config: TrainConfig
+) -> None:
+    """Note in `data` what the run learns from, or raise where it began with something else."""
+    soft = soft_labels(dataset.split("train"), heads, config)
+    if soft is None:
+        return
+    digest = hashlib.sha256(Path(config.teachers).read_bytes()).hexdigest()
+    if data.setdefault("soft_labels", digest) != digest:
+        raise TrainingError(f"{run}: was started with other soft labels than {config.teachers} has now")
+    data["teachers"] = list(soft.teachers)
+
+
 def _resumed(run: Path, data: dict[str, Any]) -> TrainConfig:
     """The settings of the run in a folder, if it was started on this data."""
     record = run / "train.json"
     try:
         started = json.loads(record.read_text(encoding="utf-8"))
         name, sha256 = started["data"]["name"], started["data"]["sha256"]
+        data |= {key: started["data"][key] for key in ("teachers", "soft_labels") if key in started["data"]}
     except FileNotFoundError:
         raise TrainingError(f"{run}: no run to resume here; start one without --resume") from None
     except (ValueError, TypeError, KeyError) as error:
