@@ -30,7 +30,7 @@ def sections(path: Path) -> dict[str, str]:
 
 def cells(text: str) -> list[list[str]]:
     """The rows of the first table, its header too."""
-    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    rows = [line[2:-2].split(" | ") for line in text.splitlines() if line.startswith("|")]
     return [row for row in rows if set(row[0]) != {"-"}]
 
 
