@@ -165,7 +165,9 @@ class TestChanges:
         assert "\n" not in str(caught.value)
 
     def test_an_unknown_network(self) -> None:
-        with pytest.raises(SettingsError, match="expected one of mien-s, mien-xs, mien-l, tutorial-cnn, resnet50"):
+        with pytest.raises(
+            SettingsError, match="expected one of mien-s, mien-xs, mien-l, tutorial-cnn, resnet50"
+        ):
             combine("vgg", None, {})
 
     def test_no_such_file(self) -> None:
