@@ -91,7 +91,7 @@ class TestRecipes:
     def test_a_network_brings_its_own(self) -> None:
         own = combine("mien-s", None, {})
         assert combine(None, None, {}) == own
-        assert (own.network, own.epochs, own.held_back) == ("mien-s", 80, 0.05)
+        assert (own.network, own.epochs, own.held_back) == ("mien-s", 50, 0.05)
         tutorial = combine("tutorial-cnn", None, {})
         assert (tutorial.optimizer, tutorial.learning_rate, tutorial.schedule) == ("adam", 1e-4, "constant")
         assert (tutorial.epochs, tutorial.batch_size, tutorial.view) == (100, 64, 48)
@@ -166,7 +166,7 @@ class TestChanges:
 
     def test_an_unknown_network(self) -> None:
         with pytest.raises(
-            SettingsError, match="expected one of mien-s, mien-xs, mien-l, tutorial-cnn, resnet50"
+            SettingsError, match="expected one of mien-s, mien-pool, mien-l, tutorial-cnn, resnet50"
         ):
             combine("vgg", None, {})
 

@@ -46,7 +46,7 @@ def train(
     network: Annotated[
         str | None,
         typer.Option(
-            help="mien-s, mien-xs, mien-l, tutorial-cnn or resnet50.  [default: mien-s]", show_default=False
+            help="mien-s, mien-pool, mien-l, tutorial-cnn or resnet50.  [default: mien-s]", show_default=False
         ),
     ] = None,
     config: Annotated[
