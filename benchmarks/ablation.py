@@ -24,10 +24,11 @@ VARIANTS: dict[str, dict[str, object]] = {
     "no mixup": {"augmentation.mixup": 0},
     "no label smoothing": {"label_smoothing": 0},
     "no FER+ head": {"ferplus_weight": 0},
-    "no erasing": {"augmentation.erasing": 0},
-    "no faults, no glasses": {"augmentation.degrading": 0, "augmentation.glasses": 0},
+    "no erasing, faults, glasses": {
+        "augmentation.erasing": 0, "augmentation.degrading": 0, "augmentation.glasses": 0,
+    },
     "half of the movements": {
-        "augmentation.rotation": 7.5, "augmentation.scale": 0.1, "augmentation.shift": 0.05,
+        "augmentation.rotation": 6, "augmentation.scale": 0.075, "augmentation.shift": 0.04,
     },
     "no running average": {"average": 0},
     "changed to the end": {"plain_epochs": 0},
