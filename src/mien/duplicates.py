@@ -22,6 +22,12 @@ _ROWS, _COLUMNS = 1024, 8192  # a block of correlations takes 32 MB
 _PAIRS = 4096
 
 
+def digests(images: Images, salt: bytes = b"") -> NDArray[np.uint64]:
+    """A number for every picture, (n,), that depends on its pixels alone: the first 8 bytes of their SHA-256."""
+    found = (hashlib.sha256(salt + image.tobytes()).digest() for image in images)
+    return np.array([int.from_bytes(digest[:8], "big") for digest in found], np.uint64)
+
+
 def has_copy(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Which images are among others, pixel for pixel.
 

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.classification import EmotionClassifier
-from mien.datasets import Dataset, Split
+from mien.datasets import Split
+from mien.duplicates import digests
 from mien.errors import TrainingError
 from mien.training.augmentation import Augmentation, augment
 
@@ -42,7 +43,7 @@ class SoftLabels:
     """Mean probabilities of the teachers for fixed views of the training pictures.
 
     Attributes:
-        fingerprint: of the n pictures, see `fingerprint`.
+        pictures: (n,) uint64, digests of the pictures that the teachers saw, in their order (`duplicates.digests`).
         seed: that the views are drawn from.
         heads: head -> (views, n, labels) uint8, 255 for a probability of 1.
         labels: head -> its labels.
@@ -50,7 +51,7 @@ class SoftLabels:
         teachers: SHA-256 of the teachers' ONNX files.
     """
 
-    fingerprint: str
+    pictures: NDArray[np.uint64]
     seed: int
     heads: dict[str, NDArray[np.uint8]]
     labels: dict[str, tuple[str, ...]]
@@ -67,20 +68,38 @@ class SoftLabels:
         shares = {head: levels[view, rows].astype(np.float32) for head, levels in self.heads.items()}
         return {head: s / np.maximum(s.sum(axis=1, keepdims=True), 1) for head, s in shares.items()}
 
+    def order(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Where each of these pictures (n, h, w) stands in the file: (n,).
+
+        So it does not matter in which order, or form, a dataset comes.
+
+        Raises:
+            ValueError: they are not the pictures that the teachers saw.
+        """
+        own = digests(images)
+        here, there = np.argsort(own, kind="stable"), np.argsort(self.pictures, kind="stable")
+        if not np.array_equal(own[here], self.pictures[there]):
+            raise ValueError("other pictures")
+        order = np.empty(len(own), np.int64)
+        order[here] = there
+        return order
+
     def check(self, split: Split, heads: Mapping[str, tuple[str, ...]], source: str) -> None:
         """Raise unless they belong to these pictures, in the views that are drawn here, and to these heads.
 
         Raises:
             TrainingError: they do not; the message begins with `source`.
         """
-        if self.fingerprint != fingerprint(split):
+        try:
+            first = np.argsort(self.order(split.images))[:_CHUNK]
+        except ValueError:
             raise TrainingError(
-                f"{source}: the teachers were asked about other training pictures, labels or votes than these "
-                f"{len(split)}; expected the same data, in the same form, and the same held_back and limit"
-            )
+                f"{source}: the teachers were asked about other pictures ({len(self.pictures)}) than are trained on "
+                f"here ({len(split)}); expected the same data, and the same held_back and limit"
+            ) from None
         if self.labels != dict(heads):
             raise TrainingError(f"{source}: has the heads {_words(self.labels)}; expected {_words(heads)}")
-        if np.abs(self.greys - _greys(split.images, self.views, self.seed)).max() > _SAME_GREY:
+        if np.abs(self.greys - _greys(split.images[first], self.views, self.seed)).max() > _SAME_GREY:
             raise TrainingError(
                 f"{source}: the teachers saw other views; expected it made by this version of mien"
             )
@@ -90,8 +109,8 @@ class SoftLabels:
         new = path.with_suffix(".tmp.npz")
         arrays: dict[str, Any] = {f"head_{head}": levels for head, levels in self.heads.items()}
         arrays |= {f"labels_{head}": np.array(names) for head, names in self.labels.items()}
-        arrays |= {"fingerprint": self.fingerprint, "seed": self.seed, "teachers": np.array(self.teachers)}
-        arrays["greys"] = self.greys
+        arrays |= {"pictures": self.pictures, "seed": self.seed, "greys": self.greys}
+        arrays["teachers"] = np.array(self.teachers)
         np.savez_compressed(new, **arrays)
         new.replace(path)
 
@@ -112,8 +131,11 @@ class SoftLabels:
                 if len({levels.shape[:2] for levels in heads.values()}) != 1:
                     raise ValueError("no heads of one length")
                 teachers = tuple(map(str, found["teachers"]))
-                prints, seed = str(found["fingerprint"]), int(found["seed"])
-                return cls(prints, seed, heads, labels, found["greys"].astype(np.float32), teachers)
+                pictures = found["pictures"].astype(np.uint64)
+                if any(levels.shape[1:2] != pictures.shape for levels in heads.values()):
+                    raise ValueError(f"{pictures.shape} pictures")
+                greys = found["greys"].astype(np.float32)
+                return cls(pictures, int(found["seed"]), heads, labels, greys, teachers)
         except FileNotFoundError:
             raise TrainingError(f"{path}: no such file; mien distill writes one") from None
         except _UNREADABLE as error:
@@ -158,7 +180,7 @@ def distill(
                 found[view, start : start + _CHUNK] = np.rint(255 * mean)
             progress("asking teachers", view * len(images) + start, views * len(images))
     return SoftLabels(
-        fingerprint(split),
+        digests(split.images),
         seed,
         levels,
         dict(heads),
@@ -190,11 +212,6 @@ def fixed_view(images: NDArray[np.uint8], view: int, seed: int) -> NDArray[np.ui
     return out
 
 
-def fingerprint(split: Split) -> str:
-    """SHA-256 over pictures, labels and votes in their order: soft labels fit these alone."""
-    return Dataset("", (), {"train": split}).fingerprint()
-
-
 class FixedViews:
     """The pictures in the views that teachers saw; the last two views asked for are kept.
 
@@ -223,7 +240,11 @@ class Lesson:
     """
 
     def __init__(self, soft: SoftLabels, images: NDArray[np.uint8], share: float) -> None:
-        self._soft, self._views, self._share = soft, FixedViews(images, soft.seed), share
+        self._soft, self._share = soft, share
+        self._order = soft.order(images)
+        if np.any(np.diff(self._order) != 1):  # else a copy, which may not fit into memory, would be the same
+            images = images[np.argsort(self._order)]
+        self._views = FixedViews(images, soft.seed)
 
     @property
     def views(self) -> int:
@@ -243,11 +264,12 @@ class Lesson:
         Returns:
             (n, h, w) uint8, and head -> (n, labels).
         """
-        taught = self._soft.targets(view, rows)
+        places = self._order[rows]
+        taught = self._soft.targets(view, places)
         mixed = {}
         for head, own in targets.items():
             weight = own.sum(axis=1, keepdims=True)
             share = np.where(weight > 0, self._share, 1)
             whole = (1 - share) * own + share * np.where(weight > 0, weight, 1) * taught[head]
             mixed[head] = whole.astype(np.float32)
-        return self._views[view][rows], mixed
+        return self._views[view][places], mixed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.datasets import Dataset, Split
-from mien.duplicates import has_copy
+from mien.duplicates import digests, has_copy
 from mien.emotions import FERPLUS_LABELS, LABELS
 from mien.errors import DatasetError
 from mien.ferplus import vote_shares
@@ -112,8 +111,7 @@ def hold_back(split: Split, share: float) -> tuple[Split, Split]:
 
 def _digest_places(images: NDArray[np.uint8], salt: bytes = b"") -> NDArray[np.float64]:
     """A number in [0, 1) for every picture, (n,), that depends on its pixels alone."""
-    digests = (hashlib.sha256(salt + image.tobytes()).digest() for image in images)
-    return np.array([int.from_bytes(digest[:8], "big") / 2**64 for digest in digests])
+    return np.asarray(digests(images, salt) / 2**64, np.float64)
 
 
 def targets_for(split: Split, heads: Heads, rows: Rows = slice(None)) -> dict[str, NDArray[np.float32]]:
