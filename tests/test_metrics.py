@@ -245,6 +245,30 @@ class TestFitTemperature:
             errors.append(calibration_error(probabilities.max(axis=1), right))
         assert errors[1] < 0.03 < 0.2 < errors[0]
 
+    def test_certain_that_it_is_not_too_low(self) -> None:
+        rng = np.random.default_rng(16)
+        fitted: dict[float, list[float]] = {0.5: [], 0.95: []}
+        for _ in range(100):
+            logits = rng.normal(0, 2, (150, 5))
+            draws = (rng.random((150, 1)) > softmax(logits, 1.5).cumsum(axis=1)).sum(axis=1).clip(max=4)
+            for certainty, found in fitted.items():
+                found.append(fit_temperature(logits, np.eye(5)[draws], certainty=certainty))
+        assert 0.35 < np.mean(np.array(fitted[0.5]) >= 1.5) < 0.65
+        assert 0.88 < np.mean(np.array(fitted[0.95]) >= 1.5) <= 1
+
+    def test_more_images_need_less_caution(self) -> None:
+        rng = np.random.default_rng(17)
+        logits = rng.normal(0, 2, (100, 5))
+        draws = (rng.random((100, 1)) > softmax(logits).cumsum(axis=1)).sum(axis=1).clip(max=4)
+        targets = np.eye(5)[draws]
+        few, many = (
+            fit_temperature(np.tile(logits, (k, 1)), np.tile(targets, (k, 1)), certainty=0.95)
+            for k in (1, 25)
+        )
+        assert few > many > fit_temperature(logits, targets)
+        # Shares say more than a draw from them does.
+        assert fit_temperature(logits, softmax(logits), certainty=0.95) < few
+
 
 class TestThresholdForPrecision:
     def test_worked_by_hand(self) -> None:
@@ -273,6 +297,22 @@ class TestThresholdForPrecision:
                 assert correct[confidences >= threshold].mean() >= 0.8
             for lower in np.unique(confidences[confidences < threshold]):
                 assert correct[confidences >= lower].mean() < 0.8
+
+    def test_certain_that_the_rate_is_reached_elsewhere(self) -> None:
+        rng = np.random.default_rng(18)
+        reached: dict[float, list[bool]] = {0.5: [], 0.95: []}
+        for _ in range(200):
+            confidences = rng.random(400)
+            correct = rng.random(400) < confidences  # from t on, (1 + t) / 2 of all answers are right
+            for certainty, found in reached.items():
+                threshold = threshold_for_precision(confidences, correct, 0.8, certainty=certainty)
+                found.append((1 + threshold) / 2 >= 0.8)
+        assert np.mean(reached[0.5]) < 0.7
+        assert np.mean(reached[0.95]) > 0.85
+
+    def test_too_few_to_be_certain(self) -> None:
+        assert threshold_for_precision(np.full(10, 0.9), np.ones(10, bool), 0.9, certainty=0.95) == 1.0
+        assert threshold_for_precision(np.full(40, 0.9), np.ones(40, bool), 0.9, certainty=0.95) == 0.9
 
 
 class TestRiskCoverage:

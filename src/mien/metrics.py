@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -80,7 +81,7 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def fit_temperature(logits: Floats, targets: Floats) -> float:
+def fit_temperature(logits: Floats, targets: Floats, *, certainty: float = 0.5) -> float:
     """The temperature under which softmax(logits / temperature) is nearest to the targets (cross-entropy).
 
     Guo et al., arXiv 1706.04599; looked for between 0.1 and 10.
@@ -88,15 +89,27 @@ def fit_temperature(logits: Floats, targets: Floats) -> float:
     Args:
         logits: (n, k).
         targets: (n, k) shares; a row of zeros does not count. Without any other row it is 1.
+        certainty: that the temperature is not too low, 0.5 to below 1: more gives the upper end of a one-sided
+            interval (by the sandwich estimate of its error), so that few images make the probabilities more modest.
     """
     if not targets.any():
         return 1.0
-    best = _minimum(
-        lambda log_temperature: _cross_entropy(softmax(logits, math.exp(log_temperature)), targets),
-        math.log(0.1),
-        math.log(10),
+    best = math.exp(
+        _minimum(
+            lambda log_temperature: _cross_entropy(softmax(logits, math.exp(log_temperature)), targets),
+            math.log(0.1),
+            math.log(10),
+        )
     )
-    return math.exp(best)
+    if certainty <= 0.5:
+        return best
+    # By the logarithm of the temperature, an image each: the slope of the cross-entropy, and its curvature.
+    scaled, p = logits / best, softmax(logits, best)
+    weight, mean = targets.sum(axis=1), (p * scaled).sum(axis=1)
+    slope = (targets * scaled).sum(axis=1) - weight * mean
+    curvature = float((weight * ((p * scaled**2).sum(axis=1) - mean**2)).sum())
+    error = math.sqrt(float((slope**2).sum())) / max(curvature, 1e-12)
+    return min(10.0, best * math.exp(min(10.0, _quantile(certainty) * error)))
 
 
 def fit_mixture(first: Floats, second: Floats, targets: Sequence[Floats]) -> float:
@@ -138,14 +151,32 @@ def _minimum(function: Callable[[float], float], low: float, high: float) -> flo
     return (low + high) / 2
 
 
-def threshold_for_precision(confidences: Floats, correct: Bools, precision: float) -> float:
-    """The lowest confidence from which on the answers are right at that rate; 1.0 if they never are."""
+def threshold_for_precision(
+    confidences: Floats, correct: Bools, precision: float, *, certainty: float = 0.5
+) -> float:
+    """The lowest confidence from which on the answers are right at that rate; 1.0 if they never are.
+
+    Args:
+        confidences: (n,) of the answers.
+        correct: (n,) whether they are right.
+        precision: the rate.
+        certainty: that the rate is reached on other images too, 0.5 to below 1: more asks for it of the lower end of
+            a one-sided interval (Wilson's), as in Geifman & El-Yaniv, arXiv 1705.08500.
+    """
     order = np.argsort(-confidences, kind="stable")
-    rates = np.cumsum(correct[order]) / np.arange(1, len(order) + 1)
+    n = np.arange(1, len(order) + 1)
+    rates, z = np.cumsum(correct[order]) / n, _quantile(certainty)
+    spread = z * np.sqrt(rates * (1 - rates) / n + (z / (2 * n)) ** 2)
+    rates = (rates + z**2 / (2 * n) - spread) / (1 + z**2 / n)
     # A threshold lets in all answers of equal confidence, or none of them: only the last of equals counts.
     last = np.append(np.diff(confidences[order]) != 0, True)
     good = np.flatnonzero((rates >= precision) & last)
     return float(confidences[order[good[-1]]]) if len(good) else 1.0
+
+
+def _quantile(certainty: float) -> float:
+    """Of the normal distribution: 0 for 0.5, 1.64 for 0.95."""
+    return statistics.NormalDist().inv_cdf(certainty)
 
 
 def selective_accuracy(

@@ -24,6 +24,7 @@ from mien.weights import MODEL_FILE, ModelConfig
 
 TOLERANCE, HALF_TOLERANCE = 1e-4, 5e-3  # of probabilities; the latter with weights in half precision
 PRECISION = 0.9  # answers that are not flagged as uncertain are right at this rate, where that can be reached
+CERTAINTY = 0.95  # that they are, and that probabilities are not too bold: few images say little about others
 _BATCH = 256
 _SMALL_WEIGHT = 1024  # numbers: fewer are not worth a cast
 
@@ -64,14 +65,15 @@ def export_onnx(
     """
     folder.mkdir(parents=True, exist_ok=True)
     logits = _predict(model, images, view)
-    temperature = {head: fit_temperature(logits[head], targets[head]) for head in heads}
+    temperature = {head: fit_temperature(logits[head], targets[head], certainty=CERTAINTY) for head in heads}
     blend = _fit_blend({head: softmax(logits[head], temperature[head]) for head in heads}, heads, targets)
     size = images.shape[1]
     serving = _serving_model(model, heads, size, view, temperature, blend)
     path = folder / MODEL_FILE
     probabilities = _write(serving, path, images)
     first = next(iter(heads))
-    correct = probabilities["blend"].argmax(axis=1) == targets[first].argmax(axis=1)
+    sure, said = probabilities["blend"].max(axis=1), probabilities["blend"].argmax(axis=1)
+    correct = said == targets[first].argmax(axis=1)
     config = ModelConfig(
         name=model.name,
         labels=heads[first],
@@ -80,7 +82,7 @@ def export_onnx(
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         temperature=temperature,
         blend=blend,
-        uncertain_below=threshold_for_precision(probabilities["blend"].max(axis=1), correct, PRECISION),
+        uncertain_below=threshold_for_precision(sure, correct, PRECISION, certainty=CERTAINTY),
         created_with=f"mien {mien.__version__}, keras {keras.__version__} on {keras.backend.backend()}",
     )
     config.save(folder)
