@@ -55,12 +55,14 @@ class TestPredictProba:
     ) -> None:
         assert np.ptp(classifier.predict_proba(crops), axis=0).max() > 0.01
 
-    def test_blend_is_the_mean_of_the_heads_over_the_seven(
+    def test_blend_is_a_mean_of_the_heads_over_the_seven(
         self, classifier: EmotionClassifier, crops: np.ndarray
     ) -> None:
         labels, votes = (classifier.predict_proba(crops, head=head) for head in ("fer2013", "ferplus"))
         seven = votes[:, [FERPLUS_LABELS.index(label) for label in LABELS]]
-        expected = (labels + seven / seven.sum(axis=1, keepdims=True)) / 2
+        share = classifier.config.blend
+        assert sum(share.values()) == pytest.approx(1)
+        expected = share["fer2013"] * labels + share["ferplus"] * seven / seven.sum(axis=1, keepdims=True)
         np.testing.assert_allclose(classifier.predict_proba(crops), expected, atol=1e-5)
 
     def test_none(self, classifier: EmotionClassifier) -> None:
