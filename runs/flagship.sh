@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The shipped model from the data to its card, in one command that goes on where it was stopped:
+# The shipped model and its student from the data to a card, in one command that goes on where it was stopped:
 #
 #     runs/flagship.sh DATA OUT [--profile cpu|gpu] [--soft-labels FILE] [--rehearsal]
 #
@@ -8,7 +8,7 @@
 #     data        count what is there
 #     teachers    those in runs/flagship/PROFILE/teacher-*.toml       OUT/teacher-1, OUT/teacher-2, ...
 #     distill     the teachers' answers about the training pictures  OUT/soft.npz
-#     student     the network that is shipped, taught by them        OUT/student
+#     student     a small network taught by them                     OUT/student
 #     evaluation  a report of every head, with damaged faces         OUT/evaluation
 #     card        the model card                                     OUT/MODEL_CARD.md
 #
