@@ -186,10 +186,20 @@ def test_version():
 
 
 def test_every_command_has_help_with_an_example():
-    commands = ("image", "demo", "models", "data", "train", "evaluate", "audit")
+    commands = ("image", "demo", "bench", "models", "data", "train", "evaluate", "audit")
     assert all(name in run("--help").stdout.decode() for name in commands)
     for name in commands:
         assert f"Example: mien {name}" in run(name, "--help").stdout.decode()
+
+
+def test_bench_measures_model_and_picture(folder: Path):
+    speed = json.loads(run("bench", folder / "a.jpg", "--seconds", "0.2", "--format", "json").stdout)
+    assert (speed["width"], speed["height"], speed["faces"]) == (512, 600, 1)
+    # A batch shares work, finding is a part of the whole: only what holds on any machine.
+    assert 1000 / speed["faces_per_second"] < 5 * speed["face_ms"] < 5 * speed["picture_ms"]
+    assert 0 < speed["detect_ms"] < 5 * speed["picture_ms"]
+    lines = run("bench", "--seconds", "0.2").stdout.decode()
+    assert "mien-s" in lines and "faces/s" in lines and "512 x 600, 1 face found" in lines
 
 
 def test_data_counts_images_by_class(tmp_path: Path):

@@ -13,6 +13,7 @@ from mien.cli_options import (
     DetectorOption,
     ImageFormat,
     ModelOption,
+    ReportFormat,
 )
 from mien.cli_support import open_stream
 from mien.cli_training import commands
@@ -127,6 +128,31 @@ def demo(
         writer.write(result)
     for path in Drawings(out, out).draw(picture, result):
         typer.echo(f"wrote {path}")
+
+
+@app.command(epilog="Example: mien bench photo.jpg")
+def bench(
+    picture: Annotated[
+        Path | None, typer.Argument(help="A picture.  [default: the demo's portrait]", show_default=False)
+    ] = None,
+    format: Annotated[ReportFormat, typer.Option(help="How to write the figures.")] = ReportFormat.TABLE,
+    seconds: Annotated[float, typer.Option(help="About how long to measure.", min=0.1, max=600)] = 5.0,
+    detector: DetectorOption = "haar",
+    model: ModelOption = DEFAULT_MODEL,
+) -> None:
+    """Measure how fast this machine finds and reads faces."""
+    import json
+
+    from mien.charts import sample_portrait
+    from mien.recognition import EmotionRecognizer
+    from mien.speed import measure_speed
+
+    recognizer = EmotionRecognizer(model, detector=detector)
+    speed = measure_speed(recognizer, picture or sample_portrait(), seconds=seconds)
+    if format is ReportFormat.JSON:
+        typer.echo(json.dumps(speed.to_dict(), indent=2))
+        return
+    typer.echo("\n".join(speed.lines()))
 
 
 @app.command(epilog="Example: mien models")
