@@ -65,6 +65,20 @@ def training_curves(history: Sequence[Mapping[str, float]], path: str | PathLike
     _save(_training_figure(history), path)
 
 
+def emotion_shares(shares: Mapping[str, Mapping[str, float]], path: str | PathLike[str]) -> None:
+    """A bar a group, divided by the shares of its expressions.
+
+    Args:
+        shares: group -> label -> share of its faces, in [0, 1].
+        path: the PNG file to write; its folder exists.
+
+    Raises:
+        ValueError: no group.
+        OSError: the file cannot be written.
+    """
+    _save(_shares_figure(shares), path)
+
+
 def sample_portrait() -> Path:
     """The public-domain portrait of Grace Hopper that matplotlib brings: (600, 512, 3), one face."""
     from matplotlib import get_data_path
@@ -101,6 +115,30 @@ def _emotion_figure(face_picture: NDArray[np.uint8], prediction: Prediction, tit
     right.set(ylim=(0, 100), yticks=range(0, 101, 20), ylabel="percent")
     if title is not None:
         figure.suptitle(_short(title), fontsize=10, parse_math=False)
+    return figure
+
+
+def _shares_figure(shares: Mapping[str, Mapping[str, float]]) -> Figure:
+    if not shares:
+        raise ValueError("no groups: expected one or more")
+    figure = _figure(9.0, 1.4 + 0.42 * len(shares))
+    axes = figure.subplots()
+    _style(axes, "x")
+    names = [_short(name) for name in shares]
+    left = np.zeros(len(shares))
+    for label in next(iter(shares.values())):
+        widths = np.array([100 * group[label] for group in shares.values()])
+        axes.barh(
+            range(len(shares)), widths, left=left, color=_hex(color_of(label)), label=label, edgecolor="white"
+        )
+        for place, (start, width) in enumerate(zip(left, widths, strict=True)):
+            if width >= 6:  # narrower pieces have no room for a number
+                axes.text(start + width / 2, place, f"{width:.0f}", ha="center", va="center", fontsize=8)
+        left += widths
+    axes.set_yticks(range(len(shares)), names, parse_math=False)
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 100), xlabel="percent of the faces")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=7, frameon=False, fontsize=8)
     return figure
 
 
@@ -145,7 +183,7 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _style(axes: Axes, grid: Literal["both", "y"]) -> None:
+def _style(axes: Axes, grid: Literal["both", "x", "y"]) -> None:
     """The common look: no frame on top and right, a light grid behind the data."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis=grid, color=_GRID, linewidth=0.8)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import mien
+from mien.cli_batch import commands as batch_commands
 from mien.cli_options import (
     DetectorOption,
     ImageFormat,
@@ -171,4 +172,4 @@ def models() -> None:
             )
 
 
-app.registered_commands += commands.registered_commands
+app.registered_commands += batch_commands.registered_commands + commands.registered_commands

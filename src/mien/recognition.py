@@ -14,8 +14,10 @@ from mien.detection import FaceDetector
 from mien.errors import ImageError
 from mien.images import MAX_BYTES, ImageSource, crop_face, find_images, read_image
 from mien.quality import assess
-from mien.results import FaceEmotion, FrameResult
+from mien.results import Face, FaceEmotion, FrameResult
 from mien.weights import DEFAULT_MODEL
+
+_TOGETHER = 64  # faces, or pictures, of which the faces are classified in one go
 
 
 class EmotionRecognizer:
@@ -54,15 +56,40 @@ class EmotionRecognizer:
             ImageError: it cannot be read as a picture.
             TypeError, ValueError: an array of another type or shape.
         """
-        picture = read_image(image)
-        faces = self.detector.detect(picture)
+        return next(self.recognize_all([read_image(image)]))
+
+    def recognize_all(self, pictures: Iterable[NDArray[np.uint8]]) -> Iterator[list[FaceEmotion]]:
+        """The faces of every picture, in order; faces of several pictures are classified together.
+
+        Answers come some pictures later than their pictures are taken: of these only the crops are kept.
+
+        Args:
+            pictures: (H, W, 3) uint8 RGB each.
+        """
         size = self.classifier.config.input_size
-        crops = [crop_face(picture, face.box, margin=self.detector.margin, size=size) for face in faces]
-        predictions = self.classifier.classify(crops)
-        return [
-            FaceEmotion(face, prediction, quality=assess(crop, face.box))
-            for face, prediction, crop in zip(faces, predictions, crops, strict=True)
-        ]
+        found: list[list[tuple[Face, NDArray[np.uint8]]]] = []
+        waiting = 0
+        for picture in pictures:
+            faces = self.detector.detect(picture)
+            found.append(
+                [
+                    (face, crop_face(picture, face.box, margin=self.detector.margin, size=size))
+                    for face in faces
+                ]
+            )
+            waiting += len(faces)
+            if waiting >= _TOGETHER or len(found) >= _TOGETHER:
+                yield from self._tell(found)
+                found, waiting = [], 0
+        yield from self._tell(found)
+
+    def _tell(self, found: list[list[tuple[Face, NDArray[np.uint8]]]]) -> Iterator[list[FaceEmotion]]:
+        """Faces with their crops, a list a picture -> with their expressions."""
+        predictions = iter(self.classifier.classify([crop for faces in found for _, crop in faces]))
+        for faces in found:
+            yield [
+                FaceEmotion(face, next(predictions), quality=assess(crop, face.box)) for face, crop in faces
+            ]
 
     def recognize_picture(self, picture: NDArray[np.uint8], source: str) -> FrameResult:
         """The faces of a picture (H, W, 3) uint8 RGB together with its size, under the name `source`."""

@@ -1,0 +1,172 @@
+"""`run_batch`: a whole collection to a folder of Parquet parts, from wherever an earlier run was stopped."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from mien.batch.parts import BatchSettings, Done, Output
+from mien.batch.processes import run_here, run_in_processes
+from mien.batch.sources import Entry, list_entries
+from mien.batch.work import Outcome, Task, cores, in_tasks
+from mien.errors import MienError, SettingsError
+from mien.weights import DEFAULT_MODEL, ModelConfig, resolve_model
+
+PART = 500  # pictures a part
+ENGINES = ("local", "ray")
+PARTITIONS = ("none", "folder")
+_LISTED = 4096
+
+Progress = Callable[[str, int, int | None], None]
+
+
+@dataclass(frozen=True)
+class BatchOutcome:
+    """What a run came to.
+
+    Attributes:
+        pictures, faces, errors: of this run; errors are pictures that could not be read.
+        before: pictures that were done before.
+        rows: in the folder now.
+    """
+
+    pictures: int
+    faces: int
+    errors: int
+    before: int
+    rows: int
+
+
+def run_batch(
+    sources: Iterable[str],
+    folder: Path,
+    *,
+    model: str = DEFAULT_MODEL,
+    detector: str = "haar",
+    min_size: int = 20,
+    partition: str = "none",
+    engine: str = "local",
+    workers: int | None = None,
+    address: str | None = None,
+    part_size: int = PART,
+    progress: Progress = lambda *_: None,
+) -> BatchOutcome:
+    """Recognize every picture of the sources that has no row in the folder yet.
+
+    Memory does not grow with the collection, but for 8 bytes a picture: each worker holds one encoded and up to five
+    decoded pictures, and the crops and rows of one part.
+
+    Args:
+        sources: as `list_entries` takes them.
+        folder: where the parts go; a run of the same settings may have begun it.
+        model, detector, min_size: of the recognizer.
+        partition: "folder" writes a folder a first folder of the source, "none" one folder in all.
+        engine: "local", or "ray".
+        workers: processes; None for one a core.
+        address: of a Ray cluster; None for one on this machine.
+        part_size: pictures a part, 1 or more.
+        progress: called with (what, done, total); total is None until everything has been listed.
+
+    Raises:
+        SettingsError: the folder was begun with other settings, or another run writes there.
+        SourceError: a source is missing, or vanished; what was done is kept.
+        OSError: a part cannot be written, as on a full disk; what was done is kept.
+    """
+    _check(engine, partition, part_size, workers)
+    sha256 = ModelConfig.load(resolve_model(model)).sha256
+    output = Output(folder, BatchSettings(model, sha256, detector, min_size, partition))
+    sources = list(sources)
+    with output.locked():
+        parts = output.parts()
+        done = Done.of(parts)
+        total = _Total(sources)
+        tasks = _tasks(list_entries(sources), done, output, parts, part_size)
+        outcomes = _start(engine, tasks, output.settings, workers or cores(), address)
+        return _follow(outcomes, output, len(done), total, progress)
+
+
+def _follow(
+    outcomes: Generator[Outcome, None, None], output: Output, before: int, total: _Total, progress: Progress
+) -> BatchOutcome:
+    """Let the run happen; whatever ends it, the folder says what it holds."""
+    pictures = faces = errors = 0
+    complete = False
+    try:
+        with closing(outcomes):
+            for outcome in outcomes:
+                pictures += outcome.pictures
+                faces += outcome.faces
+                errors += outcome.errors
+                progress("reading faces", before + pictures, total.known)
+        complete = True
+    finally:
+        total.stop()
+        manifest = output.write_manifest(complete=complete)
+    return BatchOutcome(pictures, faces, errors, before, manifest["rows"])
+
+
+def _tasks(
+    entries: Iterator[Entry], done: Done, output: Output, parts: Sequence[Path], part_size: int
+) -> Iterator[Task]:
+    """The entries that are not done, as tasks with numbers that no part has yet."""
+    numbers = itertools.count(_next_number(parts))
+    partitioned = output.settings.partition == "folder"
+    for held in in_tasks(_missing(entries, done), part_size, partitioned=partitioned):
+        yield Task(tuple(held), output.part_path(next(numbers), held[0].folder))
+
+
+def _missing(entries: Iterator[Entry], done: Done) -> Iterator[Entry]:
+    while listed := list(itertools.islice(entries, _LISTED)):
+        fresh = done.add_new([entry.name for entry in listed])
+        yield from itertools.compress(listed, fresh)
+
+
+def _next_number(parts: Sequence[Path]) -> int:
+    return max((int(path.stem.split("-")[1]) for path in parts), default=-1) + 1
+
+
+def _start(
+    engine: str, tasks: Iterator[Task], settings: BatchSettings, workers: int, address: str | None
+) -> Generator[Outcome, None, None]:
+    if engine == "ray":
+        from mien.batch.cluster import run_on_ray
+
+        return run_on_ray(tasks, settings, workers, address)
+    return run_here(tasks, settings) if workers == 1 else run_in_processes(tasks, settings, workers)
+
+
+def _check(engine: str, partition: str, part_size: int, workers: int | None) -> None:
+    if engine not in ENGINES:
+        raise SettingsError(f"engine {engine!r}: expected one of {', '.join(ENGINES)}")
+    if partition not in PARTITIONS:
+        raise SettingsError(f"partition {partition!r}: expected one of {', '.join(PARTITIONS)}")
+    if part_size < 1 or (workers is not None and workers < 1):
+        raise SettingsError(f"part size {part_size}, workers {workers}: expected 1 or more")
+
+
+class _Total:
+    """How many pictures there are, counted in a thread beside the run: a listing of millions takes a while."""
+
+    def __init__(self, sources: Sequence[str]) -> None:
+        self.known: int | None = None
+        self._stopped = False
+        threading.Thread(target=self._count, args=(sources,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Nobody will ask any more."""
+        self._stopped = True
+
+    def _count(self, sources: Sequence[str]) -> None:
+        count = 0
+        try:
+            for _ in list_entries(sources):
+                count += 1
+                if self._stopped:
+                    return
+        except MienError:  # the run itself meets it, and says so
+            return
+        self.known = count

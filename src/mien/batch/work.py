@@ -1,0 +1,148 @@
+"""One task: read its pictures, find and tell their faces, write one part."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.batch.parts import BatchSettings, unfinished
+from mien.batch.sources import Entry, read_entries
+from mien.errors import ImageError
+from mien.images import read_image
+from mien.results import FrameResult
+from mien.writers import open_writer
+
+_AHEAD = 4  # pictures that are decoded while another one is searched for faces
+
+Decoded = tuple[Entry, NDArray[np.uint8] | ImageError]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Pictures that become one part.
+
+    Attributes:
+        entries: of one partition, in order.
+        part: the file that their rows go to.
+    """
+
+    entries: tuple[Entry, ...]
+    part: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task came to: counts of pictures, faces and of pictures with an error."""
+
+    pictures: int
+    faces: int
+    errors: int
+
+
+class Worker:
+    """A recognizer that turns tasks into parts, with one thread for its arithmetic: there is a worker a core.
+
+    Args:
+        settings: model and detector.
+    """
+
+    def __init__(self, settings: BatchSettings) -> None:
+        import cv2
+
+        from mien.classification import EmotionClassifier
+        from mien.detection import FaceDetector
+        from mien.recognition import EmotionRecognizer
+
+        cv2.setNumThreads(1)
+        self._recognizer = EmotionRecognizer(
+            EmotionClassifier(settings.model, threads=1),
+            detector=FaceDetector(settings.detector, min_size=settings.min_size),
+        )
+
+    def run(self, task: Task) -> Outcome:
+        """Write the part.
+
+        Raises:
+            SourceError: the source is not there any more.
+            OSError: the part cannot be written.
+        """
+        results = self._recognize(task.entries)
+        write_part(task.part, results, self._recognizer.labels)
+        faces = sum(len(result.faces) for result in results)
+        return Outcome(len(results), faces, sum(result.error is not None for result in results))
+
+    def _recognize(self, entries: Sequence[Entry]) -> list[FrameResult]:
+        """Every picture's result; pixels are let go as soon as its faces are cut out."""
+        seen: list[tuple[str, tuple[int, ...], str | None]] = []
+
+        def pictures() -> Iterator[NDArray[np.uint8]]:
+            for entry, picture in decode(entries):
+                if isinstance(picture, ImageError):
+                    seen.append((entry.name, (), str(picture)))
+                else:
+                    seen.append((entry.name, picture.shape[:2], None))
+                    yield picture
+
+        faces = iter(list(self._recognizer.recognize_all(pictures())))
+        labels = self._recognizer.labels
+        return [
+            FrameResult(name, error=error, labels=labels)
+            if error is not None
+            else FrameResult(name, shape[1], shape[0], tuple(next(faces)), labels=labels)
+            for name, shape, error in seen
+        ]
+
+
+def decode(entries: Sequence[Entry]) -> Iterator[Decoded]:
+    """Every picture as pixels (H, W, 3), or why it cannot be read, in order; a thread reads and decodes ahead."""
+    with ThreadPoolExecutor(1) as reader:
+        read = iter(read_entries(entries))
+
+        def one() -> Decoded | None:
+            found = next(read, None)
+            return None if found is None else (found[0], _pixels(*found))
+
+        ahead = [reader.submit(one) for _ in range(_AHEAD)]
+        while (found := ahead.pop(0).result()) is not None:
+            ahead.append(reader.submit(one))
+            yield found
+
+
+def _pixels(entry: Entry, data: bytes | ImageError) -> NDArray[np.uint8] | ImageError:
+    if isinstance(data, ImageError):
+        return data
+    try:
+        return read_image(data)
+    except ImageError as error:
+        # It names the bytes; a row names the picture.
+        return ImageError(f"{entry.name}: {str(error).partition(': ')[2] or error}")
+
+
+def write_part(path: Path, results: Sequence[FrameResult], labels: Sequence[str]) -> None:
+    """Results as one Parquet file, which is there whole or not at all."""
+    with unfinished(path) as file, open_writer("parquet", file, labels) as writer:
+        for result in results:
+            writer.write(result)
+
+
+def in_tasks(entries: Iterator[Entry], size: int, *, partitioned: bool) -> Iterator[list[Entry]]:
+    """Entries in runs of `size`; fewer where the folder changes, if each folder is a partition."""
+    held: list[Entry] = []
+    for entry in entries:
+        if held and (len(held) == size or (partitioned and entry.folder != held[0].folder)):
+            yield held
+            held = []
+        held.append(entry)
+    if held:
+        yield held
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

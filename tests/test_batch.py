@@ -1,0 +1,543 @@
+"""Collections to Parquet: what is read, what is written, and that nothing is lost or written twice."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+from collections import Counter, deque
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+from pyarrow import parquet
+
+from mien.batch.parts import BatchSettings, Done, Output
+from mien.batch.processes import _try_again
+from mien.batch.run import run_batch
+from mien.batch.sources import Entry, list_entries, read_entries
+from mien.batch.summary import summarize, to_table
+from mien.batch.work import Task, decode
+from mien.charts import sample_portrait
+from mien.emotions import LABELS
+from mien.errors import ImageError, SettingsError, SourceError
+from mien.images import read_image
+from mien.recognition import EmotionRecognizer
+
+
+def portrait(side: int) -> bytes:
+    """The portrait as JPEG, so many pixels wide."""
+    picture = Image.open(sample_portrait())
+    out = io.BytesIO()
+    picture.resize((side, round(side * picture.height / picture.width))).save(out, "JPEG", quality=95)
+    return out.getvalue()
+
+
+def grey(value: int) -> bytes:
+    """A picture without a face."""
+    out = io.BytesIO()
+    Image.fromarray(np.full((40, 50, 3), value, np.uint8)).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def pictures() -> dict[str, bytes]:
+    """Name -> bytes: faces, no face, no picture."""
+    found = {f"a/{i}.jpg": portrait(100 + 10 * i) for i in range(4)}
+    return found | {"b/none.png": grey(9), "b/broken.jpg": b"not a picture", "top.png": grey(200)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, pictures: dict[str, bytes]) -> Path:
+    """They as files, beside some that do not count."""
+    folder = tmp_path_factory.mktemp("collection")
+    for name, data in {**pictures, ".hidden/x.jpg": b"", "a/.x.jpg": b"", "notes.md": b"text"}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    (folder / "loop").symlink_to(folder)
+    return folder
+
+
+def rows_of(out: Path) -> list[dict]:
+    parts = sorted(out.rglob("part-*.parquet"))
+    return [row for part in parts for row in parquet.ParquetFile(part).read().to_pylist()]
+
+
+def run(*arguments: str | Path, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mien", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        **options,
+    )
+
+
+def begin(*arguments: str | Path) -> subprocess.Popen[str]:
+    """The same, still running."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "mien", *map(str, arguments)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+class TestSources:
+    def test_a_folder_by_name_without_hidden_files_and_links(self, folder: Path, pictures: dict[str, bytes]):
+        found = list(list_entries([str(folder)]))
+        assert [Path(entry.name).relative_to(folder).as_posix() for entry in found] == sorted(pictures)
+        assert [entry.folder for entry in found] == ["a"] * 4 + ["b"] * 2 + [""]
+
+    def test_listing_is_lazy(self, folder: Path):
+        assert next(list_entries([str(folder), "/no/such/place"])).name == f"{folder}/a/0.jpg"
+
+    @pytest.mark.parametrize("kind", ["tar", "zip", "parquet", "memory", "list", "glob"])
+    def test_every_kind_gives_the_same_bytes(
+        self, kind: str, folder: Path, pictures: dict[str, bytes], tmp_path: Path
+    ):
+        source = make_source(kind, folder, pictures, tmp_path)
+        entries = list(list_entries([source]))
+        read = dict(read_entries(entries))
+        assert [read[entry] for entry in entries] == [pictures[name] for name in sorted(pictures)]
+        assert len({entry.name for entry in entries}) == len(pictures)
+
+    def test_some_of_an_archive_in_any_place(self, folder: Path, pictures: dict[str, bytes], tmp_path: Path):
+        for kind in ("tar", "zip", "parquet"):
+            entries = list(list_entries([make_source(kind, folder, pictures, tmp_path)]))
+            some = [entries[1], entries[4]]
+            names = sorted(pictures)
+            assert [data for _, data in read_entries(some)] == [pictures[names[1]], pictures[names[4]]]
+
+    def test_parquet_of_hugging_faces_form(self, tmp_path: Path):
+        column = [{"bytes": grey(1), "path": "x.png"}, {"bytes": None, "path": "y.png"}]
+        parquet.write_table(pa.table({"image": column}), tmp_path / "x.parquet")
+        (_, first), (_, second) = read_entries(list(list_entries([str(tmp_path / "x.parquet")])))
+        assert first == grey(1)
+        assert isinstance(second, ImageError)
+
+    def test_what_leads_out_of_an_archive_is_a_name_and_nothing_more(self, tmp_path: Path):
+        with tarfile.open(tmp_path / "x.tar", "w") as archive:
+            for name in ("../../etc/x.png", "/abs.png"):
+                member = tarfile.TarInfo(name)
+                member.size = len(grey(3))
+                archive.addfile(member, io.BytesIO(grey(3)))
+            link = tarfile.TarInfo("link.png")
+            link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            archive.addfile(link)
+        found = dict(read_entries(list(list_entries([str(tmp_path / "x.tar")]))))
+        assert list(found.values()) == [grey(3), grey(3)]
+        assert [path.name for path in tmp_path.iterdir()] == ["x.tar"]
+
+    @pytest.mark.parametrize(
+        ("name", "data", "words"),
+        [
+            ("nothing", None, "no such file"),
+            ("empty", "folder", "no pictures there"),
+            ("x.tar.gz", b"x", "a compressed tar"),
+            ("x.zip", b"PK no", "cannot be listed"),
+            ("x.tar", b"no tar" * 200, "cannot be listed"),
+            ("x.parquet", b"PAR1", "cannot be listed"),
+            ("nosuch://bucket/x", "url", "expected a path, or a URL"),
+        ],
+    )
+    def test_what_cannot_be_listed_says_why(
+        self, name: str, data: bytes | str | None, words: str, tmp_path: Path
+    ):
+        source = name if data == "url" else str(tmp_path / name)
+        if data == "folder":
+            (tmp_path / name).mkdir()
+        elif isinstance(data, bytes):
+            (tmp_path / name).write_bytes(data)
+        with pytest.raises(SourceError, match=words):
+            list(list_entries([source]))
+
+    def test_parquet_without_pictures_names_its_columns(self, tmp_path: Path):
+        parquet.write_table(pa.table({"age": [1]}), tmp_path / "x.parquet")
+        with pytest.raises(SourceError, match=r"columns age; expected pictures' bytes in one named image"):
+            list(list_entries([str(tmp_path / "x.parquet")]))
+
+    def test_a_missing_file_is_a_row_and_a_missing_folder_an_end(self, tmp_path: Path):
+        (tmp_path / "in").mkdir()
+        ((_, missing),) = read_entries([Entry(str(tmp_path / "in" / "x.jpg"))])
+        assert isinstance(missing, ImageError) and "cannot be read" in str(missing)
+        with pytest.raises(SourceError, match="not there any more"):
+            list(read_entries([Entry(str(tmp_path / "gone" / "x.jpg"))]))
+
+
+def make_source(kind: str, folder: Path, pictures: dict[str, bytes], tmp_path: Path) -> str:
+    """The pictures in another form, in order of name."""
+    path = tmp_path / f"x.{kind}"
+    named = sorted(pictures.items())
+    if kind == "tar":
+        with tarfile.open(path, "w") as archive:
+            for name, data in named:
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+    elif kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in named:
+                archive.writestr(name, data)
+    elif kind == "parquet":
+        parquet.write_table(pa.table({"image": [data for _, data in named]}), path, row_group_size=3)
+    elif kind == "list":
+        path = tmp_path / "x.txt"
+        path.write_text("\n".join(f"{folder}/{name}" for name, _ in named) + "\n\n")
+    elif kind == "glob":
+        return f"{folder}/[abt]*"
+    elif kind == "memory":
+        system = fsspec.filesystem("memory")
+        for name, data in named:
+            system.pipe(f"/pictures/{name}", data)
+        return "memory://pictures"
+    return str(path)
+
+
+class TestRun:
+    def test_rows_are_those_of_the_recognizer(self, folder: Path, pictures: dict[str, bytes], tmp_path: Path):
+        outcome = run_batch([str(folder)], tmp_path / "out", workers=1)
+        rows = {row["source"]: row for row in rows_of(tmp_path / "out")}
+        assert (outcome.pictures, outcome.faces, outcome.errors, outcome.rows) == (7, 4, 1, 7)
+        assert list(rows) == [f"{folder}/{name}" for name in sorted(pictures)]
+        recognizer = EmotionRecognizer()
+        for i in range(4):
+            (face,) = recognizer.recognize(folder / f"a/{i}.jpg")
+            row = rows[f"{folder}/a/{i}.jpg"]
+            assert row["emotion"] == face.emotion
+            assert [row[label] for label in LABELS] == pytest.approx(
+                list(face.probabilities.values()), abs=1e-5
+            )
+            assert (row["x1"], row["y2"]) == (face.box.x1, face.box.y2)
+        assert rows[f"{folder}/b/none.png"]["emotion"] is None
+        assert "not a picture" in rows[f"{folder}/b/broken.jpg"]["error"]
+        assert rows[f"{folder}/b/broken.jpg"]["error"].startswith(f"{folder}/b/broken.jpg: ")
+
+    def test_from_memory_in_one_process(self, folder: Path, pictures: dict[str, bytes], tmp_path: Path):
+        source = make_source("memory", folder, pictures, tmp_path)
+        assert run_batch([source], tmp_path / "out", workers=1).pictures == len(pictures)
+        assert all(row["source"].startswith("memory://") for row in rows_of(tmp_path / "out"))
+
+    def test_what_is_done_is_not_done_again_and_what_is_new_is_added(self, folder: Path, tmp_path: Path):
+        (tmp_path / "in").mkdir()
+        (tmp_path / "in" / "b.png").write_bytes(grey(1))
+        out = tmp_path / "out"
+        assert run_batch([str(tmp_path / "in")], out, workers=1).pictures == 1
+        before = {path: path.stat().st_mtime_ns for path in out.rglob("part-*")}
+        (tmp_path / "in" / "a.png").write_bytes(grey(2))  # sorts before what is done
+        again = run_batch([str(tmp_path / "in")], out, workers=1)
+        assert (again.pictures, again.before, again.rows) == (1, 1, 2)
+        assert all(path.stat().st_mtime_ns == when for path, when in before.items())
+        assert run_batch([str(tmp_path / "in")], out, workers=1).pictures == 0
+
+    def test_a_picture_that_is_named_twice_is_one_row(self, folder: Path, tmp_path: Path):
+        run_batch([f"{folder}/a", f"{folder}/a/1.jpg", str(folder)], tmp_path / "out", workers=1)
+        assert set(Counter(row["source"] for row in rows_of(tmp_path / "out")).values()) == {1}
+
+    def test_partitions_are_folders_that_others_read(self, folder: Path, tmp_path: Path):
+        run_batch([str(folder)], tmp_path / "out", workers=1, partition="folder")
+        import pyarrow.dataset as ds
+
+        table = ds.dataset(
+            tmp_path / "out", format="parquet", partitioning="hive", exclude_invalid_files=True
+        )
+        counts = Counter(table.to_table(columns=["folder"]).column("folder").to_pylist())
+        assert counts == {"a": 4, "b": 2, None: 1}
+
+    def test_the_manifest_says_what_is_there(self, folder: Path, tmp_path: Path):
+        run_batch([str(folder)], tmp_path / "out", workers=1, part_size=3)
+        manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+        assert manifest["complete"] and manifest["rows"] == 7
+        assert list(manifest["parts"].values()) == [3, 3, 1]
+
+    def test_processes_come_to_the_same_rows(self, folder: Path, tmp_path: Path):
+        run_batch([str(folder)], tmp_path / "one", workers=1)
+        run_batch([str(folder)], tmp_path / "two", workers=2, part_size=2)
+        one, two = ({row["source"]: row for row in rows_of(tmp_path / name)} for name in ("one", "two"))
+        assert one.keys() == two.keys()
+        for name, row in one.items():
+            assert [row[label] for label in ("x1", *LABELS)] == pytest.approx(
+                [two[name][label] for label in ("x1", *LABELS)], abs=1e-5
+            )
+
+    def test_progress_ends_at_the_total(self, folder: Path, tmp_path: Path):
+        told: list[tuple[int, int | None]] = []
+        run_batch(
+            [str(folder)], tmp_path / "out", workers=1, part_size=1,
+            progress=lambda _, done, total: told.append((done, total)),
+        )  # fmt: skip
+        assert [done for done, _ in told] == list(range(1, 8))
+        assert told[-1][1] == 7
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("settings", "words"),
+        [
+            ({"min_size": 30}, "min_size 20, this run has min_size 30"),
+            ({"partition": "folder"}, "partition none"),
+        ],
+    )
+    def test_other_settings_do_not_mix(self, settings: dict, words: str, folder: Path, tmp_path: Path):
+        run_batch([f"{folder}/top.png"], tmp_path / "out", workers=1)
+        with pytest.raises(SettingsError, match=words):
+            run_batch([str(folder)], tmp_path / "out", workers=1, **settings)
+        assert len(rows_of(tmp_path / "out")) == 1
+
+    def test_another_model_under_the_same_name_does_not_mix(self, tmp_path: Path):
+        Output(tmp_path, BatchSettings("mien-s", "one"))
+        with pytest.raises(SettingsError, match="model_sha256 one, this run has model_sha256 two"):
+            Output(tmp_path, BatchSettings("mien-s", "two"))
+
+    def test_a_folder_of_something_else_is_left_alone(self, folder: Path, tmp_path: Path):
+        (tmp_path / "mine.txt").write_text("x")
+        with pytest.raises(SettingsError, match="holds other files"):
+            run_batch([str(folder)], tmp_path, workers=1)
+        assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+    def test_two_runs_at_once(self, tmp_path: Path):
+        output = Output(tmp_path, BatchSettings("mien-s", "one"))
+        with output.locked(), pytest.raises(SettingsError, match="another run writes here"), output.locked():
+            pass
+        with output.locked():
+            pass
+
+    def test_the_command_says_it_in_a_line(self, tmp_path: Path):
+        done = run("batch", tmp_path / "nothing", "--to", tmp_path / "out")
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1].startswith(f"mien: {tmp_path}/nothing: ")
+
+
+class TestInterruptions:
+    def test_killed_twenty_times(self, tmp_path: Path):
+        """At random moments, with one process and with several: complete in the end, nothing twice, no half file."""
+        source, out = tmp_path / "in", tmp_path / "out"
+        source.mkdir()
+        for i in range(240):
+            (source / f"{i:03}.jpg").write_bytes(portrait(90 + i % 30))
+        chance = random.Random(3)
+        kills = 0
+        while kills < 20:
+            workers = chance.choice(["1", "2"])
+            with begin("batch", source, "--to", out, "--workers", workers, "--part-size", "4") as process:
+                time.sleep(chance.uniform(0.5, 2.0))
+                if process.poll() is not None:
+                    break  # it came to its end before
+                process.send_signal(signal.SIGKILL)
+            kills += 1
+            names = Counter(row["source"] for row in rows_of(out)) if out.exists() else Counter()
+            assert set(names.values()) <= {1}
+            if len(names) == 240:  # begin anew: there must be something left to lose
+                for part in out.rglob("part-*.parquet"):
+                    part.unlink()
+        assert run("batch", source, "--to", out, "--workers", "2").returncode == 0
+        names = Counter(row["source"] for row in rows_of(out))
+        assert len(names) == 240 and set(names.values()) == {1}
+        assert not list(out.rglob("*.unfinished"))
+
+    def test_interrupted_by_hand(self, tmp_path: Path):
+        source, out = tmp_path / "in", tmp_path / "out"
+        source.mkdir()
+        for i in range(150):
+            (source / f"{i:03}.jpg").write_bytes(portrait(200 + i % 30))
+        with begin("batch", source, "--to", out, "--part-size", "2") as process:
+            wait_for(lambda: list(out.rglob("part-*.parquet")))
+            process.send_signal(signal.SIGINT)
+            _, words = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "the same command goes on" in words and "Traceback" not in words
+        assert json.loads((out / "manifest.json").read_text())["complete"] is False
+
+    def test_a_process_that_dies_costs_no_rows(self, tmp_path: Path):
+        source, out = tmp_path / "in", tmp_path / "out"
+        source.mkdir()
+        for i in range(80):
+            (source / f"{i:03}.jpg").write_bytes(portrait(150 + i % 30))
+        with begin("batch", source, "--to", out, "--workers", "2", "--part-size", "4") as process:
+            wait_for(lambda: list(out.rglob("part-*.parquet")))
+            os.kill(chance_worker(process.pid), signal.SIGKILL)
+            _, words = process.communicate(timeout=120)
+        assert process.returncode == 0, words
+        names = Counter(row["source"] for row in rows_of(out))
+        assert len(names) == 80 and set(names.values()) == {1}
+
+    def test_a_picture_that_kills_its_process_each_time_is_a_row(self, tmp_path: Path):
+        settings = BatchSettings("mien-s", "")
+        entries = tuple(Entry(f"{i}.jpg") for i in range(5))
+        waiting = deque([Task(entries, tmp_path / "part-0000007.parquet")])
+        written = []
+        while waiting:  # as if every task died
+            task = waiting.popleft()
+            if _try_again(task, waiting, settings):
+                written.append(task.part)
+        rows = rows_of(tmp_path)
+        assert sorted(row["source"] for row in rows) == [f"{i}.jpg" for i in range(5)]
+        assert len(set(written)) == 5
+        assert all("died each time" in row["error"] for row in rows)
+
+    def test_a_full_disk_ends_the_run_and_keeps_what_is_done(self, folder: Path, tmp_path: Path):
+        import resource
+
+        def few_bytes() -> None:  # no file may be larger: what a full disk comes to, for a process
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+
+        out = tmp_path / "out"
+        assert run("batch", folder / "top.png", "--to", out, "--workers", "1").returncode == 0
+        done = run("batch", folder, "--to", out, "--workers", "1", preexec_fn=few_bytes)
+        assert done.returncode == 1
+        assert "what is done is kept" in done.stderr and "Traceback" not in done.stderr
+        assert len(rows_of(out)) == 1 and not list(out.rglob("*.unfinished"))
+        assert run("batch", folder, "--to", out, "--workers", "1").returncode == 1  # one picture is broken
+        assert len(rows_of(out)) == 7
+
+    def test_a_source_that_vanishes_ends_the_run(self, tmp_path: Path):
+        source, out = tmp_path / "in", tmp_path / "out"
+        source.mkdir()
+        for i in range(60):
+            (source / f"{i:03}.png").write_bytes(grey(i))
+        gone = tmp_path / "gone"
+
+        def vanish(_: str, done: int, __: int | None) -> None:
+            if done >= 20 and source.exists():
+                source.rename(gone)
+
+        with pytest.raises(SourceError, match="not there any more"):
+            run_batch([str(source)], out, workers=1, part_size=10, progress=vanish)
+        assert len(rows_of(out)) == 20
+        gone.rename(source)
+        assert run_batch([str(source)], out, workers=1).rows == 60
+
+
+def wait_for(condition, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def chance_worker(pid: int) -> int:
+    """A process that `pid` started and that holds a worker."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return next(int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes())
+
+
+class TestDone:
+    def test_names_are_new_once(self):
+        done = Done()
+        assert done.add_new(["a", "b", "a"]) == [True, True, False]
+        assert done.add_new(["b", "c"]) == [False, True]
+        assert len(done) == 3
+
+    def test_many(self):
+        done = Done()
+        names = [str(i) for i in range(200_000)]
+        assert all(done.add_new(names))
+        assert not any(done.add_new(names[::7]))
+        assert done.add_new(["new"]) == [True]
+
+
+class TestDecode:
+    def test_is_in_order_and_names_what_is_broken(self, folder: Path, pictures: dict[str, bytes]):
+        found = list(decode(list(list_entries([str(folder)]))))
+        assert [entry.name for entry, _ in found] == [f"{folder}/{name}" for name in sorted(pictures)]
+        assert np.array_equal(found[0][1], read_image(folder / "a/0.jpg"))
+
+
+@pytest.fixture(scope="module")
+def out(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a run on the collection wrote."""
+    out = tmp_path_factory.mktemp("summary") / "out"
+    run_batch([str(folder)], out, workers=1, part_size=2)
+    return out
+
+
+class TestSummary:
+    def test_counts(self, out: Path):
+        (everything,) = summarize(out)
+        assert (everything.pictures, everything.faces, everything.without_face, everything.errors) == (
+            7,
+            4,
+            2,
+            1,
+        )
+        assert sum(everything.emotions.values()) == 4
+        assert sum(everything.shares().values()) == pytest.approx(1)
+
+    def test_by_folder_adds_up(self, out: Path, folder: Path):
+        everything, *groups = summarize(out, by="folder")
+        assert [group.group for group in groups] == [str(folder), f"{folder}/a", f"{folder}/b"]
+        assert sum(group.pictures for group in groups) == everything.pictures
+        assert groups[1].faces == 4
+
+    def test_by_partition(self, folder: Path, tmp_path: Path):
+        run_batch([str(folder)], tmp_path / "out", workers=1, partition="folder")
+        assert {group.group: group.pictures for group in summarize(tmp_path / "out", by="folder")} == {
+            "all": 7, "a": 4, "b": 2, "": 1,
+        }  # fmt: skip
+
+    def test_the_command(self, out: Path, tmp_path: Path):
+        shown = run("summarize", out, "--chart", tmp_path / "c.png")
+        assert shown.stdout.splitlines()[1].split()[:4] == ["all", "7", "2", "1"]
+        assert Image.open(tmp_path / "c.png").size[0] > 500
+        read = json.loads(run("summarize", out, "--format", "json", "--by", "folder").stdout)
+        assert len(read) == 4 and read[0]["faces"] == 4
+
+    def test_table_lines_up(self, out: Path):
+        lines = to_table(summarize(out, by="folder")).splitlines()
+        assert len({len(line) for line in lines}) == 1
+
+    def test_no_such_folder(self, tmp_path: Path):
+        with pytest.raises(SettingsError, match="expected a folder that mien batch wrote"):
+            summarize(tmp_path)
+
+
+class TestRay:
+    def test_the_same_rows_though_a_worker_is_killed(self, tmp_path: Path):
+        pytest.importorskip("ray")
+        source, out = tmp_path / "in", tmp_path / "out"
+        source.mkdir()
+        for i in range(60):
+            (source / f"{i:03}.jpg").write_bytes(portrait(150 + i % 30))
+        (source / "bad.jpg").write_bytes(b"x")
+        with begin(
+            "batch", source, "--to", out, "--engine", "ray", "--workers", "2", "--part-size", "3"
+        ) as process:
+            wait_for(lambda: list(out.rglob("part-*.parquet")), 120)
+            for actor in ray_actors()[:1]:
+                os.kill(actor, signal.SIGKILL)
+            _, words = process.communicate(timeout=240)
+        assert process.returncode == 1, words  # one picture is broken
+        names = Counter(row["source"] for row in rows_of(out))
+        assert len(names) == 61 and set(names.values()) == {1}
+        run_batch([str(source)], tmp_path / "here", workers=1)
+        ours, rays = (
+            {row["source"]: [row[label] for label in LABELS] for row in rows_of(place) if row["emotion"]}
+            for place in (tmp_path / "here", out)
+        )
+        assert ours.keys() == rays.keys()
+        for name, shares in ours.items():
+            assert shares == pytest.approx(rays[name], abs=1e-5)
+
+
+def ray_actors() -> list[int]:
+    """Ray's processes that hold a worker."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            name = (path / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if name.startswith(b"ray::MapWorker") or (name.startswith(b"ray::") and b"Actor" in name):
+            found.append(int(path.name))
+    return found
