@@ -489,7 +489,8 @@ class TestSummary:
     def test_the_command(self, out: Path, tmp_path: Path):
         shown = run("summarize", out, "--chart", tmp_path / "c.png")
         assert shown.stdout.splitlines()[1].split()[:4] == ["all", "7", "2", "1"]
-        assert Image.open(tmp_path / "c.png").size[0] > 500
+        with Image.open(tmp_path / "c.png") as chart:
+            assert chart.size[0] > 500
         read = json.loads(run("summarize", out, "--format", "json", "--by", "folder").stdout)
         assert len(read) == 4 and read[0]["faces"] == 4
 
@@ -514,8 +515,7 @@ class TestRay:
             "batch", source, "--to", out, "--engine", "ray", "--workers", "2", "--part-size", "3"
         ) as process:
             wait_for(lambda: list(out.rglob("part-*.parquet")), 120)
-            for actor in ray_actors()[:1]:
-                os.kill(actor, signal.SIGKILL)
+            os.kill(ray_actors()[0], signal.SIGKILL)
             _, words = process.communicate(timeout=240)
         assert process.returncode == 1, words  # one picture is broken
         names = Counter(row["source"] for row in rows_of(out))

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ SETTINGS_FILE = "batch.json"
 MANIFEST_FILE = "manifest.json"
 _LOCK_FILE = ".lock"
 _UNFINISHED = ".unfinished"
+_PARTITION, _NO_VALUE = "folder=", "__HIVE_DEFAULT_PARTITION__"
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,7 @@ class Output:
 
     def part_path(self, number: int, folder: str) -> Path:
         """Where a part goes; below "folder=NAME" where the output is partitioned."""
-        below = f"folder={quote(folder, safe=' ') or '__HIVE_DEFAULT_PARTITION__'}"
-        place = self.folder / below if self.settings.partition == "folder" else self.folder
+        place = self.folder / partition_name(folder) if self.settings.partition == "folder" else self.folder
         return place / f"part-{number:07d}.parquet"
 
     def write_manifest(self, *, complete: bool) -> dict[str, Any]:
@@ -111,6 +111,17 @@ class Output:
         }
         write_atomically(self.folder / MANIFEST_FILE, json.dumps(manifest, indent=2).encode())
         return manifest
+
+
+def partition_name(folder: str) -> str:
+    """A partition's folder, as Hive names it; pyarrow, DuckDB and Spark read the value back."""
+    return f"{_PARTITION}{quote(folder, safe=' ') or _NO_VALUE}"
+
+
+def partition_value(name: str) -> str:
+    """What `partition_name` was made from."""
+    value = name.removeprefix(_PARTITION)
+    return "" if value == _NO_VALUE else unquote(value)
 
 
 def check_settings(path: Path, settings: BatchSettings) -> None:

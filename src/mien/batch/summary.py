@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mien.batch.parts import SETTINGS_FILE
+from mien.batch.parts import SETTINGS_FILE, partition_value
 from mien.errors import SettingsError
 
 COLUMNS = ("source", "emotion", "confidence", "uncertain", "quality", "error")
@@ -116,7 +116,7 @@ def _read(folder: Path, by: str, counts: dict[str, _Counts]) -> list[str] | None
         for row in part.read(columns=list(COLUMNS)).to_pylist():
             counts[ALL].add(row)
             if by == "folder":
-                group = path.parent.name.removeprefix("folder=") if partitioned else _parent(row["source"])
+                group = partition_value(path.parent.name) if partitioned else _parent(row["source"])
                 counts.setdefault(group, _Counts()).add(row)
     return labels
 
