@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py"))
 
 # Packages' own files name what is in them: they lie below all that they hold, and may import errors.py.
-PACKAGES = {"__init__.py": -1.0, "training/__init__.py": 0.5}
+PACKAGES = {"__init__.py": -1.0, "training/__init__.py": 0.5, "batch/__init__.py": 0.5}
 
 LONGEST_FILE, LONGEST_FUNCTION = 350, 60
 
@@ -208,9 +208,14 @@ class TestLibraries:
         web = ("fastapi", "starlette", "uvicorn", "flask", "aiohttp", "websockets")
         assert importers(*web) <= {"server.py"}
 
+    def test_engines_and_file_systems_have_one_place_each(self) -> None:
+        assert importers("ray") == {"batch/cluster.py"}
+        assert importers("fsspec") == {"batch/sources.py"}
+
     def test_the_command_line_has_its_libraries_to_itself(self) -> None:
         assert importers("typer", "click") <= {
             "cli.py",
+            "cli_batch.py",
             "cli_training.py",
             "cli_options.py",
             "cli_support.py",
@@ -228,7 +233,18 @@ class TestLibraries:
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         core = {re.split(r"[^\w.-]", requirement)[0].lower() for requirement in project["dependencies"]}
         assert {"numpy", "opencv-python-headless", "onnxruntime", "matplotlib", "typer", "rich"} <= core
-        assert not core & {"tensorflow", "torch", "keras", "jax", "onnx", "tf2onnx", "pyarrow", "fastapi"}
+        assert not core & {
+            "tensorflow",
+            "torch",
+            "keras",
+            "jax",
+            "onnx",
+            "tf2onnx",
+            "pyarrow",
+            "fastapi",
+            "ray",
+            "fsspec",
+        }
 
     def test_the_core_imports_only_what_it_depends_on(self) -> None:
         allowed = {"mien", "numpy", "cv2", "PIL", "onnxruntime", "matplotlib", "typer", "rich"}
@@ -237,6 +253,10 @@ class TestLibraries:
             "cleaning.py": {"pyarrow"},
             "dataset_readers.py": {"pyarrow"},
             "writers.py": {"pyarrow"},
+            "batch/sources.py": {"fsspec", "pyarrow"},
+            "batch/parts.py": {"pyarrow"},
+            "batch/summary.py": {"pyarrow"},
+            "batch/cluster.py": {"ray"},
             "server.py": {"fastapi", "uvicorn"},
         }
         for file in FILES:

@@ -1,0 +1,117 @@
+"""How fast a collection becomes Parquet: one process next to all cores, and as the collection grows.
+
+    python benchmarks/batch.py [--pictures 1000] [--rounds 3]          # processes, in turn, as ratios
+    python benchmarks/batch.py --scaling 1000 5000 50000               # rate and memory against the number
+
+Pictures are the portrait that matplotlib brings, scaled to 320 pixels and changed a little each, as JPEG files in
+folders of 1,000. Every run is a process of its own, `mien batch`; memory is the largest sum over it and its children,
+asked twice a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from startup import describe_machine, sample_portrait, spread
+
+_FOLDER = 1000
+_ASK = 0.5  # seconds
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Rate of mien batch.")
+    parser.add_argument("--pictures", type=int, default=1000, help="default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--side", type=int, default=320, help="width in pixels; default: %(default)s")
+    parser.add_argument("--scaling", type=int, nargs="+", help="numbers of pictures instead of ratios")
+    parser.add_argument("--engine", default="local", help="default: %(default)s")
+    parser.add_argument("--detector", default="haar", help="default: %(default)s")
+    args = parser.parse_args()
+
+    print(describe_machine())
+    with tempfile.TemporaryDirectory(prefix="mien-batch-") as temporary:
+        source = Path(temporary) / "in"
+        options = ["--detector", args.detector, "--engine", args.engine]
+        if args.scaling:
+            measure_scaling(source, args.scaling, args.side, options)
+        else:
+            measure_processes(source, args.pictures, args.rounds, args.side, options)
+
+
+def measure_processes(source: Path, pictures: int, rounds: int, side: int, options: list[str]) -> None:
+    """Print the rate of one process and of two, and their ratio inside each round."""
+    make_pictures(source, pictures, side)
+    rates: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(rounds):
+        for workers, found in rates.items():
+            seconds, _ = run(source, [*options, "--workers", str(workers), "--part-size", "100"])
+            found.append(pictures / seconds)
+    for workers, found in rates.items():
+        print(f"{workers} process{'es' if workers > 1 else '  '}  {spread(found, '.1f')} pictures/s")
+    ratios = [two / one for one, two in zip(rates[1], rates[2], strict=True)]
+    print(f"ratio         {spread(ratios, '.2f')}")
+
+
+def measure_scaling(source: Path, numbers: list[int], side: int, options: list[str]) -> None:
+    """Print rate and memory for more and more pictures."""
+    print(f"{'pictures':>10}{'seconds':>10}{'pictures/s':>12}{'memory, MB':>12}")
+    for number in sorted(numbers):
+        make_pictures(source, number, side)
+        seconds, megabytes = run(source, options)
+        print(f"{number:>10,}{seconds:>10.1f}{number / seconds:>12.1f}{megabytes:>12.0f}", flush=True)
+
+
+def make_pictures(source: Path, number: int, side: int) -> None:
+    """Write those that are not there yet."""
+    with Image.open(sample_portrait()) as portrait:
+        small = portrait.resize((side, round(side * portrait.height / portrait.width)))
+    pixels = np.asarray(small, np.int16)
+    for i in range(number):
+        path = source / f"{i // _FOLDER:04}" / f"{i:07}.jpg"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            noise = np.random.default_rng(i).integers(-8, 9, pixels.shape, np.int16)
+            Image.fromarray((pixels + noise).clip(0, 255).astype(np.uint8)).save(path, quality=90)
+
+
+def run(source: Path, options: list[str]) -> tuple[float, float]:
+    """Seconds from start to end of a run into a new folder, and the most megabytes it took."""
+    out = source.parent / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    start, most = time.perf_counter(), 0.0
+    command = [sys.executable, "-m", "mien", "batch", str(source), "--to", str(out), *options]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            most = max(most, memory(process.pid))
+            time.sleep(_ASK)
+    seconds = time.perf_counter() - start
+    if process.returncode or not json.loads((out / "manifest.json").read_text())["complete"]:
+        sys.exit(f"mien batch ended with {process.returncode}")
+    return seconds, most
+
+
+def memory(pid: int) -> float:
+    """Megabytes that a process and its children hold for themselves (proportional set size), on Linux."""
+    total = 0.0
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1]) / 1000
+    except OSError:
+        return total
+    return total + sum(memory(int(child)) for child in children)
+
+
+if __name__ == "__main__":
+    main()
