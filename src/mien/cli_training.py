@@ -72,6 +72,9 @@ def train(
         float | None, typer.Option(min=1e-9, help="Its peak.", show_default=False)
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of all chance.", show_default=False)] = None,
+    devices: Annotated[
+        int, typer.Option(min=1, help="That share every batch: GPUs, with KERAS_BACKEND=jax.")
+    ] = 1,
     setting: SettingOption = None,
     votes: VotesOption = None,
 ) -> None:
@@ -92,7 +95,7 @@ def train(
         raise typer.BadParameter("goes on by the run's own settings: leave others out", param_hint="--resume")
     check_outside("--out", out, data)
     settings = combine(network, config, changes)
-    folder = train(load(data, votes), out, settings, resume=resume)
+    folder = train(load(data, votes), out, settings, resume=resume, devices=devices)
     typer.echo(f"wrote {folder}: try it with mien image PHOTO --model {out}")
 
 

@@ -35,6 +35,7 @@ from mien.ferplus import majority
 from mien.training.card import write_card
 from mien.training.checkpoint import Checkpoint, EarlyStopping, History, ProgressBar, epochs_done
 from mien.training.config import TrainConfig, read_config
+from mien.training.devices import spread_over
 from mien.training.export import export_onnx
 from mien.training.initial import start_from
 from mien.training.models import build_model
@@ -55,7 +56,12 @@ CHECKPOINT = "checkpoint.npz"
 
 
 def train(
-    dataset: Dataset, run: str | Path, config: TrainConfig | None = None, *, resume: bool = False
+    dataset: Dataset,
+    run: str | Path,
+    config: TrainConfig | None = None,
+    *,
+    resume: bool = False,
+    devices: int = 1,
 ) -> Path:
     """Train a network, export it and score what was exported.
 
@@ -66,6 +72,7 @@ def train(
         run: the run's folder, made when missing.
         config: the settings; with `resume` those of the run itself are used.
         resume: go on with the run in that folder.
+        devices: that share every batch; more than 1 with JAX only.
 
     Returns:
         The folder of the exported model.
@@ -74,6 +81,7 @@ def train(
         DatasetError: too few images or classes.
         TrainingError: the folder holds another run, there is none to resume, the data has changed, or the weights
             to start from cannot be had.
+        SettingsError: devices that are not there.
     """
     run = Path(run)
     data: dict[str, Any] = {"name": dataset.name, "sha256": dataset.fingerprint()}
@@ -87,6 +95,20 @@ def train(
     data["images"] = {name: len(split) for name, split in dataset.splits.items()}
     if config.teachers and epochs_done(run / CHECKPOINT) < config.epochs:
         _check_teachers(run, data, dataset, heads, config)
+    with spread_over(devices, config.batch_size):
+        model = _learn(dataset, heads, config, run, data, resume=resume)
+    if config.mixed_precision:  # the same weights in a network that computes in float32, as users will
+        trained, model = model, _build(replace(_untrained(config), mixed_precision=False), heads)
+        model.set_weights(trained.get_weights())
+    model.save(run / "model.keras")
+    training_curves(History(run / "history.csv").rows(), run / "curves.png")
+    return _export_and_score(model, dataset, heads, config, run, data)
+
+
+def _learn(
+    dataset: Dataset, heads: Heads, config: TrainConfig, run: Path, data: dict[str, Any], *, resume: bool
+) -> keras.Model:
+    """The network, trained from wherever the run stands."""
     keras.utils.set_random_seed(config.seed)
     goes_on = resume and epochs_done(run / CHECKPOINT) > 0  # then the checkpoint has all weights
     model = _build(_untrained(config) if goes_on else config, heads)
@@ -95,12 +117,7 @@ def train(
     if not resume:
         _start(run, data, config)
     _fit(model, dataset.split("train"), dataset.split("validation"), heads, config, run)
-    if config.mixed_precision:  # the same weights in a network that computes in float32, as users will
-        trained, model = model, _build(replace(_untrained(config), mixed_precision=False), heads)
-        model.set_weights(trained.get_weights())
-    model.save(run / "model.keras")
-    training_curves(History(run / "history.csv").rows(), run / "curves.png")
-    return _export_and_score(model, dataset, heads, config, run, data)
+    return model
 
 
 def _untrained(config: TrainConfig) -> TrainConfig:
