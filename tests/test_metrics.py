@@ -439,7 +439,6 @@ class TestMixture:
         assert fit_mixture(first, second, [first]) == pytest.approx(1, abs=0.01)
         assert fit_mixture(first, second, [second]) == pytest.approx(0, abs=0.01)
         assert fit_mixture(first, second, [first, second]) == pytest.approx(0.5, abs=0.1)
-        assert fit_mixture(first, second, [first, second], [1, 1000]) == pytest.approx(0, abs=0.02)
 
     def test_rows_of_zeros_do_not_count(self) -> None:
         rng = np.random.default_rng(0)

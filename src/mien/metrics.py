@@ -112,27 +112,23 @@ def fit_temperature(logits: Floats, targets: Floats, *, certainty: float = 0.5) 
     return min(10.0, best * math.exp(min(10.0, _quantile(certainty) * error)))
 
 
-def fit_mixture(
-    first: Floats, second: Floats, targets: Sequence[Floats], weights: Sequence[float] | None = None
-) -> float:
+def fit_mixture(first: Floats, second: Floats, targets: Sequence[Floats]) -> float:
     """The share of `first` under which share * first + (1 - share) * second is nearest to all targets together.
 
     Args:
         first, second: (n, k) probabilities.
-        targets: one or more (n, k) of shares; a row of zeros does not count.
-        weights: how much each of them counts; the same where there are none.
+        targets: one or more (n, k) of shares, each of equal weight; a row of zeros does not count.
 
     Returns:
         0 to 1; a half without any target.
     """
-    pairs = zip(targets, weights or [1.0] * len(targets), strict=True)
-    used = [(target, weight / target.sum()) for target, weight in pairs if target.any()]
+    used = [target for target in targets if target.any()]
     if not used:
         return 0.5
     # Cross-entropy is convex in the share, so that the one minimum is found.
     return _minimum(
         lambda share: sum(
-            weight * _cross_entropy(share * first + (1 - share) * second, target) for target, weight in used
+            _cross_entropy(share * first + (1 - share) * second, target) / target.sum() for target in used
         ),
         0.0,
         1.0,

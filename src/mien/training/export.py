@@ -25,9 +25,6 @@ from mien.weights import MODEL_FILE, ModelConfig
 TOLERANCE, HALF_TOLERANCE = 1e-4, 5e-3  # of probabilities; the latter with weights in half precision
 PRECISION = 0.9  # answers that are not flagged as uncertain are right at this rate, where that can be reached
 CERTAINTY = 0.95  # that they are, and that probabilities are not too bold: few images say little about others
-VOTES = (
-    2.0  # how much FER+ votes count in the blend, where the dataset's label counts 1: they are ten people's
-)
 _BATCH = 256
 _SMALL_WEIGHT = 1024  # numbers: fewer are not worth a cast
 
@@ -95,12 +92,12 @@ def export_onnx(
 def _fit_blend(
     probabilities: Mapping[str, NDArray[np.float64]], heads: Mapping[str, tuple[str, ...]], targets: Arrays
 ) -> dict[str, float]:
-    """The share of every head in the blend: so that it is near to the labels and nearer to the votes."""
+    """The share of every head in the blend: so that it is near to the labels and to the votes alike."""
     first = next(iter(heads))
     if "ferplus" not in heads:
         return {first: 1.0}
     seven, votes = (_rows_to_one(part["ferplus"][:, _places(heads)]) for part in (probabilities, targets))
-    share = fit_mixture(probabilities[first], seven, [targets[first], votes], weights=[1, VOTES])
+    share = fit_mixture(probabilities[first], seven, [targets[first], votes])
     return {first: share, "ferplus": 1 - share}
 
 
