@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The shipped model and its student from the data to a card, in one command that goes on where it was stopped:
+# The shipped model and its teachers from the data to a card, in one command that goes on where it was stopped:
 #
 #     runs/flagship.sh DATA OUT [--profile cpu|gpu] [--soft-labels FILE] [--rehearsal]
 #
@@ -8,11 +8,12 @@
 #     data        count what is there
 #     teachers    those in runs/flagship/PROFILE/teacher-*.toml       OUT/teacher-1, OUT/teacher-2, ...
 #     distill     the teachers' answers about the training pictures  OUT/soft.npz
-#     student     a small network taught by them                     OUT/student
+#     student     the shipped model, taught by them                  OUT/student
 #     evaluation  a report of every head, with damaged faces         OUT/evaluation
 #     card        the model card                                     OUT/MODEL_CARD.md
 #
-# --soft-labels FILE skips the teachers: FILE is what an earlier run's stage `distill` wrote, from the same data.
+# --soft-labels FILE skips the teachers: FILE is what an earlier run's stage `distill` wrote, from the same data; the
+# student then starts from runs/flagship/teacher-3.
 # --rehearsal runs all of it in about two minutes, on a few pictures and for two epochs.
 # KERAS_BACKEND=jax trains with JAX (on a GPU, say); Keras exports with TensorFlow, so both must be installed.
 set -euo pipefail
@@ -37,6 +38,9 @@ done
 [[ $profile == cpu || $profile == gpu ]] || die "no profile $profile: expected cpu or gpu"
 [[ -z $soft || -f $soft ]] || die "$soft: no such file"
 recipes=$home/flagship/$profile
+# On a CPU the student goes on from a teacher of its own network; on a GPU there is time to begin anew.
+start=()
+[[ $profile == gpu ]] || start=(--init "$home/flagship/teacher-3")
 mien=(python -m mien)
 
 stage() { echo "== $1 ($(date -u '+%F %T') UTC)" >&2; }
@@ -76,11 +80,12 @@ if [[ -z $soft ]]; then
         asked+=(--teacher "$out/$name")
     done
     stage distill
+    [[ $profile == gpu ]] || start=(--init "$out/teacher-3")
     [[ -f $soft ]] || "${mien[@]}" distill "$data" "${asked[@]}" --out "$soft" --config "$recipes/student.toml" ${few[@]+"${few[@]}"}
 fi
 
 stage student
-learn "$out/student" --config "$recipes/student.toml" --set teachers="$soft"
+learn "$out/student" --config "$recipes/student.toml" --set teachers="$soft" ${start[@]+"${start[@]}"}
 
 stage evaluation
 for head in fer2013 ferplus blend; do

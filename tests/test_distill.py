@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from photographs import brighter, photographs
 from small_runs import SETTINGS, faces, fer2013
 from typer.testing import CliRunner
 
 from mien.classification import EmotionClassifier
 from mien.cli import app
-from mien.datasets import Dataset
+from mien.datasets import Dataset, Split
 from mien.emotions import FERPLUS_LABELS, LABELS
 from mien.errors import TrainingError
 from mien.training import distill as distillation
@@ -189,6 +190,11 @@ def a_student(**changes: Any) -> Any:
     return replace(SETTINGS, epochs=4, held_back=0.2, **changes)
 
 
+def of_photographs(images: np.ndarray) -> Split:
+    n = len(images)
+    return Split(images, np.arange(n) % len(LABELS), tuple(map(str, range(n))))
+
+
 class TestStudent:
     def test_is_calibrated_on_what_was_held_back(self, tmp_path: Path) -> None:
         data = replace(fer2013(), splits=fer2013().splits | {"train": faces(300)})
@@ -290,6 +296,18 @@ class TestHoldBack:
         parts = split_up(data, replace(SETTINGS, held_back=0.25)).splits
         assert ("calibration" in parts) == held
         assert len(parts["train"]) + len(parts.get("calibration", ())) == n
+
+    def test_a_version_of_what_is_trained_on_does_not_calibrate(self) -> None:
+        split = of_photographs(photographs(800))
+        rest, held = hold_back(split, 0.3)
+        versions = np.stack([brighter(image) for image in held.images])
+        trained = hold_back(of_photographs(versions), 0.3)[0].images  # where their pixels' digest puts them
+        assert 10 < len(trained) < len(versions) - 10
+        data = Dataset("x", LABELS, {"train": of_photographs(np.concatenate([split.images, trained]))})
+        data = replace(data, splits=data.splits | {"validation": of_photographs(photographs(5, seed=7))})
+        parts = split_up(data, replace(SETTINGS, held_back=0.3)).splits
+        assert len(parts["train"]) == len(rest) + len(trained)
+        assert len(parts["calibration"]) == len(held) - len(trained)
 
     def test_a_limit_is_of_every_split_and_every_class(self) -> None:
         by_class = np.argsort(faces(84).targets, kind="stable")

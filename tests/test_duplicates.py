@@ -8,7 +8,7 @@ import numpy as np
 import photographs as photo
 import pytest
 
-from mien.duplicates import exact_groups, has_copy, near_groups
+from mien.duplicates import exact_groups, has_copy, has_version, near_groups
 
 PHOTOS = photo.photographs(40)
 
@@ -19,6 +19,15 @@ def lists(groups: list[np.ndarray]) -> list[list[int]]:
 
 def test_has_copy_tells_the_images_that_are_among_others() -> None:
     assert has_copy(PHOTOS[:4], PHOTOS[2:9]).tolist() == [False, False, True, True]
+
+
+def test_has_version_tells_the_photographs_that_are_among_others() -> None:
+    images = PHOTOS[:6]
+    versions = [images[0], photo.brighter(images[1]), photo.mirrored(images[2]), photo.shifted(images[3])]
+    others = np.stack([*versions, *PHOTOS[10:]])
+    assert has_version(images, others).tolist() == [True, True, True, True, False, False]
+    assert has_version(images[:0], others).shape == (0,)
+    assert not has_version(images, others[:0]).any()
 
 
 def test_exact_groups_hold_every_copy_and_nothing_else() -> None:

@@ -42,6 +42,31 @@ def has_copy(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np
     return np.fromiter((_digest(image) in known for image in images), np.bool_, len(images))
 
 
+def has_version(images: Images, others: Images) -> NDArray[np.bool_]:
+    """Which images show a photograph that is among others: the same pixels, or a version as in `near_groups`.
+
+    Args:
+        images: (n, h, w) uint8, h and w 16 or more.
+        others: (m, h, w) uint8.
+
+    Returns:
+        (n,) bool.
+    """
+    found = np.zeros(len(images), np.bool_)
+    if not len(images) or not len(others):
+        return found
+    small, large = _thumbnails(images), _thumbnails(others)
+    rows = _normalized(small)
+    for columns, mirrored in ((_normalized(large), False), (_normalized(large[:, :, ::-1]), True)):
+        for start in range(0, len(others), _COLUMNS):
+            pairs = np.argwhere(rows @ columns[start : start + _COLUMNS].T >= _ALIKE)
+            for place, other in pairs.tolist():
+                if not found[place]:
+                    details = _details(images[place]), _details(others[start + other])
+                    found[place] = _same(*details, mirrored)
+    return found
+
+
 def exact_groups(images: Images) -> list[Ints]:
     """The groups of images that are equal pixel for pixel.
 
@@ -131,9 +156,7 @@ def _root(roots: Ints, place: int) -> int:
 
 def _alike(images: Images) -> Iterator[tuple[int, Ints, Ints, bool]]:
     """Pairs whose thumbnails are alike, by blocks: images done, places, places, whether mirrored."""
-    small = np.stack(
-        [cv2.resize(image, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA) for image in images]
-    )
+    small = _thumbnails(images)
     plain, flipped = _normalized(small), _normalized(small[:, :, ::-1])
     for top in range(0, len(images), _ROWS):
         rows = plain[top : top + _ROWS]
@@ -143,6 +166,11 @@ def _alike(images: Images) -> Iterator[tuple[int, Ints, Ints, bool]]:
                 left, right = np.nonzero(rows @ others[start : start + _COLUMNS].T >= _ALIKE)
                 left, right = left + top, right + start
                 yield top + len(rows), left[left < right], right[left < right], mirrored
+
+
+def _thumbnails(images: Images) -> Images:
+    side = (_THUMBNAIL, _THUMBNAIL)
+    return np.stack([cv2.resize(image, side, interpolation=cv2.INTER_AREA) for image in images])
 
 
 def _normalized(thumbnails: Images) -> NDArray[np.float32]:

@@ -55,7 +55,7 @@ class TrainConfig:
         limit: use so many pictures of each split at most, the first ones; 0 for all. For rehearsals.
         held_back: share of the training pictures that is not trained on, so that temperatures, blend and the
             threshold of `uncertain` are fitted to them; 0, or a share of less than 50 pictures, fits these to the
-            validation split.
+            validation split. Of these, images that have another version among the trained ones do not count.
         teachers: a file of `mien distill` with what teachers think of the training pictures; "" for none. Then
             the augmentation changes the views that they saw, and should be mild.
         distillation: share of the teachers in the targets; the rest are the dataset's own. Where a picture has no

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.datasets import Dataset, Split
-from mien.duplicates import digests, has_copy
+from mien.duplicates import digests, has_copy, has_version
 from mien.emotions import FERPLUS_LABELS, LABELS
 from mien.errors import DatasetError
 from mien.ferplus import vote_shares
@@ -89,6 +89,10 @@ def split_up(dataset: Dataset, config: TrainConfig) -> Dataset:
     training, calibration = hold_back(dataset.split("train"), config.held_back)
     if len(calibration) < FEW:
         return dataset
+    # Of a photograph that was trained on in another version, a model is surer than of a new one.
+    new = ~has_version(calibration.images, training.images)
+    if np.count_nonzero(new) >= FEW:
+        calibration = calibration.take(new)
     return replace(dataset, splits=dataset.splits | {"train": training, "calibration": calibration})
 
 
