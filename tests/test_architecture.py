@@ -204,6 +204,9 @@ class TestLibraries:
     def test_onnxruntime_only_where_models_run_and_are_checked(self) -> None:
         assert importers("onnxruntime") <= {"classification.py", "training/export.py"}
 
+    def test_pyav_only_where_clips_are_read_and_written(self) -> None:
+        assert importers("av") == {"clip_writer.py", "video.py"}
+
     def test_a_web_framework_only_in_the_server(self) -> None:
         web = ("fastapi", "starlette", "uvicorn", "flask", "aiohttp", "websockets")
         assert importers(*web) <= {"server.py"}
@@ -212,6 +215,7 @@ class TestLibraries:
         assert importers("typer", "click") <= {
             "cli.py",
             "cli_training.py",
+            "cli_video.py",
             "cli_options.py",
             "cli_support.py",
         }
@@ -221,7 +225,18 @@ class TestLibraries:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         loaded = set(done.stdout.split())
         assert "mien" in loaded
-        heavy = {"keras", "tensorflow", "matplotlib", "cv2", "onnxruntime", "fastapi", "numpy", "PIL", "rich"}
+        heavy = {
+            "keras",
+            "tensorflow",
+            "matplotlib",
+            "cv2",
+            "onnxruntime",
+            "fastapi",
+            "numpy",
+            "av",
+            "PIL",
+            "rich",
+        }
         assert not loaded & heavy
 
     def test_the_core_needs_no_training_framework(self) -> None:
@@ -231,7 +246,7 @@ class TestLibraries:
         assert not core & {"tensorflow", "torch", "keras", "jax", "onnx", "tf2onnx", "pyarrow", "fastapi"}
 
     def test_the_core_imports_only_what_it_depends_on(self) -> None:
-        allowed = {"mien", "numpy", "cv2", "PIL", "onnxruntime", "matplotlib", "typer", "rich"}
+        allowed = {"mien", "av", "numpy", "cv2", "PIL", "onnxruntime", "matplotlib", "typer", "rich"}
         # Extras, each behind an error that says how to install it.
         extras = {
             "cleaning.py": {"pyarrow"},

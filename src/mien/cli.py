@@ -16,6 +16,7 @@ from mien.cli_options import (
 )
 from mien.cli_support import open_stream
 from mien.cli_training import commands
+from mien.cli_video import commands as video_commands
 from mien.errors import DetectorError, MienError, MissingExtraError, ModelError, SettingsError
 from mien.weights import DEFAULT_MODEL
 
@@ -145,4 +146,4 @@ def models() -> None:
             )
 
 
-app.registered_commands += commands.registered_commands
+app.registered_commands += [*video_commands.registered_commands, *commands.registered_commands]

@@ -4,6 +4,7 @@ Wrong arguments in code are `ValueError` or `TypeError`. The rest derives from o
 
     MienError
     ├── ImageError             a picture that cannot be read, or is too large to be read safely
+    ├── VideoError             a clip, a stream or a camera that cannot be read, or ends too early
     ├── DetectorError          a face detector that cannot be loaded or fetched
     ├── ModelError             a model that is missing, broken or of the wrong shape
     │   └── ExportError        an exported model that does not agree with the trained one
@@ -25,6 +26,10 @@ class MienError(Exception):
 
 class ImageError(MienError):
     """A picture that cannot be read, or is too large to be read safely."""
+
+
+class VideoError(MienError):
+    """A clip, a stream or a camera that cannot be read, or ends too early."""
 
 
 class DetectorError(MienError):
