@@ -12,9 +12,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.clip_record import ClipRecord
+from mien.clip_report import write_clip_report
 from mien.clip_writer import ClipWriter
 from mien.errors import VideoError
-from mien.following import PATIENCE, Follower, follow_frames
+from mien.following import DETECTION_INTERVAL, PATIENCE, Follower, follow_frames
 from mien.images import find_files
 from mien.recognition import EmotionRecognizer
 from mien.results import FrameResult
@@ -67,19 +69,38 @@ class Clip:
         Raises:
             OSError: the annotated clip or the report cannot be written.
         """
+        record = ClipRecord(self.recognizer.labels)
         with ExitStack() as stack:
+            if self.report is not None:
+                # Also of what was seen until an error or an interruption.
+                stack.callback(self._write_report, self.report, record)
             try:
                 info = video_info(self.path)
                 draw = stack.enter_context(self._drawing(info))
                 frames = stack.enter_context(closing(self._frames()))
                 for result, picture in frames:
                     draw(picture, result)
+                    record.add(result, picture)
                     self._tell(progress, info, result)
                     yield result
             except VideoError as error:
                 yield FrameResult(
                     str(self.path), error=str(error), labels=self.recognizer.labels, smoothed=True
                 )
+
+    def _write_report(self, path: Path, record: ClipRecord) -> None:
+        wanted, config = self.sampling, self.recognizer.classifier.config
+        rate = "all" if wanted.fps is None else f"{wanted.fps:g} a second"
+        settings = {
+            "clip": self.path,
+            "frames read": f"every {wanted.every}." if wanted.every else rate,
+            "part": f"from {wanted.start:g} s" + ("" if wanted.end is None else f" to {wanted.end:g} s"),
+            "model": f"{config.name} ({config.sha256[:12]})",
+            "detector": f"{self.recognizer.detector.backend}, searched every {DETECTION_INTERVAL} s or oftener",
+            "smoothing": f"time constant {self.smoothing:g} s",
+            "patience": f"{self.patience:g} s out of sight",
+        }
+        write_clip_report(record, path, source=str(self.path), settings=settings)
 
     def _frames(self) -> Generator[tuple[FrameResult, NDArray[np.uint8]], None, None]:
         follower = Follower(self.recognizer, patience=self.patience, smoothing=self.smoothing)
