@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, closing, suppress
+from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mien.cli_options import DetectorOption, ImageFormat, ModelOption
 from mien.cli_support import open_stream, progress_bar
 from mien.weights import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from mien.results import FrameResult
 
 commands = typer.Typer()
 
@@ -74,3 +79,49 @@ def video(
                 failed = failed or result.error is not None
     if failed:
         raise typer.Exit(1)
+
+
+@commands.command(epilog="Example: mien camera 0 --record faces.csv")
+def camera(
+    source: Annotated[
+        str, typer.Argument(help="Number of a camera, rtsp:// or http:// address, clip, or folder.")
+    ] = "0",
+    record: Annotated[
+        Path | None,
+        typer.Option(help="Write rows: a .csv, .jsonl, .json or .parquet file.", show_default=False),
+    ] = None,
+    patience: Annotated[float, typer.Option(help="Seconds that a face may be out of sight.")] = 1.0,
+    smoothing: Annotated[float, typer.Option(help="Time constant in seconds; 0 for none.")] = 0.3,
+    detector: DetectorOption = "haar",
+    model: ModelOption = DEFAULT_MODEL,
+) -> None:
+    """Tell the expressions in front of a camera, live; q or Ctrl-C quits."""
+    from mien.camera import Camera
+    from mien.following import Follower
+    from mien.live import watch_live
+    from mien.live_views import open_view
+    from mien.recognition import EmotionRecognizer
+    from mien.writers import open_writer
+
+    kind = record.suffix.lower().removeprefix(".") if record else "csv"
+    if kind not in ("csv", "jsonl", "json", "parquet"):
+        raise typer.BadParameter(f"{record}: expected .csv, .jsonl, .json or .parquet", param_hint="--record")
+    recognizer = EmotionRecognizer(model, detector=detector)
+    try:
+        follower = Follower(recognizer, patience=patience, smoothing=smoothing)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    live = watch_live(follower, Camera(source, say=lambda line: typer.echo(f"mien: {line}", err=True)))
+    with ExitStack() as stack:
+        stack.enter_context(closing(live))
+        first = next(live, None)  # a missing camera is an error before there is a file or a window
+        write: Callable[[FrameResult], None] = lambda result: None  # noqa: E731
+        if record is not None:
+            stream = stack.enter_context(open_stream(record, binary=kind == "parquet"))
+            write = stack.enter_context(open_writer(kind, stream, recognizer.labels, smoothed=True)).write
+        view = stack.enter_context(open_view())
+        stack.enter_context(suppress(KeyboardInterrupt))
+        for frame in chain([first] if first else [], live):
+            write(frame.result)
+            if not view.show(frame):
+                return

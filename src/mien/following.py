@@ -83,6 +83,7 @@ class Follower:
     def _forget(self) -> None:
         self._tracker.clear()
         self._faces = {}
+        self._searched = None
 
     def _must_search(self, time: float) -> bool:
         if self._searched is None or not 0 <= time - self._searched < DETECTION_INTERVAL - 1e-3:

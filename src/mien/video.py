@@ -169,6 +169,8 @@ def read_stream(url: str) -> Generator[Frame, None, None]:
         for frame, time in _decoded(container, url, _Damage()):
             start = time if start is None else start
             yield Frame(-1, max(0.0, time - start), _picture(frame, url))
+        if container.duration is None:  # not a clip that somebody serves, which may end
+            raise VideoError(f"{url}: the stream has ended")
 
 
 def _read_file(path: Path, sampling: Sampling) -> Generator[Frame, None, None]:

@@ -5,7 +5,7 @@
   const root = json.previousElementSibling;
   const data = JSON.parse(json.textContent);
   const SVG = "http://www.w3.org/2000/svg";
-  const WIDTH = 1000, HEIGHT = 170, LEFT = 44, RIGHT = 8, TOP = 8, BOTTOM = 24;
+  const WIDTH = 1000, HEIGHT = 170, LEFT = 52, RIGHT = 8, TOP = 8, BOTTOM = 24;
   const whole = { start: data.start, end: Math.max(data.end, data.start + 0.2) };
   let view = { ...whole };
   let stacked = true;
