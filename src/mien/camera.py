@@ -62,7 +62,9 @@ def _newest(frames: Generator[Frame, None, None]) -> Generator[Frame, None, None
 
 
 def _device(number: int) -> Generator[Frame, None, None]:
-    cv2.setLogLevel(0)  # OpenCV would print what the error below says
+    cv2.utils.logging.setLogLevel(
+        cv2.utils.logging.LOG_LEVEL_SILENT
+    )  # OpenCV would print what the error below says
     camera = cv2.VideoCapture(number)
     try:
         if not camera.isOpened():
