@@ -128,8 +128,7 @@ def test_a_full_disk_under_the_annotated_clip_keeps_what_was_written(folder: Pat
     command = [*COMMAND, str(clip), "--format", "csv", "--annotate", str(tmp_path / "out.mp4")]
     done = subprocess.run(
         ["bash", "-c", 'ulimit -f 1500; exec "$@"', "-", *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         timeout=300,
         env=environment(),
     )

@@ -29,7 +29,7 @@ def test_a_face_that_moves_stays_one_track_and_is_steadier_than_its_boxes() -> N
         assert numbers(tracker, [box(100 + 3 * k + jitter)], k * STEP) == [1]
         seen.append(jitter)
         believed.append(tracker.tracks[0].box.x1 - (100 + 3 * k))
-    assert np.std(believed[10:]) < 0.7 * np.std(seen[10:])
+    assert np.std(believed[10:]) < 0.75 * np.std(seen[10:])
 
 
 @pytest.mark.parametrize("hidden", [5, 12])

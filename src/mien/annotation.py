@@ -62,7 +62,9 @@ def _luminance(color: Color) -> float:
 def annotate(image: NDArray[np.uint8], faces: Sequence[FaceEmotion]) -> NDArray[np.uint8]:
     """A copy of the picture with a box around each face and its label: "happy 97 %", "sad? 34 %".
 
-    In a clip the track's number stands before it: "2: happy 97 %". Lines and text scale with the picture and the face. A label lies inside the picture, and clear of other
+    In a clip the track's number stands before it: "2: happy 97 %".
+
+    Lines and text scale with the picture and the face. A label lies inside the picture, and clear of other
     labels and faces where there is room. "?" marks an uncertain prediction. A picture too small for any
     text gets boxes only.
 

@@ -20,7 +20,7 @@ DETECTION_NOISE = 0.04
 FLOW_NOISE = 0.02
 """The same of a box that was followed from the frame before."""
 
-ACCELERATION = (6.0, 6.0, 2.0, 2.0)
+ACCELERATION = (3.0, 3.0, 1.0, 1.0)
 """Standard deviation of how position (x, y) and size (width, height) change their speed, in sides a second squared."""
 
 MIN_FIT = 0.0
