@@ -108,7 +108,8 @@ class TestSmoothing:
         smoother = Smoother(0.3, 0.0)
         smoother.add(happy(0), 0)
         shares = [smoother.add(happy(1), k / fps).probabilities["happy"] for k in range(1, fps + 1)]
-        assert shares[round(0.3 * fps) - 1] == pytest.approx(1 - np.exp(-1), abs=1e-6)
+        expected = [1 - np.exp(-k / fps / 0.3) for k in range(1, fps + 1)]
+        assert shares == pytest.approx(expected)
 
     def test_half_a_second_shows_and_a_single_frame_does_not(self) -> None:
         def strongest(frames: int) -> str:

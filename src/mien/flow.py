@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from mien.results import Box
 
-LONG_SIDE = 480
-"""Frames are shrunk to this long side in pixels before their motion is looked at."""
+LONG_SIDE = 640
+"""Frames are shrunk until their long side has at most so many pixels before their motion is looked at."""
 
 MIN_CHANGE, MIN_RATIO = 22.0, 3.0
 """A cut: grey levels (0 to 255) change by this much on average, and this many times as much as lately."""
@@ -26,10 +26,12 @@ _LATELY = 12  # frames
 def small_grey(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
     """A picture (H, W, 3) uint8 RGB in grey with a long side of at most `LONG_SIDE`, and by how much it shrank."""
     height, width = picture.shape[:2]
-    scale = min(1.0, LONG_SIDE / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA) if scale < 1 else picture
-    return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8), scale
+    # By a whole number, which OpenCV does seven times as fast as by another.
+    factor = max(1, -(-max(height, width) // LONG_SIDE))
+    size = max(1, width // factor), max(1, height // factor)
+    whole = picture[: size[1] * factor, : size[0] * factor]
+    small = cv2.resize(whole, size, interpolation=cv2.INTER_AREA) if factor > 1 else picture
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8), 1 / factor
 
 
 def follow(before: NDArray[np.uint8], now: NDArray[np.uint8], box: Box) -> Box | None:

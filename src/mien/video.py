@@ -33,8 +33,6 @@ AHEAD_BYTES = 64_000_000
 NETWORK_TIMEOUT = 10.0
 """Seconds without data after which a stream counts as broken."""
 
-_MISSING = 0.95  # of the length that a file claims; one that ends before is truncated
-
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -188,16 +186,25 @@ def _read_file(path: Path, sampling: Sampling) -> Generator[Frame, None, None]:
             if chooser.takes(time):
                 yield Frame(index, time, _picture(frame, name))
         if last is None:
-            raise VideoError(f"{name}: a video without frames; expected at least one")
+            raise VideoError(f"{name}: no frame in it could be read; expected a whole video")
         step = 1 / float(stream.average_rate) if stream.average_rate else 0.0
-        if claimed is not None and last + step < min(_MISSING * claimed, claimed - 0.5):
-            raise VideoError(
-                f"{name}: truncated: ends after {last + step:.1f} s of {claimed:.1f} s; what was read is kept"
-            )
+        cut_off = _cut_off(stream, index + 1, last + step, claimed)
+        if cut_off is not None:
+            raise VideoError(f"{name}: truncated: ends after {cut_off}; what was read is kept")
         if damage.reason is not None:
             raise VideoError(
                 f"{name}: {damage.parts} damaged parts were left out ({damage.reason}); what was read is kept"
             )
+
+
+def _cut_off(stream: VideoStream, frames: int, seconds: float, claimed: float | None) -> str | None:
+    """What there is of what the header promises, in words, or None where all of it is there."""
+    if claimed is None:
+        return None
+    missing = stream.frames - frames
+    # Cut by an editor, a file may hold frames that are not shown: they alone are no proof, nor is a slow last frame.
+    slack = 0.1 if missing > max(2, 0.05 * stream.frames) else max(0.5, 0.05 * claimed)
+    return f"{seconds:.1f} s of {claimed:.1f} s" if seconds < claimed - slack else None
 
 
 class _Damage:
