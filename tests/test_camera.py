@@ -158,7 +158,7 @@ class TestCommand:
     def test_rows_are_recorded_and_words_go_to_stderr(self, clip: Path, tmp_path: Path) -> None:
         done = run(clip, "--record", tmp_path / "rows.csv")
         assert done.returncode == 0, done.stderr
-        rows = list(csv.DictReader((tmp_path / "rows.csv").open()))
+        rows = list(csv.DictReader((tmp_path / "rows.csv").read_text().splitlines()))
         assert rows[0]["track"] == "1"
         assert rows[0]["smoothed_emotion"]
         assert done.stdout == b""

@@ -113,7 +113,8 @@ class ClipWriter:
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         video.codec_context.time_base = Fraction(1, _CLOCK)
         video.codec_context.gop_size = math.ceil(self._rate)  # a second: what a killed process may lose
-        video.options = {"preset": "veryfast", "crf": "20"}
+        # Without frames that wait for later ones pictures begin at 0, in step with the sound, in fragments as well.
+        video.options = {"preset": "veryfast", "crf": "20", "bf": "0"}
         self._video = video
         self._sound = _Sound.of(self._source, output, self._start, self._stack)
 
@@ -156,7 +157,7 @@ class _Sound:
         self._stream, self._target = stream, target
         self._begin = (source.start_time or 0) / av.time_base + start
         self._packets = source.demux(stream)
-        self._copied = stream.codec_context.name in _COPIED
+        self._copied = stream.codec.canonical_name in _COPIED
         self._waiting: SoundPacket | None = None
         self._resampler = None if self._copied else av.AudioResampler(
             format="fltp", layout=target.layout, rate=target.rate, frame_size=1024
@@ -174,7 +175,7 @@ class _Sound:
         if not source.streams.audio:
             return None
         stream = source.streams.audio[0]
-        if stream.codec_context.name in _COPIED:
+        if stream.codec.canonical_name in _COPIED:
             return cls(source, stream, output.add_stream_from_template(stream), start)
         target = output.add_stream("aac", rate=stream.rate or 48_000)
         target.layout = "stereo" if stream.channels > 1 else "mono"

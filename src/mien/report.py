@@ -123,7 +123,7 @@ class Report:
 
         `instead` is shown where scripts do not run. Of all scripts only those that came this way do.
         """
-        text = json.dumps(data, ensure_ascii=True, allow_nan=False).replace("</", "<\\/")
+        text = json.dumps(data, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c")
         self._scripts.append(base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"))
         self._parts.append(
             f'<div class="widget">{html.escape(instead)}</div>'

@@ -237,7 +237,7 @@ def _open(address: str, name: str, options: dict[str, str], timeout: float | Non
         # A text that some other coding wrote is no reason to refuse the pictures.
         return av.open(address, options=options, timeout=timeout, metadata_errors="replace")
     except (av.error.FFmpegError, OSError) as error:
-        if isinstance(error, av.error.InvalidDataError):
+        if isinstance(error, av.error.InvalidDataError | av.error.EOFError):
             raise VideoError(
                 f"{name}: not a video; expected a file that FFmpeg reads, such as .mp4"
             ) from None
