@@ -42,7 +42,7 @@ class TestWriter:
         path = folder / "out.mp4"
         with ClipWriter(path, source, fps=FPS, start=start) as writer:
             for k in range(n):
-                writer.write(pattern(48, 64), frame(round(start * FPS) + k, face(1)))
+                writer.write(pattern(240, 320), frame(round(start * FPS) + k, face(1)))
         return path
 
     def test_h264_with_boxes_and_times(self, tmp_path: Path) -> None:
@@ -53,9 +53,9 @@ class TestWriter:
             assert not container.streams.audio
         times, pictures = play(path)
         assert times == pytest.approx([k / FPS for k in range(30)], abs=0.001)
-        change = np.abs(pictures[9].astype(int) - pattern(48, 64)).max(axis=2)
+        change = np.abs(pictures[9].astype(int) - pattern(240, 320)).max(axis=2)
         assert change[20:40, 20:40].max() > 60
-        assert change[:, 50:].mean() < 12
+        assert change[120:, 160:].mean() < 12
 
     @pytest.mark.parametrize(
         ("name", "codec", "sound"),

@@ -84,9 +84,11 @@ class Clip:
                     self._tell(progress, info, result)
                     yield result
             except VideoError as error:
-                yield FrameResult(
+                end = FrameResult(
                     str(self.path), error=str(error), labels=self.recognizer.labels, smoothed=True
                 )
+                record.add(end, None)
+                yield end
 
     def _write_report(self, path: Path, record: ClipRecord) -> None:
         wanted, config = self.sampling, self.recognizer.classifier.config
