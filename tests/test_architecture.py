@@ -204,6 +204,9 @@ class TestLibraries:
     def test_onnxruntime_only_where_models_run_and_are_checked(self) -> None:
         assert importers("onnxruntime") <= {"classification.py", "training/export.py"}
 
+    def test_pyav_only_where_clips_are_read_and_written(self) -> None:
+        assert importers("av") == {"clip_writer.py", "video.py"}
+
     def test_a_web_framework_only_in_the_server(self) -> None:
         web = ("fastapi", "starlette", "uvicorn", "flask", "aiohttp", "websockets")
         assert importers(*web) <= {"server.py"}
@@ -217,6 +220,7 @@ class TestLibraries:
             "cli.py",
             "cli_batch.py",
             "cli_training.py",
+            "cli_video.py",
             "cli_options.py",
             "cli_support.py",
         }
@@ -226,7 +230,18 @@ class TestLibraries:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         loaded = set(done.stdout.split())
         assert "mien" in loaded
-        heavy = {"keras", "tensorflow", "matplotlib", "cv2", "onnxruntime", "fastapi", "numpy", "PIL", "rich"}
+        heavy = {
+            "keras",
+            "tensorflow",
+            "matplotlib",
+            "cv2",
+            "onnxruntime",
+            "fastapi",
+            "numpy",
+            "av",
+            "PIL",
+            "rich",
+        }
         assert not loaded & heavy
 
     def test_the_core_needs_no_training_framework(self) -> None:
@@ -247,7 +262,7 @@ class TestLibraries:
         }
 
     def test_the_core_imports_only_what_it_depends_on(self) -> None:
-        allowed = {"mien", "numpy", "cv2", "PIL", "onnxruntime", "matplotlib", "typer", "rich"}
+        allowed = {"mien", "av", "numpy", "cv2", "PIL", "onnxruntime", "matplotlib", "typer", "rich"}
         # Extras, each behind an error that says how to install it.
         extras = {
             "cleaning.py": {"pyarrow"},

@@ -62,6 +62,8 @@ def _luminance(color: Color) -> float:
 def annotate(image: NDArray[np.uint8], faces: Sequence[FaceEmotion]) -> NDArray[np.uint8]:
     """A copy of the picture with a box around each face and its label: "happy 97 %", "sad? 34 %".
 
+    In a clip the track's number stands before it: "2: happy 97 %".
+
     Lines and text scale with the picture and the face. A label lies inside the picture, and clear of other
     labels and faces where there is room. "?" marks an uncertain prediction. A picture too small for any
     text gets boxes only.
@@ -123,7 +125,8 @@ def _draw_box(canvas: NDArray[np.uint8], area: Area, color: Color) -> None:
 
 def _plate(face: FaceEmotion, area: Area, width: int, height: int) -> NDArray[np.uint8] | None:
     """The label on a filled plate, (h, w, 3), as large as fits the picture; None where no text fits."""
-    word = face.emotion + ("?" if face.prediction.uncertain else "")
+    who = "" if face.track is None else f"{face.track}: "
+    word = who + face.emotion + ("?" if face.prediction.uncertain else "")
     longer = max(width, height)
     wished = (area[2] - area[0]) / 7
     wished = round(min(max(wished, longer / 90, 11), max(longer / 40, 14)))

@@ -18,6 +18,7 @@ from mien.cli_options import (
 )
 from mien.cli_support import open_stream
 from mien.cli_training import commands
+from mien.cli_video import commands as video_commands
 from mien.errors import DetectorError, MienError, MissingExtraError, ModelError, SettingsError
 from mien.weights import DEFAULT_MODEL
 
@@ -172,4 +173,5 @@ def models() -> None:
             )
 
 
-app.registered_commands += batch_commands.registered_commands + commands.registered_commands
+for group in (video_commands, batch_commands, commands):
+    app.registered_commands += group.registered_commands

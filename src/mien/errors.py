@@ -5,6 +5,7 @@ Wrong arguments in code are `ValueError` or `TypeError`. The rest derives from o
     MienError
     ├── ImageError             a picture that cannot be read, or is too large to be read safely
     ├── SourceError            a collection that is missing, unreadable, or vanished while it was read
+    ├── VideoError             a clip, a stream or a camera that cannot be read, or ends too early
     ├── DetectorError          a face detector that cannot be loaded or fetched
     ├── ModelError             a model that is missing, broken or of the wrong shape
     │   └── ExportError        an exported model that does not agree with the trained one
@@ -30,6 +31,10 @@ class ImageError(MienError):
 
 class SourceError(MienError):
     """A collection that is missing, unreadable, or vanished while it was read."""
+
+
+class VideoError(MienError):
+    """A clip, a stream or a camera that cannot be read, or ends too early."""
 
 
 class DetectorError(MienError):

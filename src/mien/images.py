@@ -7,7 +7,7 @@ import io
 import os
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -147,11 +147,16 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     is missing, a pattern without a match and a folder without pictures stay in the list as they are, and
     `read_image` says of each what is wrong, so that the others of a run go on.
     """
+    return find_files(paths, SUFFIXES)
+
+
+def find_files(paths: Iterable[str | os.PathLike[str]], suffixes: Collection[str]) -> list[Path]:
+    """As `find_images`, for other `suffixes`, each in lower case and with its dot."""
     found: dict[Path, None] = {}
     for path in map(Path, paths):
         for match in _matches(path):
-            pictures = _walk(match) if os.path.isdir(match) else []  # noqa: PTH112 as in _matches
-            found.update(dict.fromkeys(pictures or [match]))
+            files = _walk(match, suffixes) if os.path.isdir(match) else []  # noqa: PTH112 as in _matches
+            found.update(dict.fromkeys(files or [match]))
     return list(found)
 
 
@@ -162,7 +167,7 @@ def _matches(path: Path) -> list[Path]:
     return sorted(map(Path, glob.glob(str(path), recursive=True))) or [path]  # noqa: PTH207
 
 
-def _walk(folder: Path) -> list[Path]:
+def _walk(folder: Path, suffixes: Collection[str]) -> list[Path]:
     pictures: list[Path] = []
     unreadable: list[Path] = []
 
@@ -174,7 +179,7 @@ def _walk(folder: Path) -> list[Path]:
         pictures += [
             Path(root, name)
             for name in files
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+            if Path(name).suffix.lower() in suffixes and not name.startswith(".")
         ]
     return sorted(pictures + unreadable)
 
@@ -205,7 +210,7 @@ def _read_bytes(path: Path) -> bytes:
 def _about_folder(folder: Path) -> str:
     if not os.access(folder, os.R_OK | os.X_OK):
         return f"{_name(folder)}: permission denied; expected a folder you may read"
-    if _walk(folder):
+    if _walk(folder, SUFFIXES):
         return f"{_name(folder)}: a folder; expected one picture (find_images lists a folder's pictures)"
     return f"{_name(folder)}: a folder without pictures; expected files such as .jpg, .png or .webp"
 

@@ -7,6 +7,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from queue import Empty, Full, Queue
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -45,3 +47,59 @@ def map_chunks(
     finally:
         stopped.set()
         pool.shutdown(cancel_futures=True)
+
+
+def run_ahead(
+    items: Generator[Item, None, None], depth: int, *, drop: bool = False
+) -> Generator[Item, None, None]:
+    """The items of a generator, made by a thread that is at most `depth` of them ahead.
+
+    With `drop` the thread does not wait for the caller: the oldest that wait make room for new ones.
+
+    Once the caller stops, by an exception, an interruption or `close`, the thread ends after the item that it is at,
+    and closes `items`.
+
+    Raises:
+        Exception: what `items` raised, after the items before it.
+    """
+    ready: Queue[tuple[list[Item], BaseException | None]] = Queue(depth)
+    stopped = threading.Event()
+
+    def run() -> None:
+        end: BaseException | None = None
+        try:
+            for item in items:
+                if not _put(ready, ([item], None), stopped, drop):
+                    break
+            items.close()
+        except BaseException as error:  # passed on, whatever it is
+            end = error
+        _put(ready, ([], end), stopped, drop)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        while True:
+            some, error = ready.get()
+            if error is not None:
+                raise error
+            if not some:
+                return
+            yield some[0]
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def _put(queue: Queue[Item], item: Item, stopped: threading.Event, drop: bool) -> bool:
+    """Wait for room for an item; False once nobody wants it any more."""
+    while not stopped.is_set():
+        try:
+            queue.put(item, block=not drop, timeout=0.1)
+        except Full:
+            if drop:
+                with suppress(Empty):
+                    queue.get_nowait()
+            continue
+        return True
+    return False

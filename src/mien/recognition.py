@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 from mien.classification import EmotionClassifier
 from mien.detection import FaceDetector
 from mien.errors import ImageError
+from mien.following import PATIENCE, Follower, follow_frames
 from mien.images import MAX_BYTES, ImageSource, crop_face, find_images, read_image
 from mien.quality import assess
 from mien.results import Face, FaceEmotion, FrameResult
+from mien.steady import TIME_CONSTANT
+from mien.video import Sampling, read_video
 from mien.weights import DEFAULT_MODEL
 
+_Cut = tuple[Face, NDArray[np.uint8]]  # a face and its crop
 _TOGETHER = 64  # faces, or pictures, of which the faces are classified in one go
 
 
@@ -66,24 +70,27 @@ class EmotionRecognizer:
         Args:
             pictures: (H, W, 3) uint8 RGB each.
         """
-        size = self.classifier.config.input_size
-        found: list[list[tuple[Face, NDArray[np.uint8]]]] = []
+        found: list[list[_Cut]] = []
         waiting = 0
         for picture in pictures:
-            faces = self.detector.detect(picture)
-            found.append(
-                [
-                    (face, crop_face(picture, face.box, margin=self.detector.margin, size=size))
-                    for face in faces
-                ]
-            )
-            waiting += len(faces)
+            found.append(self._cut(picture, self.detector.detect(picture)))
+            waiting += len(found[-1])
             if waiting >= _TOGETHER or len(found) >= _TOGETHER:
                 yield from self._tell(found)
                 found, waiting = [], 0
         yield from self._tell(found)
 
-    def _tell(self, found: list[list[tuple[Face, NDArray[np.uint8]]]]) -> Iterator[list[FaceEmotion]]:
+    def read_faces(self, picture: NDArray[np.uint8], faces: Sequence[Face]) -> list[FaceEmotion]:
+        """The expressions of faces that were found in a picture (H, W, 3) uint8 RGB, in their order."""
+        return next(self._tell([self._cut(picture, faces)]))
+
+    def _cut(self, picture: NDArray[np.uint8], faces: Sequence[Face]) -> list[_Cut]:
+        size = self.classifier.config.input_size
+        return [
+            (face, crop_face(picture, face.box, margin=self.detector.margin, size=size)) for face in faces
+        ]
+
+    def _tell(self, found: list[list[_Cut]]) -> Iterator[list[FaceEmotion]]:
         """Faces with their crops, a list a picture -> with their expressions."""
         predictions = iter(self.classifier.classify([crop for faces in found for _, crop in faces]))
         for faces in found:
@@ -95,6 +102,36 @@ class EmotionRecognizer:
         """The faces of a picture (H, W, 3) uint8 RGB together with its size, under the name `source`."""
         height, width = picture.shape[:2]
         return FrameResult(source, width, height, tuple(self.recognize(picture)), labels=self.labels)
+
+    def recognize_video(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        every: int | None = None,
+        fps: float | None = None,
+        start: float = 0.0,
+        end: float | None = None,
+        patience: float = PATIENCE,
+        smoothing: float = TIME_CONSTANT,
+    ) -> Generator[FrameResult, None, None]:
+        """Every frame's faces, each with its track, its expression and the smoothed one; none is left out.
+
+        A generator: memory does not grow with the clip, and closing it, or leaving its loop, frees everything.
+
+        Args:
+            path: a clip; FFmpeg's formats, animated GIFs too.
+            every, fps: read every N-th frame, or so many a second; one of them, or none for all frames.
+            start, end: seconds of the clip.
+            patience: seconds for which a face may be out of sight and come back as the same track.
+            smoothing: time constant of the smoothed probabilities in seconds; 0 for none.
+
+        Raises:
+            VideoError: not a video, without frames or too large; or, after the frames that could be read, truncated.
+            ValueError: an option out of range.
+        """
+        frames = read_video(path, Sampling(every, fps, start, end))
+        follower = Follower(self, patience=patience, smoothing=smoothing)
+        return (result for result, _ in follow_frames(follower, frames, str(path)))
 
     def recognize_files(
         self, paths: Iterable[str | os.PathLike[str]]

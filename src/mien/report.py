@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -31,6 +33,12 @@ figure { margin: .8rem 0; } img.chart { width: auto; max-width: min(100%, 42rem)
 .faces figure { margin: 0; width: 9.5rem; break-inside: avoid; }
 .faces img { width: 6rem; height: 6rem; image-rendering: pixelated; }
 figcaption { font-size: .8rem; line-height: 1.3; overflow-wrap: anywhere; white-space: pre-line; }
+.controls button { font: inherit; min-width: 2.4rem; margin-right: .3rem; padding: .15rem .5rem; }
+.controls .range { color: #555; white-space: nowrap; }
+.legend { display: flex; flex-wrap: wrap; gap: .2rem 1rem; font-size: .85rem; } .legend svg { vertical-align: -2px; }
+.timeline svg { display: block; width: 100%; min-width: 34rem; touch-action: pan-x pan-y; }
+.timeline text { font: 13px system-ui, sans-serif; }
+.timeline figcaption { font-size: .9rem; min-height: 1.3em; } .read { margin-left: 1rem; color: #333; }
 @media (max-width: 40rem) {
   body { margin: 1rem auto; } th, td { padding: .25rem .4rem; font-size: .85rem; }
   td:not(:first-child) { white-space: nowrap; } td:first-child { min-width: 4rem; }
@@ -40,6 +48,8 @@ figcaption { font-size: .8rem; line-height: 1.3; overflow-wrap: anywhere; white-
 }
 @media print {
   body { margin: 0; max-width: none; font-size: 11pt; } h2 { break-after: avoid; }
+  .controls { display: none; } * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  .timeline svg { min-width: 0; } .timeline .wide { overflow: visible; }
   figure, tr, dl { break-inside: avoid; } .wide { overflow: visible; }
   img.chart { max-height: 12cm; width: auto; max-width: 100%; }
 }
@@ -56,6 +66,7 @@ class Report:
 
     def __init__(self, title: str, lead: str = "") -> None:
         self._title = title
+        self._scripts: list[str] = []
         self._parts = [f"<h1>{html.escape(title)}</h1>"]
         if lead:
             self._parts.append(f'<p class="lead">{html.escape(lead)}</p>')
@@ -91,7 +102,7 @@ class Report:
         self._parts.append(f'<figure class="chart"><div class="wide">{image}</div>{below}</figure>')
 
     def faces(self, images: Iterable[NDArray[np.uint8]], captions: Iterable[str]) -> None:
-        """Add small pictures, (h, w) uint8 grey each, with a caption below every one; its lines are kept."""
+        """Add small pictures, (h, w) uint8 grey or (h, w, 3) RGB, a caption below each; its lines are kept."""
         figures = [
             f"<figure>{_img(_png(image), caption)}<figcaption>{html.escape(caption)}</figcaption></figure>"
             for image, caption in zip(images, captions, strict=True)
@@ -107,6 +118,26 @@ class Report:
             self._parts.append("</div>")
         self._parts.append("</div>")
 
+    def widget(self, script: str, data: Mapping[str, object], instead: str) -> None:
+        """Add what a script draws: from the JSON in the element before it, into the one before that.
+
+        `instead` is shown where scripts do not run. Of all scripts only those that came this way do.
+        """
+        text = json.dumps(data, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c")
+        self._scripts.append(base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"))
+        self._parts.append(
+            f'<div class="widget">{html.escape(instead)}</div>'
+            f'<script type="application/json">{text}</script>\n<script>{script}</script>'
+        )
+
+    def download(self, name: str, kind: str, content: str, text: str) -> None:
+        """Add a link that saves `content`, which lies in the page, as a file."""
+        data = base64.b64encode(content.encode("utf-8")).decode("ascii")
+        self._parts.append(
+            f'<p><a download="{html.escape(name)}" href="data:{kind};charset=utf-8;base64,{data}">'
+            f"{html.escape(text)}</a></p>"
+        )
+
     def write(self, path: Path) -> None:
         """Write the page.
 
@@ -114,12 +145,13 @@ class Report:
             OSError: the file cannot be written.
         """
         body = "\n".join(self._parts)
+        scripts = " ".join(f"'sha256-{digest}'" for digest in dict.fromkeys(self._scripts)) or "'none'"
         path.write_text(
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             # Nothing from outside, even if some text should try.
             '<meta http-equiv="Content-Security-Policy" '
-            "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n"
+            f"content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {scripts}\">\n"
             f"<title>{html.escape(self._title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
             f"<body>\n{body}\n</body>\n</html>\n",
             encoding="utf-8",
@@ -132,9 +164,10 @@ def _width(png: bytes) -> int:
 
 
 def _png(image: NDArray[np.uint8]) -> bytes:
-    done, data = cv2.imencode(".png", image)
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
+    done, data = cv2.imencode(".png", bgr)
     if not done:
-        raise ValueError(f"image of shape {image.shape} {image.dtype}: expected (h, w) uint8")
+        raise ValueError(f"image of shape {image.shape} {image.dtype}: expected (h, w) or (h, w, 3) uint8")
     return data.tobytes()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,12 +92,16 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class FaceEmotion:
-    """A face and its expression. `quality` says why not to trust it ("small", "dark", ...), or is None."""
+    """A face and its expression. `quality` says why not to trust it ("small", "dark", ...), or is None.
+
+    In a clip `track` tells who it is, and `smoothed` is the expression over time, next to that of this one frame.
+    """
 
     face: Face
     prediction: Prediction
     quality: str | None = None
     track: int | None = None
+    smoothed: Prediction | None = None
 
     @property
     def box(self) -> Box:
@@ -120,8 +124,8 @@ class FaceEmotion:
         return self.prediction.probabilities
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON: from `track` to the last label's probability."""
-        return {
+        """Plain values, ready for JSON: from `track` to the last label's probability, then the smoothed ones."""
+        values = {
             "track": self.track,
             "x1": float(self.box.x1),
             "y1": float(self.box.y1),
@@ -134,6 +138,11 @@ class FaceEmotion:
             "quality": self.quality,
             **{str(label): float(p) for label, p in self.probabilities.items()},
         }
+        if self.smoothed is None:
+            return values
+        steady = {str(label): float(p) for label, p in self.smoothed.probabilities.items()}
+        answers = (str(self.smoothed.emotion), float(self.smoothed.confidence), self.smoothed.uncertain)
+        return values | dict(zip(smoothed_columns(steady), (*answers, *steady.values()), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +150,8 @@ class FrameResult:
     """All faces of one picture, or of one frame of a clip.
 
     `width` and `height` are the picture's, in pixels, and None where it could not be read; `error` then says
-    why. `frame` and `time` (seconds) are None for a still picture.
+    why. `frame` and `time` (seconds) are None for a still picture. `smoothed` says whether faces have
+    a smoothed expression, and rows its columns.
     """
 
     source: str
@@ -152,12 +162,16 @@ class FrameResult:
     frame: int | None = None
     time: float | None = None
     labels: tuple[str, ...] = field(default=())
+    smoothed: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """`{source, width, height, faces, error}`; each face also carries source, frame and time."""
+        """`{source, width, height, faces, error}`; each face also carries source, frame and time.
+
+        That of a clip's frame has `frame` and `time` after `source`, as there may be no face to carry them.
+        """
         place = {"source": self.source, "frame": self.frame, "time": self.time}
         return {
-            "source": self.source,
+            **({"source": self.source} if self.frame is None else place),
             "width": self.width,
             "height": self.height,
             "faces": [place | face.to_dict() for face in self.faces],
@@ -168,12 +182,13 @@ class FrameResult:
         """One flat row a face; a picture without a face, or with an error, is one row without face fields.
 
         Columns: source, frame, time, track, x1, y1, x2, y2, detection_score, emotion, confidence, uncertain,
-        quality, one column a label, error.
+        quality, one column a label, in a clip `smoothed_columns`, error.
         """
         place = {"source": self.source, "frame": self.frame, "time": self.time}
         end = {"error": self.error}
         if not self.faces:
-            return [place | dict.fromkeys((*FACE_FIELDS, *self.labels)) | end]
+            columns = (*self.labels, *(smoothed_columns(self.labels) if self.smoothed else ()))
+            return [place | dict.fromkeys((*FACE_FIELDS, *columns)) | end]
         return [place | face.to_dict() | end for face in self.faces]
 
 
@@ -181,3 +196,8 @@ FACE_FIELDS: tuple[str, ...] = (
     "track", "x1", "y1", "x2", "y2", "detection_score", "emotion", "confidence", "uncertain", "quality",
 )  # fmt: skip
 """The fields of a face that come before its probabilities, in order."""
+
+
+def smoothed_columns(labels: Iterable[str]) -> tuple[str, ...]:
+    """The names of a smoothed expression's values: its emotion, confidence, uncertain, one a label."""
+    return tuple(f"smoothed_{name}" for name in ("emotion", "confidence", "uncertain", *labels))

@@ -23,16 +23,17 @@ from typing import IO, Any, NamedTuple
 
 from mien.annotation import color_of
 from mien.errors import MissingExtraError
-from mien.results import FACE_FIELDS, FaceEmotion, FrameResult
+from mien.results import FACE_FIELDS, FaceEmotion, FrameResult, smoothed_columns
 
 
 class Writer(ABC):
     """Writes results to a stream, which stays the caller's to close; made by `open_writer`."""
 
-    def __init__(self, stream: IO[Any], labels: Sequence[str]) -> None:
-        """Write what comes before the first result, as CSV's header."""
+    def __init__(self, stream: IO[Any], labels: Sequence[str], columns: Sequence[str]) -> None:
+        """Write what comes before the first result, as CSV's header of these columns."""
         self._stream = stream
         self._labels = tuple(str(label) for label in labels)
+        self._columns = tuple(columns)
         self._encoding = getattr(stream, "encoding", None) or "utf-8"
 
     @abstractmethod
@@ -59,13 +60,16 @@ class Writer(ABC):
 
 
 @contextmanager
-def open_writer(format: str, stream: IO[Any], labels: Sequence[str]) -> Iterator[Writer]:
+def open_writer(
+    format: str, stream: IO[Any], labels: Sequence[str], *, smoothed: bool = False
+) -> Iterator[Writer]:
     """A writer of `format` (one of `FORMATS`), for the length of a `with` block.
 
     Args:
         format: "table", "json", "jsonl", "csv" or "parquet".
         stream: an open text stream; for Parquet a binary one, or a text stream over one, as `sys.stdout`.
         labels: the model's labels in its order: the columns of the table, of CSV and of Parquet.
+        smoothed: whether CSV and Parquet have the columns of a clip, `smoothed_columns`, too.
 
     Raises:
         ValueError: an unknown format, labels that are not distinct column names, or Parquet to a terminal.
@@ -74,19 +78,28 @@ def open_writer(format: str, stream: IO[Any], labels: Sequence[str]) -> Iterator
     """
     if format not in _WRITERS:
         raise ValueError(f"unknown format {format!r}: expected one of {', '.join(FORMATS)}")
-    columns = _columns(labels)
+    columns = _columns(labels, smoothed)
     if len(set(columns)) != len(columns):
         raise ValueError(f"labels {', '.join(labels)}: expected distinct names that are no other column's")
-    writer = _WRITERS[format](stream, labels)
+    writer = _WRITERS[format](stream, labels, columns)
     try:
         yield writer
     finally:
         writer.close()
 
 
-def _columns(labels: Sequence[str]) -> list[str]:
+def _columns(labels: Sequence[str], smoothed: bool) -> list[str]:
     """The columns of CSV and Parquet: the same keys, in the same order, as `FrameResult.rows`."""
-    return ["source", "frame", "time", *FACE_FIELDS, *(str(label) for label in labels), "error"]
+    names = [str(label) for label in labels]
+    return [
+        "source",
+        "frame",
+        "time",
+        *FACE_FIELDS,
+        *names,
+        *(smoothed_columns(names) if smoothed else ()),
+        "error",
+    ]
 
 
 def _encodable(text: str, encoding: str) -> str:
@@ -115,10 +128,9 @@ class _JsonLinesWriter(Writer):
 class _CsvWriter(Writer):
     """A line a face. Values are data, written as they are, even where a spreadsheet sees a formula."""
 
-    def __init__(self, stream: IO[Any], labels: Sequence[str]) -> None:
-        super().__init__(stream, labels)
-        self._fields = _columns(labels)
-        self._put_row(dict(zip(self._fields, self._fields, strict=True)))
+    def __init__(self, stream: IO[Any], labels: Sequence[str], columns: Sequence[str]) -> None:
+        super().__init__(stream, labels, columns)
+        self._put_row(dict(zip(columns, columns, strict=True)))
 
     def write(self, result: FrameResult) -> None:
         self._check(result)
@@ -130,7 +142,7 @@ class _CsvWriter(Writer):
         words = {name: str(value).lower() for name, value in row.items() if isinstance(value, bool)}
         line = io.StringIO(newline="")
         # Only with this end of line does the csv module of Python 3.11 quote a lone carriage return.
-        csv.DictWriter(line, self._fields, lineterminator="\r\n").writerow({**row, **words})
+        csv.DictWriter(line, self._columns, lineterminator="\r\n").writerow({**row, **words})
         self._put(line.getvalue().removesuffix("\r\n") + "\n")
 
 
@@ -139,8 +151,8 @@ class _ParquetWriter(Writer):
 
     _ROW_GROUP = 8192
 
-    def __init__(self, stream: IO[Any], labels: Sequence[str]) -> None:
-        super().__init__(stream, labels)
+    def __init__(self, stream: IO[Any], labels: Sequence[str], columns: Sequence[str]) -> None:
+        super().__init__(stream, labels, columns)
         if stream.isatty():
             raise ValueError("Parquet is binary, not for a terminal: write it to a file")
         try:
@@ -153,7 +165,7 @@ class _ParquetWriter(Writer):
             raise TypeError(f"Parquet needs a binary stream, got {type(stream).__name__}")
         types = {"string": pyarrow.string(), "int": pyarrow.int64(), "bool": pyarrow.bool_()}
         self._schema = pyarrow.schema(
-            (name, types.get(_PARQUET_TYPES.get(name, ""), pyarrow.float64())) for name in _columns(labels)
+            (name, types.get(_PARQUET_TYPES.get(name, ""), pyarrow.float64())) for name in columns
         )
         self._table = pyarrow.Table
         self._file = parquet.ParquetWriter(binary, self._schema)
@@ -179,9 +191,9 @@ class _ParquetWriter(Writer):
 
 
 _PARQUET_TYPES = {
-    **dict.fromkeys(("source", "emotion", "quality", "error"), "string"),
+    **dict.fromkeys(("source", "emotion", "smoothed_emotion", "quality", "error"), "string"),
     **dict.fromkeys(("frame", "track"), "int"),
-    "uncertain": "bool",
+    **dict.fromkeys(("uncertain", "smoothed_uncertain"), "bool"),
 }
 """The columns that are not 64-bit floats."""
 
@@ -189,10 +201,10 @@ _PARQUET_TYPES = {
 class _TableWriter(Writer):
     """A line a face: picture, number or track, expression, a bar and percent for each label, quality."""
 
-    def __init__(self, stream: IO[Any], labels: Sequence[str]) -> None:
+    def __init__(self, stream: IO[Any], labels: Sequence[str], columns: Sequence[str]) -> None:
         from rich.console import Console
 
-        super().__init__(stream, labels)
+        super().__init__(stream, labels, columns)
         self._console = Console(file=stream)
         self._glyphs = _BLOCKS if _encodable(_BLOCKS.upright, self._encoding) == _BLOCKS.upright else _ASCII
         self._names = [self._clean(label) for label in self._labels]

@@ -1,0 +1,127 @@
+"""The commands about clips and cameras, one short function each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack, closing, suppress
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.cli_options import DetectorOption, ImageFormat, ModelOption
+from mien.cli_support import open_stream, progress_bar
+from mien.weights import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from mien.results import FrameResult
+
+commands = typer.Typer()
+
+
+@commands.command(epilog="Example: mien video clip.mp4 --format csv --output faces.csv --annotate faces.mp4")
+def video(
+    paths: Annotated[list[str], typer.Argument(help="Clips, folders or globs.", show_default=False)],
+    format: Annotated[ImageFormat, typer.Option(help="How to write the faces.")] = ImageFormat.TABLE,
+    output: Annotated[
+        Path | None, typer.Option(help="Write to this file instead of stdout.", show_default=False)
+    ] = None,
+    annotate: Annotated[
+        Path | None,
+        typer.Option(help="Write clips with boxes and labels: a .mp4 file, or a folder.", show_default=False),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write a page a clip: an .html file, or a folder.", show_default=False),
+    ] = None,
+    every: Annotated[
+        int | None, typer.Option(help="Read every N-th frame.  [default: all]", show_default=False)
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="Read so many frames a second of the clip.", show_default=False)
+    ] = None,
+    start: Annotated[float, typer.Option(help="Begin at this second.")] = 0.0,
+    end: Annotated[float | None, typer.Option(help="End before this second.", show_default=False)] = None,
+    patience: Annotated[float, typer.Option(help="Seconds that a face may be out of sight.")] = 1.0,
+    smoothing: Annotated[float, typer.Option(help="Time constant in seconds; 0 for none.")] = 0.3,
+    detector: DetectorOption = "haar",
+    model: ModelOption = DEFAULT_MODEL,
+) -> None:
+    """Tell the expressions in clips: who is who, frame by frame, smoothed over time."""
+    from mien.clips import Clip, find_clips, output_paths
+    from mien.recognition import EmotionRecognizer
+    from mien.video import Sampling
+    from mien.writers import open_writer
+
+    if format is ImageFormat.PARQUET and output is None:
+        raise typer.BadParameter("parquet is no text: name a file with --output", param_hint="--format")
+    files = find_clips(paths)
+    try:
+        sampling = Sampling(every, fps, start, end)
+        drawn = output_paths(annotate, files, ".mp4", "-annotated") if annotate else [None] * len(files)
+        pages = output_paths(report, files, ".html") if report else [None] * len(files)
+        recognizer = EmotionRecognizer(model, detector=detector)
+        clips = [
+            Clip(recognizer, file, sampling, patience, smoothing, annotated=mp4, report=page)
+            for file, mp4, page in zip(files, drawn, pages, strict=True)
+        ]
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    failed = False
+    with ExitStack() as stack:
+        stream = stack.enter_context(open_stream(output, binary=format is ImageFormat.PARQUET))
+        writer = stack.enter_context(open_writer(format.value, stream, recognizer.labels, smoothed=True))
+        progress = stack.enter_context(progress_bar())
+        for clip in clips:
+            for result in clip.watch(progress):
+                writer.write(result)
+                failed = failed or result.error is not None
+    if failed:
+        raise typer.Exit(1)
+
+
+@commands.command(epilog="Example: mien camera 0 --record faces.csv")
+def camera(
+    source: Annotated[
+        str, typer.Argument(help="Number of a camera, rtsp:// or http:// address, clip, or folder.")
+    ] = "0",
+    record: Annotated[
+        Path | None,
+        typer.Option(help="Write rows: a .csv, .jsonl, .json or .parquet file.", show_default=False),
+    ] = None,
+    patience: Annotated[float, typer.Option(help="Seconds that a face may be out of sight.")] = 1.0,
+    smoothing: Annotated[float, typer.Option(help="Time constant in seconds; 0 for none.")] = 0.3,
+    detector: DetectorOption = "haar",
+    model: ModelOption = DEFAULT_MODEL,
+) -> None:
+    """Tell the expressions in front of a camera, live; q or Ctrl-C quits."""
+    from mien.camera import Camera
+    from mien.following import Follower
+    from mien.live import watch_live
+    from mien.live_views import open_view
+    from mien.recognition import EmotionRecognizer
+    from mien.writers import open_writer
+
+    kind = record.suffix.lower().removeprefix(".") if record else "csv"
+    if kind not in ("csv", "jsonl", "json", "parquet"):
+        raise typer.BadParameter(f"{record}: expected .csv, .jsonl, .json or .parquet", param_hint="--record")
+    recognizer = EmotionRecognizer(model, detector=detector)
+    try:
+        follower = Follower(recognizer, patience=patience, smoothing=smoothing)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    live = watch_live(follower, Camera(source, say=lambda line: typer.echo(f"mien: {line}", err=True)))
+    with ExitStack() as stack:
+        stack.enter_context(closing(live))
+        first = next(live, None)  # a missing camera is an error before there is a file or a window
+        write: Callable[[FrameResult], None] = lambda result: None  # noqa: E731
+        if record is not None:
+            stream = stack.enter_context(open_stream(record, binary=kind == "parquet"))
+            write = stack.enter_context(open_writer(kind, stream, recognizer.labels, smoothed=True)).write
+        view = stack.enter_context(open_view())
+        stack.enter_context(suppress(KeyboardInterrupt))
+        for frame in chain([first] if first else [], live):
+            write(frame.result)
+            if not view.show(frame):
+                return

@@ -1,0 +1,177 @@
+"""Live: a clip that plays the camera, a folder, streams that drop and come back; and the command as a process."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from clips import scene, write_clip
+from PIL import Image
+
+import mien.camera
+from mien.camera import Camera
+from mien.errors import VideoError
+from mien.following import Follower
+from mien.live import watch_live
+from mien.parallel import run_ahead
+from mien.recognition import EmotionRecognizer
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("camera") / "clip.mp4"
+    return write_clip(path, [scene((0, 200 + k, 90)) for k in range(30)])
+
+
+def test_a_clip_plays_at_its_own_speed(clip: Path) -> None:
+    begin = time.monotonic()
+    frames = list(Camera(str(clip)).frames())
+    assert time.monotonic() - begin > 1.1
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+    times = [frame.time for frame in frames]
+    assert times == sorted(times)
+
+
+def test_who_is_slow_gets_the_newest(clip: Path) -> None:
+    times = []
+    for frame in Camera(str(clip)).frames():
+        times.append(frame.time)
+        time.sleep(0.3)
+    assert 2 <= len(times) <= 8
+    assert times[-1] > 0.8
+
+
+def test_the_newest_of_a_generator_that_does_not_wait() -> None:
+    produced = threading.Event()
+
+    def count() -> Iterator[int]:
+        yield from range(1000)
+        produced.set()
+
+    numbers = run_ahead((n for n in count()), 1, drop=True)
+    first = next(numbers)
+    assert produced.wait(20)
+    assert first < 1000
+    assert len(list(numbers)) <= 2
+
+
+def test_a_folder_of_pictures_is_a_stream(tmp_path: Path) -> None:
+    for k in range(4):
+        Image.fromarray(scene((0, 200 + k, 90))).save(tmp_path / f"{k}.png")
+    follower = Follower(EmotionRecognizer())
+    live = list(watch_live(follower, Camera(str(tmp_path))))
+    assert [frame.result.frame for frame in live] == [0, 1, 2, 3]
+    assert {face.track for frame in live for face in frame.result.faces} == {1}
+    assert live[-1].picture.shape == (360, 640, 3)
+    assert live[-1].fps > 0
+
+
+def test_leaving_the_loop_lets_the_camera_go(clip: Path) -> None:
+    before = threading.active_count()
+    for _ in Camera(str(clip)).frames():
+        break
+    frames = Camera(str(clip)).frames()
+    next(frames)
+    frames.close()
+    assert threading.active_count() <= before + 1
+
+
+@pytest.mark.parametrize(
+    ("source", "word"),
+    [("97", "no camera 97"), ("rtsp://127.0.0.1:9/x", "refused"), ("missing.mp4", "no such file")],
+)
+def test_what_is_not_there(source: str, word: str) -> None:
+    with pytest.raises(VideoError, match=word):
+        next(Camera(source).frames())
+
+
+class Streams:
+    """An HTTP server that sends a clip as an endless stream would come, and hangs up, `lives` times."""
+
+    def __init__(self, data: bytes, lives: int) -> None:
+        self.asked = 0
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.asked += 1
+                if outer.asked > lives:
+                    self.send_error(503)
+                    return
+                self.send_response(200)
+                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=part")
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/live"
+        threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+
+def test_a_stream_that_drops_is_reached_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(mien.camera, "RECONNECTS", (0.05, 0.05))
+    part = io.BytesIO()
+    Image.fromarray(scene((0, 200, 90))).save(part, "jpeg")
+    jpeg = part.getvalue()
+    head = b"--part\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
+    server = Streams((head + jpeg + b"\r\n") * 5, lives=3)
+    said: list[str] = []
+    shapes, times = [], []
+    with pytest.raises(VideoError):
+        for frame in Camera(server.url, said.append).frames():
+            shapes.append(frame.picture.shape)
+            times.append(frame.time)
+    server.http.shutdown()
+    server.http.server_close()
+    assert set(shapes) == {(360, 640, 3)}
+    assert times == sorted(times)
+    assert server.asked == 3 + 2, "two more tries, then it is given up"
+    assert len(said) == 3 + 1
+    assert all("trying again" in line for line in said)
+
+
+def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "mien", "camera", *map(str, arguments)],
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        cwd=cwd,
+        timeout=300,
+        env={**os.environ, "NO_COLOR": "1"},
+    )
+
+
+class TestCommand:
+    def test_rows_are_recorded_and_words_go_to_stderr(self, clip: Path, tmp_path: Path) -> None:
+        done = run(clip, "--record", tmp_path / "rows.csv")
+        assert done.returncode == 0, done.stderr
+        rows = list(csv.DictReader((tmp_path / "rows.csv").read_text().splitlines()))
+        assert rows[0]["track"] == "1"
+        assert rows[0]["smoothed_emotion"]
+        assert done.stdout == b""
+        assert b"fps" in done.stderr
+
+    def test_a_missing_camera_is_one_line_and_leaves_no_file(self, tmp_path: Path) -> None:
+        done = run("97", "--record", tmp_path / "rows.csv")
+        assert done.returncode == 1
+        assert done.stderr.decode().startswith("mien: no camera 97")
+        assert done.stderr.count(b"\n") == 1
+        assert not (tmp_path / "rows.csv").exists()
+
+    def test_a_kind_of_file_that_is_not_written(self, clip: Path, tmp_path: Path) -> None:
+        done = run(clip, "--record", tmp_path / "rows.xlsx")
+        assert done.returncode == 2
+        assert b"rows.xlsx" in done.stderr

@@ -1,0 +1,213 @@
+"""Clips in: real times, upright frames, any kind of file; what is broken says so and keeps what was read."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import FPS, play, scene, story, with_rotation, write_clip, write_sound
+from pictures import pattern
+
+from mien.errors import VideoError
+from mien.video import Frame, Sampling, read_video, video_info
+
+
+def grey_steps(n: int, height: int = 48, width: int = 64) -> list[np.ndarray]:
+    """Frames that tell their number by their brightness, 4 k."""
+    return [np.full((height, width, 3), 4 * k, np.uint8) for k in range(n)]
+
+
+def numbers(frames: list[Frame]) -> list[int]:
+    return [round(float(frame.picture.mean()) / 4) for frame in frames]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.mp4", "libx264"), ("a.mov", "libx264"), ("a.mkv", "libx264"), ("a.webm", "libvpx-vp9"),
+     ("a.avi", "mpeg4"), ("a.gif", "gif"), ("a.ts", "libx264")],
+)  # fmt: skip
+def test_every_kind_of_clip(tmp_path: Path, name: str, codec: str) -> None:
+    path = write_clip(tmp_path / name, [pattern(48, 64)] * 12, codec=codec)
+    frames = list(read_video(path))
+    assert [frame.index for frame in frames] == list(range(12))
+    assert [frame.time for frame in frames] == pytest.approx([k / FPS for k in range(12)], abs=0.011)
+    for frame in frames:
+        assert frame.picture.shape == (48, 64, 3)
+        assert frame.picture.dtype == np.uint8
+        assert np.abs(frame.picture.astype(int) - pattern(48, 64)).mean() < 25
+
+
+def test_odd_sizes(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "odd.mkv", [pattern(47, 63)] * 3)
+    assert [frame.picture.shape for frame in read_video(path)] == [(47, 63, 3)] * 3
+
+
+@pytest.mark.parametrize(("degrees", "turns"), [(90, -1), (270, 1)])
+def test_a_clip_that_was_filmed_sideways_is_upright(tmp_path: Path, degrees: int, turns: int) -> None:
+    path = with_rotation(write_clip(tmp_path / "a.mp4", [pattern(48, 64)] * 3), degrees)
+    for frame in read_video(path):
+        expected = np.rot90(pattern(48, 64), turns)
+        assert frame.picture.shape == expected.shape
+        assert np.abs(frame.picture.astype(int) - expected).mean() < 8
+
+
+def test_variable_frame_rate_keeps_its_times(tmp_path: Path) -> None:
+    times = [0.0, 0.04, 0.08, 0.5, 1.3, 1.34]
+    path = write_clip(tmp_path / "vfr.mkv", grey_steps(6), times=times)
+    assert [frame.time for frame in read_video(path)] == pytest.approx(times, abs=0.002)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "expected"),
+    [
+        (Sampling(every=3), [0, 3, 6, 9, 12, 15, 18]),
+        (Sampling(fps=5), [0, 5, 10, 15]),
+        (Sampling(fps=10), [0, 3, 5, 8, 10, 13, 15, 18]),
+        (Sampling(fps=1000), list(range(20))),
+        (Sampling(start=0.2, end=0.32), [5, 6, 7]),
+        (Sampling(every=2, start=0.2, end=0.4), [5, 7, 9]),
+        (Sampling(start=5), []),
+    ],
+)
+def test_sampling(tmp_path: Path, sampling: Sampling, expected: list[int]) -> None:
+    path = write_clip(tmp_path / "a.mp4", grey_steps(20))
+    frames = list(read_video(path, sampling))
+    assert [frame.index for frame in frames] == expected
+    assert numbers(frames) == expected
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"every": 0},
+        {"fps": 0},
+        {"fps": float("nan")},
+        {"every": 2, "fps": 5},
+        {"start": -1},
+        {"start": 2, "end": 2},
+    ],
+)
+def test_wrong_sampling(options: dict) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        Sampling(**options)
+
+
+def test_what_the_header_says(tmp_path: Path) -> None:
+    info = video_info(write_clip(tmp_path / "a.mp4", grey_steps(20)))
+    assert (info.width, info.height, info.fps) == (64, 48, 25)
+    assert info.duration == pytest.approx(0.8)
+
+
+class TestBadInput:
+    def test_files_that_are_no_clips(self, tmp_path: Path) -> None:
+        (tmp_path / "text.mp4").write_text("not a video\n" * 100)
+        (tmp_path / "empty.mp4").write_bytes(b"")
+        (tmp_path / "folder").mkdir()
+        write_sound(tmp_path / "song.m4a")
+        words = {
+            "text.mp4": "not a video",
+            "empty.mp4": "empty",
+            "missing.mp4": "no such file",
+            "folder": "folder",
+            "song.m4a": "no video",
+        }
+        for name, word in words.items():
+            with pytest.raises(VideoError, match=word) as caught:
+                list(read_video(tmp_path / name))
+            assert name in str(caught.value)
+            assert "\n" not in str(caught.value)
+
+    def test_a_clip_without_frames(self, tmp_path: Path) -> None:
+        path = write_clip(tmp_path / "a.ts", grey_steps(3))
+        whole = path.read_bytes()
+        path.write_bytes(whole[: 188 * 3])
+        with pytest.raises(VideoError):
+            list(read_video(path))
+
+    @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+    def test_a_truncated_clip_keeps_what_was_read(self, tmp_path: Path, name: str) -> None:
+        rng = np.random.default_rng(0)
+        noise = (rng.integers(0, 256, (48, 64, 3), np.uint8) for _ in range(100))
+        options = {"movflags": "faststart"} if name == "a.mp4" else {}
+        path = write_clip(tmp_path / name, noise, options=options)
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) // 2])
+        frames = []
+        with pytest.raises(VideoError, match="kept"):
+            for frame in read_video(path):
+                frames.append(frame)
+        assert 20 <= len(frames) <= 60
+
+    def test_an_mp4_whose_index_is_cut_off(self, tmp_path: Path) -> None:
+        path = write_clip(tmp_path / "a.mp4", grey_steps(20))
+        path.write_bytes(path.read_bytes()[:-200])
+        with pytest.raises(VideoError, match=r"a\.mp4"):
+            list(read_video(path))
+
+    def test_damaged_parts_are_left_out(self, tmp_path: Path) -> None:
+        rng = np.random.default_rng(0)
+        noise = [rng.integers(0, 256, (48, 64, 3), np.uint8) for _ in range(30)]
+        path = write_clip(tmp_path / "a.avi", noise, codec="mjpeg")
+        data = bytearray(path.read_bytes())
+        begin = len(data) // 2
+        data[begin : begin + 300] = bytes(300)
+        path.write_bytes(data)
+        frames = []
+        try:
+            for frame in read_video(path):
+                frames.append(frame)
+        except VideoError as error:
+            assert "kept" in str(error)
+        assert len(frames) >= 20
+
+    def test_too_many_pixels_are_refused_by_the_header(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = write_clip(tmp_path / "a.mp4", grey_steps(3))
+        monkeypatch.setattr("mien.video.MAX_PIXELS", 64 * 48 - 1)
+        with pytest.raises(VideoError, match="too many pixels"):
+            list(read_video(path))
+
+    def test_8k(self, tmp_path: Path) -> None:
+        path = write_clip(tmp_path / "8k.mp4", [np.full((4320, 7680, 3), 90, np.uint8)] * 2, codec="mpeg4")
+        assert [frame.picture.shape for frame in read_video(path)] == [(4320, 7680, 3)] * 2
+
+    def test_a_playlist_leads_nowhere(self, tmp_path: Path) -> None:
+        (tmp_path / "list.m3u8").write_text(
+            "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n"
+        )
+        with pytest.raises(VideoError):
+            list(read_video(tmp_path / "list.m3u8"))
+
+
+class TestEnding:
+    def waiting(self) -> int:
+        deadline = time.monotonic() + 10
+        while threading.active_count() > 1 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return threading.active_count()
+
+    def test_closing_early_ends_the_thread(self, tmp_path: Path) -> None:
+        path = write_clip(tmp_path / "a.mp4", story())
+        frames = read_video(path)
+        next(frames), next(frames)
+        assert threading.active_count() > 1
+        frames.close()
+        assert self.waiting() == 1
+
+    def test_an_exception_in_the_callers_loop_does_not_hang(self, tmp_path: Path) -> None:
+        path = write_clip(tmp_path / "a.mp4", story())
+        with pytest.raises(ZeroDivisionError):
+            for frame in read_video(path):
+                frame.index / 0
+        assert self.waiting() == 1
+
+    def test_the_same_frames_as_without_a_thread(self, tmp_path: Path) -> None:
+        path = write_clip(tmp_path / "a.mp4", [scene((0, 10 * k, 90)) for k in range(15)])
+        times, pictures = play(path)
+        frames = list(read_video(path))
+        assert [frame.time for frame in frames] == times
+        assert all(np.array_equal(f.picture, p) for f, p in zip(frames, pictures, strict=True))
