@@ -14,9 +14,10 @@ from mien.cli_options import (
     ImageFormat,
     ModelOption,
 )
+from mien.cli_serve import commands as serve_commands
 from mien.cli_support import open_stream
 from mien.cli_training import commands
-from mien.errors import DetectorError, MienError, MissingExtraError, ModelError, SettingsError
+from mien.errors import DetectorError, MienError, MissingExtraError, ModelError, ServerError, SettingsError
 from mien.weights import DEFAULT_MODEL
 
 app = typer.Typer(
@@ -47,6 +48,7 @@ _EXIT_CODES: dict[type[MienError], int] = {
     DetectorError: 2,
     MissingExtraError: 2,
     SettingsError: 2,
+    ServerError: 2,
     MienError: 1,
 }
 
@@ -145,4 +147,4 @@ def models() -> None:
             )
 
 
-app.registered_commands += commands.registered_commands
+app.registered_commands += serve_commands.registered_commands + commands.registered_commands
