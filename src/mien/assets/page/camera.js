@@ -13,7 +13,7 @@ const MESSAGES = {
 };
 
 export class Camera {
-  /** `told` gets (frame as a canvas, result) for every answer; `failed` a sentence. */
+  /** `told` gets (frame as a canvas, result, seconds until then) for every answer; `failed` a sentence. */
   constructor(video, told, failed) {
     this.video = video;
     this.told = told;
@@ -68,7 +68,8 @@ export class Camera {
   }
 
   answered(result) {
-    if (!this.frozen && this.frame) this.told(this.frame, result);
+    const seconds = (performance.now() - this.sentAt) / 1000;
+    if (!this.frozen && this.frame) this.told(this.frame, result, seconds);
     this.later(result.error ? 500 : Math.max(0, PAUSE - (performance.now() - this.sentAt)));
   }
 }

@@ -1,6 +1,7 @@
 // On canvases: a picture with the boxes of its faces, and the last minute as bands that add up to 100 %.
 
-export const MINUTE = 60;
+export const MINUTE = 60; // seconds
+const LONGEST_GAP = 2;
 
 const WORDS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
 const style = getComputedStyle(document.documentElement);
@@ -52,7 +53,7 @@ function drawLabel(pen, face, number, width, height) {
   const size = 17 * unit(pen.canvas);
   const text = `${number ? `${number}  ` : ""}${face.emotion}${face.uncertain ? "?" : ""} ${percent(face.confidence)}`;
   pen.font = `600 ${size}px system-ui, sans-serif`;
-  const [w, h] = [pen.measureText(text).width + size, size * 1.6];
+  const [w, h] = [pen.measureText(text).width + size * 1.45, size * 1.6];
   const x = Math.max(0, Math.min(face.x1, width - w));
   const above = face.y1 - h - size * 0.3;
   const y = Math.max(0, above >= 0 ? above : Math.min(face.y2 + size * 0.3, height - h));
@@ -61,10 +62,10 @@ function drawLabel(pen, face, number, width, height) {
   pen.roundRect(x, y, w, h, size * 0.4);
   pen.fill();
   pen.fillStyle = colorOf(face.emotion);
-  pen.fillRect(x + size * 0.45, y + h * 0.28, size * 0.2, h * 0.44);
+  pen.fillRect(x + size * 0.47, y + h * 0.28, size * 0.22, h * 0.44);
   pen.fillStyle = "#fff";
   pen.textBaseline = "middle";
-  pen.fillText(text, x + size * 0.8, y + h * 0.53);
+  pen.fillText(text, x + size * 0.98, y + h * 0.53);
 }
 
 /** A pixel of the screen in pixels of the canvas, so that lines look alike on large and small pictures. */
@@ -94,12 +95,12 @@ export function drawTimeline(canvas, moments, labels, now) {
   }
 }
 
-/** Moments with a face, cut where there was none, or no answer for a second. */
+/** Moments with a face, cut where there was none, or no answer for so long. */
 function runs(moments) {
   const found = [];
   let last;
   for (const moment of moments) {
-    if (moment.face && last?.face && moment.time - last.time < 1) found.at(-1).push(moment);
+    if (moment.face && last?.face && moment.time - last.time < LONGEST_GAP) found.at(-1).push(moment);
     else if (moment.face) found.push([moment]);
     last = moment;
   }

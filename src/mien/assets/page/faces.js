@@ -41,8 +41,9 @@ function fill(item, face, labels, numbered) {
   const [number, word, share, remark] = title.children;
   number.hidden = !numbered;
   word.textContent = face.emotion;
+  word.style.setProperty("--color", colorOf(face.emotion));
   share.textContent = percent(face.confidence);
-  remark.textContent = REMARKS[face.quality] ?? (face.uncertain ? "Not sure: other expressions are nearly as likely." : "");
+  remark.textContent = REMARKS[face.quality] ?? (face.uncertain ? "Not sure: take this one with care." : "");
   labels.forEach((label, at) => {
     const [name, track, value] = bars.children[at].children;
     track.firstElementChild.style.setProperty("--share", 100 * face[label]);

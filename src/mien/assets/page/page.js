@@ -8,6 +8,9 @@ import { labels, recognize } from "./server.js";
 
 const LONG_SIDE = 1600; // larger photos are shrunk to it before they are sent
 
+const LATE = 0.15; // seconds after which a face may have left its box
+const NO_FACE = "no face found";
+
 const find = (id) => document.getElementById(id);
 const [canvas, timeline, video] = ["picture", "timeline", "video"].map(find);
 
@@ -18,6 +21,7 @@ const state = {
   results: [], // for the table: in pixels of the picture as it was given
   moments: [], // for the timeline
   name: "picture",
+  late: false, // whether the camera's frames are answered slowly
   shown: -1, // the face whose card is pointed at
   work: 0, // counts what was started, so that late answers to earlier things are dropped
 };
@@ -144,10 +148,10 @@ function freeze(frozen) {
   if (state.image) show();
 }
 
-function tellFrame(frame, result) {
+function tellFrame(frame, result, seconds) {
   if (result.error) return;
   const time = performance.now() / 1000;
-  Object.assign(state, { image: frame, faces: result.faces });
+  Object.assign(state, { image: frame, faces: result.faces, late: seconds > LATE });
   state.results.push(result);
   state.moments.push({ time, face: result.faces[0] });
   const recent = state.moments.findIndex((moment) => moment.time > time - MINUTE - 1);
@@ -156,19 +160,19 @@ function tellFrame(frame, result) {
   const lately = state.moments.filter((moment) => moment.time > time - 2).length / 2;
   find("rate").textContent = `live ${lately.toFixed(0)}/s`;
   showFaces(find("faces"), state.faces, words, point);
-  document.body.classList.add("told");
+  document.body.classList.toggle("faceless", !state.faces.length);
   const seen = state.faces.length === 1 ? "1 face" : `${state.faces.length || "no"} faces`;
   if (find("status").textContent !== seen) status(seen);
 }
 
-/** The camera's picture as it comes, under the boxes of the last answer; frozen: the frame that was answered. */
+/** The camera's picture as it comes, under the last answer's boxes; where answers are late, the frame they are of. */
 function animate() {
   if (state.mode !== "camera") return;
   requestAnimationFrame(animate);
   if (camera.frozen) return;
   if (video.videoWidth) {
     const [width, height] = state.image ? [state.image.width, state.image.height] : [video.videoWidth, video.videoHeight];
-    draw(canvas, video, state.faces, { width, height, mirrored: true, shown: state.shown });
+    draw(canvas, state.late ? state.image : video, state.faces, { width, height, mirrored: true, shown: state.shown });
   }
   drawTimeline(timeline, state.moments, words, performance.now() / 1000);
 }
@@ -190,11 +194,11 @@ function show() {
 
 function status(sentence) {
   find("status").textContent = sentence;
-  document.body.classList.toggle("told", sentence !== "");
+  document.body.classList.toggle("faceless", sentence === NO_FACE);
 }
 
 function summary(faces) {
-  if (!faces.length) return state.image ? "no face found" : "";
+  if (!faces.length) return state.image ? NO_FACE : "";
   if (faces.length === 1) return `1 face: ${faces[0].emotion}`;
   return `${faces.length} faces`;
 }
