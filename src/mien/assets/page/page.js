@@ -22,10 +22,12 @@ const state = {
   moments: [], // for the timeline
   name: "picture",
   late: false, // whether the camera's frames are answered slowly
+  drawn: null, // the frame that the canvas shows, where they are late
   shown: -1, // the face whose card is pointed at
   work: 0, // counts what was started, so that late answers to earlier things are dropped
 };
 let words = [];
+let timelineDrawn = 0;
 
 const camera = new Camera(video, tellFrame, (reason) => { leaveCamera(); alarm(reason); });
 
@@ -166,14 +168,18 @@ function tellFrame(frame, result, seconds) {
 }
 
 /** The camera's picture as it comes, under the last answer's boxes; where answers are late, the frame they are of. */
-function animate() {
+function animate(now) {
   if (state.mode !== "camera") return;
   requestAnimationFrame(animate);
   if (camera.frozen) return;
-  if (video.videoWidth) {
+  const changed = !state.late || state.drawn !== state.image;
+  if (video.videoWidth && changed) {
+    state.drawn = state.image;
     const [width, height] = state.image ? [state.image.width, state.image.height] : [video.videoWidth, video.videoHeight];
     draw(canvas, state.late ? state.image : video, state.faces, { width, height, mirrored: true, shown: state.shown });
   }
+  if (now - timelineDrawn < 100) return;
+  timelineDrawn = now;
   drawTimeline(timeline, state.moments, words, performance.now() / 1000);
 }
 
