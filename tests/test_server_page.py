@@ -59,7 +59,7 @@ def browser(clip: Path) -> Iterator[Any]:
         f"--use-file-for-fake-video-capture={clip}",
     ]
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=options)
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=options, timeout=2 * SLOW)
         yield browser
         browser.close()
 
@@ -86,7 +86,9 @@ def open_page(browser: Any, server: Server) -> Iterator[Any]:
     assert wrong == []
 
 
-def drop(page: Any, data: bytes, name: str = "photo.jpg", kind: str = "image/jpeg", event: str = "drop") -> None:
+def drop(
+    page: Any, data: bytes, name: str = "photo.jpg", kind: str = "image/jpeg", event: str = "drop"
+) -> None:
     """Drop or paste a file, by the event that a browser fires."""
     page.evaluate(
         """([bytes, name, kind, event]) => {
@@ -105,12 +107,16 @@ def cards(page: Any, number: int = 0) -> dict[str, str]:
     """The words and percents of a card."""
     card = page.locator(".face").nth(number)
     card.wait_for()
-    return dict(zip(card.locator("dt").all_inner_texts(), card.locator(".percent").all_inner_texts(), strict=True))
+    return dict(
+        zip(card.locator("dt").all_inner_texts(), card.locator(".percent").all_inner_texts(), strict=True)
+    )
 
 
 def expected(server: Server, data: bytes) -> list[dict[str, Any]]:
     with server.client() as client:
-        return client.post("/v1/recognize", content=data, headers={"Content-Type": "image/jpeg"}).json()[0]["faces"]
+        return client.post("/v1/recognize", content=data, headers={"Content-Type": "image/jpeg"}).json()[0][
+            "faces"
+        ]
 
 
 def download(page: Any, what: str) -> tuple[str, bytes]:
@@ -138,7 +144,9 @@ class TestPhoto:
 
     def test_chosen_and_sample(self, open_page: Any):
         page = open_page()
-        page.set_input_files("#file", files=[{"name": "a.png", "mimeType": "image/png", "buffer": encode(astronaut())}])
+        page.set_input_files(
+            "#file", files=[{"name": "a.png", "mimeType": "image/png", "buffer": encode(astronaut())}]
+        )
         assert cards(page)["happy"]
         page = open_page()
         page.get_by_role("button", name="Try a sample").click()
@@ -169,7 +177,9 @@ class TestPhoto:
         )
         assert changed == pytest.approx([face["x1"], face["x2"], face["y2"]], abs=10)
 
-    def test_a_large_photo_is_shrunk_before_it_is_sent_and_the_table_is_in_its_own_pixels(self, open_page: Any):
+    def test_a_large_photo_is_shrunk_before_it_is_sent_and_the_table_is_in_its_own_pixels(
+        self, open_page: Any
+    ):
         page = open_page()
         large = Image.fromarray(astronaut()).resize((4096, 4096))
         with page.expect_request("**/v1/recognize") as sent:
@@ -210,7 +220,12 @@ class TestPhoto:
         assert name.endswith("-mien.png")
         saved = Image.open(io.BytesIO(picture))
         assert (saved.format, saved.size) == ("PNG", (512, 600))
-        assert np.abs(np.asarray(saved.convert("RGB"), int) - np.asarray(Image.open(grace_hopper_path()), int)).max() > 50
+        assert (
+            np.abs(
+                np.asarray(saved.convert("RGB"), int) - np.asarray(Image.open(grace_hopper_path()), int)
+            ).max()
+            > 50
+        )
 
 
 class TestCamera:
@@ -318,8 +333,16 @@ class TestLooks:
         reached = []
         for _ in range(6):
             page.keyboard.press("Tab")
-            reached.append(page.evaluate("document.activeElement.ariaLabel ?? document.activeElement.textContent.trim()"))
-        assert reached[:5] == ["Skip to the results", "Dark colours", "Choose a photo", "Use the camera", "Try a sample"]
+            reached.append(
+                page.evaluate("document.activeElement.ariaLabel ?? document.activeElement.textContent.trim()")
+            )
+        assert reached[:5] == [
+            "Skip to the results",
+            "Dark colours",
+            "Choose a photo",
+            "Use the camera",
+            "Try a sample",
+        ]
         page.get_by_role("button", name="Try a sample").focus()
         page.keyboard.press("Enter")
         cards(page)
