@@ -19,6 +19,10 @@ pytest.importorskip("fastapi")
 schemathesis = pytest.importorskip("schemathesis")
 
 BODIES = 2400
+PIECES = (
+    b"--x\r\n", b"--x--", b'Content-Disposition: form-data; name="f"', b'; filename="\xff"', b"\r\n\r\n", b"\0",
+    b'{"pictures":', b"[", b"{", b'"data":', b'"AAAA"', b"]", b"}", b"1e999", b'"\\ud800"', b"Content-Type: ",
+)  # fmt: skip
 MEMORY = 120  # MB that a server may grow by: workers' buffers, not what came
 
 
@@ -119,28 +123,7 @@ def test_thousands_of_broken_pictures(server: Server):
         ["multipart/form-data; boundary=x", "application/json", "multipart/form-data", "image/", ""]
     ),
     parts=st.lists(
-        st.sampled_from(
-            [
-                b"--x\r\n",
-                b"--x--",
-                b'Content-Disposition: form-data; name="f"',
-                b'; filename="\xff"',
-                b"\r\n\r\n",
-                b"\0",
-            ]
-            + [
-                b'{"pictures":',
-                b"[",
-                b"{",
-                b'"data":',
-                b'"AAAA"',
-                b"]",
-                b"}",
-                b"1e999",
-                b'"\\ud800"',
-                b"Content-Type: ",
-            ]
-        ),
+        st.sampled_from(PIECES),
         max_size=12,
     ),
 )

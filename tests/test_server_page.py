@@ -17,11 +17,11 @@ from pictures import astronaut, encode, grace_hopper_path
 from PIL import Image
 from serving import Server, serving
 
-pytest.importorskip("fastapi")
-playwright = pytest.importorskip("playwright.sync_api")
-
 from mien.annotation import contrast
 from mien.emotions import LABELS
+
+pytest.importorskip("fastapi")
+playwright = pytest.importorskip("playwright.sync_api")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if CHROMIUM is None:
