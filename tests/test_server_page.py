@@ -135,7 +135,7 @@ class TestPhoto:
         face = expected(server, data)[0]
         assert tuple(shown) == LABELS
         for label, text in shown.items():
-            assert float(text.removesuffix(" %")) == pytest.approx(100 * face[label], abs=1.5)
+            assert float(text.removesuffix(" %")) == pytest.approx(100 * face[label], abs=0.51)
             bar = page.locator(".bar > span").nth(LABELS.index(label))
             share = bar.evaluate("e => e.offsetWidth / e.parentElement.offsetWidth")
             assert share == pytest.approx(face[label], abs=0.05)
