@@ -171,6 +171,7 @@ class TestRecognize:
                 "file",
             ),
         ],
+        ids=range(14),
     )
     def test_what_is_wrong_is_said(
         self, client: httpx.Client, body: bytes, kind: str, status: int, word: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from queue import SimpleQueue
@@ -19,15 +20,19 @@ from mien.server.settings import Settings
 
 
 class LargestFaces(FaceDetector):
-    """A detector that keeps the largest `max_faces` faces of a picture."""
+    """A detector that keeps the largest `max_faces` faces of a picture; `found` is called where there are some."""
 
-    def __init__(self, backend: str, max_faces: int) -> None:
+    def __init__(self, backend: str, max_faces: int, found: Callable[[], None]) -> None:
         super().__init__(backend)
         self._max_faces = max_faces
+        self._found = found
 
     def detect(self, image: ImageSource) -> list[Face]:
         """As `FaceDetector.detect`."""
-        return super().detect(image)[: self._max_faces]
+        faces = super().detect(image)[: self._max_faces]
+        if faces:
+            self._found()
+        return faces
 
 
 class Reader:
@@ -40,16 +45,18 @@ class Reader:
     def __init__(self, settings: Settings, measured: Measured) -> None:
         self._settings = settings
         self._measured = measured
-        self._busy: set[object] = set()
+        self._with_faces: set[int] = set()  # threads that have found faces and not told their expressions yet
         self.classifier = BatchingClassifier(
             settings.model,
             seconds=settings.batch_seconds,
-            coming=lambda: len(self._busy),
+            coming=lambda: len(self._with_faces),
             seen=measured.batch.observe,
         )
         self._recognizers: SimpleQueue[EmotionRecognizer] = SimpleQueue()
         for _ in range(settings.workers):
-            detector = LargestFaces(settings.detector, settings.max_faces)
+            detector = LargestFaces(
+                settings.detector, settings.max_faces, lambda: self._with_faces.add(threading.get_ident())
+            )
             self._recognizers.put(EmotionRecognizer(self.classifier, detector=detector))
 
     def read(self, pictures: Sequence[tuple[str, bytes]]) -> list[FrameResult]:
@@ -85,9 +92,8 @@ class Reader:
     @contextmanager
     def _recognizer(self) -> Iterator[EmotionRecognizer]:
         recognizer = self._recognizers.get()
-        self._busy.add(recognizer)
         try:
             yield recognizer
         finally:
-            self._busy.discard(recognizer)
+            self._with_faces.discard(threading.get_ident())
             self._recognizers.put(recognizer)

@@ -33,7 +33,7 @@ class Settings:
         workers: threads that read pictures.
         queue: requests that may wait for a worker; more are refused at once.
         seconds: that reading a body may take, and then the work on it.
-        batch_seconds: that a face may wait for faces of other requests, where there are other requests.
+        batch_seconds: that a face may wait for faces of other requests, where others have been found.
     """
 
     model: str = DEFAULT_MODEL
