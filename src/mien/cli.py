@@ -16,10 +16,11 @@ from mien.cli_options import (
     ModelOption,
     ReportFormat,
 )
+from mien.cli_serve import commands as serve_commands
 from mien.cli_support import open_stream
 from mien.cli_training import commands
 from mien.cli_video import commands as video_commands
-from mien.errors import DetectorError, MienError, MissingExtraError, ModelError, SettingsError
+from mien.errors import DetectorError, MienError, MissingExtraError, ModelError, ServerError, SettingsError
 from mien.weights import DEFAULT_MODEL
 
 app = typer.Typer(
@@ -50,6 +51,7 @@ _EXIT_CODES: dict[type[MienError], int] = {
     DetectorError: 2,
     MissingExtraError: 2,
     SettingsError: 2,
+    ServerError: 2,
     MienError: 1,
 }
 
@@ -173,5 +175,5 @@ def models() -> None:
             )
 
 
-for group in (video_commands, batch_commands, commands):
+for group in (video_commands, serve_commands, batch_commands, commands):
     app.registered_commands += group.registered_commands

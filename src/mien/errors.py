@@ -13,6 +13,7 @@ Wrong arguments in code are `ValueError` or `TypeError`. The rest derives from o
     │   └── UnknownLabelError  a label that is none of the expressions
     ├── TrainingError          a run that cannot start, go on or be resumed
     │   └── SettingsError      settings of a run that are unknown or out of range
+    ├── ServerError            a server that cannot start as it was told
     └── MissingExtraError      a feature whose optional packages are not installed
 
 A message is one line: what came, what was expected, how to mend it.
@@ -63,6 +64,10 @@ class TrainingError(MienError):
 
 class SettingsError(TrainingError):
     """Settings of a run that are unknown or out of range."""
+
+
+class ServerError(MienError):
+    """A server that cannot start as it was told: a port in use, a token that no client could send."""
 
 
 class MissingExtraError(MienError):

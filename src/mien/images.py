@@ -43,7 +43,7 @@ _EXIF_ORIENTATION = 0x0112
 _WARNINGS_LOCK = threading.Lock()
 
 
-def read_image(source: ImageSource) -> NDArray[np.uint8]:
+def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """A picture as (H, W, 3) uint8 RGB, upright.
 
     Files and bytes may be of any of `FORMATS`. The EXIF orientation is applied; transparency is laid over
@@ -52,21 +52,22 @@ def read_image(source: ImageSource) -> NDArray[np.uint8]:
     Args:
         source: a path; the bytes of a file; a Pillow image; or a uint8 array (H, W) or (H, W, 1) grey,
             (H, W, 3) RGB, (H, W, 4) RGBA. An RGB array comes back without a copy.
+        max_pixels: files, bytes and Pillow images with more pixels are refused by their header.
 
     Raises:
-        ImageError: the picture is missing, unreadable, broken, or larger than `MAX_PIXELS` or `MAX_BYTES`.
+        ImageError: the picture is missing, unreadable, broken, or larger than `max_pixels` or `MAX_BYTES`.
         TypeError: the source is none of the above, or an array of another type than uint8.
         ValueError: an array of another shape.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
-        return _from_pillow(source, "Pillow image")
+        return _from_pillow(source, "Pillow image", max_pixels)
     if isinstance(source, bytes):
-        return _decode(source, f"picture of {len(source):,} bytes")
+        return _decode(source, f"picture of {len(source):,} bytes", max_pixels)
     if isinstance(source, str | os.PathLike):
         path = Path(source)
-        return _decode(_read_bytes(path), _name(path))
+        return _decode(_read_bytes(path), _name(path), max_pixels)
     raise TypeError(
         f"cannot read a picture from {type(source).__name__}: "
         "expected a path, bytes, a uint8 array or a Pillow image"
@@ -215,7 +216,7 @@ def _about_folder(folder: Path) -> str:
     return f"{_name(folder)}: a folder without pictures; expected files such as .jpg, .png or .webp"
 
 
-def _decode(data: bytes, name: str) -> NDArray[np.uint8]:
+def _decode(data: bytes, name: str, max_pixels: int) -> NDArray[np.uint8]:
     if not data:
         raise ImageError(f"{name}: empty; expected a picture")
     if len(data) > MAX_BYTES:
@@ -224,19 +225,19 @@ def _decode(data: bytes, name: str) -> NDArray[np.uint8]:
         with _no_warnings():
             picture = Image.open(io.BytesIO(data))
     except Image.DecompressionBombError:
-        raise ImageError(_too_large(name)) from None
+        raise ImageError(_too_large(name, max_pixels)) from None
     except Exception:  # Pillow's readers raise what a broken header makes them raise
         raise ImageError(f"{name}: not a picture; expected one of {', '.join(FORMATS)}") from None
     with picture:
         if picture.format not in FORMATS:
             raise ImageError(f"{name}: of type {picture.format}; expected one of {', '.join(FORMATS)}")
-        return _from_pillow(picture, name)
+        return _from_pillow(picture, name, max_pixels)
 
 
-def _from_pillow(picture: Image.Image, name: str) -> NDArray[np.uint8]:
+def _from_pillow(picture: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
     width, height = picture.size
-    if width * height > MAX_PIXELS:
-        raise ImageError(_too_large(name, f" ({width:,} x {height:,})"))
+    if width * height > max_pixels:
+        raise ImageError(_too_large(name, max_pixels, f" ({width:,} x {height:,})"))
     if not width or not height:
         raise ImageError(f"{name}: {width} x {height} pixels; expected at least one")
     try:
@@ -252,8 +253,8 @@ def _from_pillow(picture: Image.Image, name: str) -> NDArray[np.uint8]:
     return _upright(pixels, orientation)
 
 
-def _too_large(name: str, size: str = "") -> str:
-    return f"{name}: too many pixels{size}; expected at most {MAX_PIXELS / 1e6:.0f} megapixels"
+def _too_large(name: str, max_pixels: int, size: str = "") -> str:
+    return f"{name}: too many pixels{size}; expected at most {max_pixels / 1e6:g} megapixels"
 
 
 def _to_rgb(picture: Image.Image, name: str) -> NDArray[np.uint8]:

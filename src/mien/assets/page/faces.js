@@ -1,0 +1,60 @@
+// A card a face: the word, how sure, and a bar for each expression. Cards are changed in place, so that bars move.
+
+import { colorOf, percent } from "./drawing.js";
+
+const REMARKS = {
+  small: "The face is small: do not trust this much.",
+  dark: "The face is dark: do not trust this much.",
+  bright: "The face is very bright: do not trust this much.",
+  blurred: "The face is blurred: do not trust this much.",
+};
+
+/** Shows the faces in the list; `pointed` is told the number of the card that is pointed at, or -1. */
+export function showFaces(list, faces, labels, pointed) {
+  while (list.children.length > faces.length) list.lastElementChild.remove();
+  while (list.children.length < faces.length) list.append(card(labels, list.children.length, pointed));
+  faces.forEach((face, at) => fill(list.children[at], face, labels, faces.length > 1));
+}
+
+function card(labels, at, pointed) {
+  const item = element("li", "face");
+  const title = element("h3");
+  title.append(element("span", "number", at + 1), element("span", "word"), element("span", "share"), element("span", "remark"));
+  const bars = element("dl", "bars");
+  for (const label of labels) {
+    const row = element("div");
+    const track = element("dd", "bar");
+    track.setAttribute("aria-hidden", "true");
+    track.append(element("span"));
+    track.style.setProperty("--color", colorOf(label));
+    row.append(element("dt", "", label), track, element("dd", "percent"));
+    bars.append(row);
+  }
+  item.append(title, bars);
+  item.addEventListener("pointerenter", () => { item.classList.add("shown"); pointed(at); });
+  item.addEventListener("pointerleave", () => { item.classList.remove("shown"); pointed(-1); });
+  return item;
+}
+
+function fill(item, face, labels, numbered) {
+  const [title, bars] = item.children;
+  const [number, word, share, remark] = title.children;
+  number.hidden = !numbered;
+  word.textContent = face.emotion;
+  word.style.setProperty("--color", colorOf(face.emotion));
+  share.textContent = percent(face.confidence);
+  remark.textContent = REMARKS[face.quality] ?? (face.uncertain ? "Not sure: take this one with care." : "");
+  labels.forEach((label, at) => {
+    const [name, track, value] = bars.children[at].children;
+    track.firstElementChild.style.setProperty("--share", 100 * face[label]);
+    value.textContent = percent(face[label]);
+    for (const part of [name, value]) part.classList.toggle("top", label === face.emotion);
+  });
+}
+
+function element(tag, name = "", text = "") {
+  const made = document.createElement(tag);
+  if (name) made.className = name;
+  made.textContent = text;
+  return made;
+}

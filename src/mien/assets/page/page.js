@@ -1,0 +1,237 @@
+// The page: what buttons, drops and pastes do, and what is shown. One state, one way to show it.
+
+import { Camera } from "./camera.js";
+import { MINUTE, draw, drawTimeline } from "./drawing.js";
+import { showFaces } from "./faces.js";
+import { savePicture, saveTable } from "./saving.js";
+import { labels, recognize } from "./server.js";
+
+const LONG_SIDE = 1600; // larger photos are shrunk to it before they are sent
+
+const AS_THEY_ARE = ["image/jpeg", "image/png", "image/webp"]; // what the server reads as browsers do
+const LATE = 0.15; // seconds after which a face may have left its box
+const NO_FACE = "no face found";
+
+const find = (id) => document.getElementById(id);
+const [canvas, timeline, video] = ["picture", "timeline", "video"].map(find);
+
+const state = {
+  mode: "empty", // or "photo", "camera"
+  image: null, // what the faces were found in: a canvas
+  faces: [],
+  results: [], // for the table: in pixels of the picture as it was given
+  moments: [], // for the timeline
+  name: "picture",
+  late: false, // whether the camera's frames are answered slowly
+  drawn: null, // the frame that the canvas shows, where they are late
+  shown: -1, // the face whose card is pointed at
+  work: 0, // counts what was started, so that late answers to earlier things are dropped
+};
+let words = [];
+let timelineDrawn = 0;
+
+const camera = new Camera(video, tellFrame, (reason) => { leaveCamera(); alarm(reason); });
+
+const actions = {
+  choose: () => find("file").click(),
+  sample: () => attempt(async () => read(await (await fetch("/sample.jpg")).blob(), "sample")),
+  camera: () => (state.mode === "camera" ? leaveCamera() : attempt(enterCamera)),
+  freeze: () => freeze(!camera.frozen),
+  theme: () => setTheme(isDark() ? "light" : "dark"),
+  "save-picture": () => state.image && savePicture(state.image, state.faces, state.name),
+  "save-table": () => state.results.length && saveTable(state.results, words, state.name),
+};
+
+document.addEventListener("click", (event) => actions[event.target.closest("[data-do]")?.dataset.do]?.());
+find("file").addEventListener("change", ({ target }) => { takeFile(target.files); target.value = ""; });
+document.addEventListener("paste", (event) => takeFile(event.clipboardData.files));
+for (const kind of ["dragenter", "dragover"]) {
+  document.addEventListener(kind, (event) => { event.preventDefault(); document.body.classList.add("dropping"); });
+}
+document.addEventListener("dragleave", (event) => event.relatedTarget || document.body.classList.remove("dropping"));
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  document.body.classList.remove("dropping");
+  takeFile(event.dataTransfer.files);
+});
+new ResizeObserver(() => state.image && show()).observe(document.querySelector(".view"));
+
+function takeFile([file]) { // at once: browsers empty these lists when their event is over
+  if (file) attempt(() => read(file, file.name.replace(/\.[^.]*$/, "") || "picture", file.name));
+}
+
+/** Do it; what goes wrong becomes a sentence on the page. */
+async function attempt(task) {
+  alarm("");
+  try {
+    if (!words.length) words = await labels();
+    await task();
+  } catch (error) {
+    alarm(error.message);
+  } finally {
+    document.body.classList.remove("busy");
+  }
+}
+
+function alarm(sentence) {
+  find("alert").textContent = sentence;
+}
+
+async function read(file, name, source = name) {
+  const work = ++state.work;
+  const { image, scale } = await shrink(file);
+  if (state.mode === "camera") camera.stop();
+  Object.assign(state, { mode: "photo", image, faces: [], results: [], name });
+  document.body.classList.add("busy");
+  show();
+  status("reading …");
+  const asItIs = scale === 1 && AS_THEY_ARE.includes(file.type);
+  const blob = asItIs ? file : await new Promise((done) => image.toBlob(done, "image/jpeg", 0.92));
+  let result;
+  try {
+    result = await recognize(blob);
+  } catch (error) {
+    status("");
+    throw error;
+  }
+  if (work !== state.work) return;
+  state.faces = result.faces;
+  state.results = [{ ...result, source, faces: result.faces.map((face) => enlarge(face, scale)) }];
+  show();
+  status(summary(result.faces));
+}
+
+/** The photo, upright, as a canvas of at most LONG_SIDE pixels, and what its sides were divided by. */
+async function shrink(file) {
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+  } catch {
+    throw new Error(`${file.name ?? "This"} is no picture that this browser can show. Try JPEG, PNG or WebP.`);
+  }
+  const scale = Math.max(1, Math.max(bitmap.width, bitmap.height) / LONG_SIDE);
+  const image = document.createElement("canvas");
+  image.width = Math.max(1, Math.round(bitmap.width / scale));
+  image.height = Math.max(1, Math.round(bitmap.height / scale));
+  const pen = image.getContext("2d");
+  pen.imageSmoothingQuality = "high";
+  pen.fillStyle = "#fff"; // below transparent pictures
+  pen.fillRect(0, 0, image.width, image.height);
+  pen.drawImage(bitmap, 0, 0, image.width, image.height);
+  bitmap.close();
+  return { image, scale };
+}
+
+function enlarge(face, scale) {
+  const [x1, y1, x2, y2] = [face.x1, face.y1, face.x2, face.y2].map((value) => value * scale);
+  return { ...face, x1, y1, x2, y2 };
+}
+
+async function enterCamera() {
+  ++state.work;
+  freeze(false);
+  await camera.start();
+  const at = new Date().toISOString().slice(0, 19).replaceAll(":", "-");
+  Object.assign(state, { mode: "camera", image: null, faces: [], results: [], moments: [], name: `camera-${at}` });
+  show();
+  status("looking …");
+  requestAnimationFrame(animate);
+}
+
+function leaveCamera() {
+  camera.stop();
+  state.mode = state.image ? "photo" : "empty";
+  show();
+  status(summary(state.faces));
+}
+
+function freeze(frozen) {
+  camera.frozen = frozen;
+  document.body.classList.toggle("frozen", frozen);
+  document.querySelector("[data-do=freeze]").setAttribute("aria-pressed", frozen);
+  if (state.image) show();
+}
+
+function tellFrame(frame, result, seconds) {
+  if (result.error) return;
+  const time = performance.now() / 1000;
+  Object.assign(state, { image: frame, faces: result.faces, late: seconds > LATE });
+  state.results.push(result);
+  state.moments.push({ time, face: result.faces[0] });
+  const recent = state.moments.findIndex((moment) => moment.time > time - MINUTE - 1);
+  state.moments.splice(0, recent);
+  state.results.splice(0, recent);
+  const lately = state.moments.filter((moment) => moment.time > time - 2).length / 2;
+  find("rate").textContent = `live ${lately.toFixed(0)}/s`;
+  showFaces(find("faces"), state.faces, words, point);
+  document.body.classList.toggle("faceless", !state.faces.length);
+  const seen = state.faces.length === 1 ? "1 face" : `${state.faces.length || "no"} faces`;
+  if (find("status").textContent !== seen) status(seen);
+}
+
+/** The camera's picture as it comes, under the last answer's boxes; where answers are late, the frame they are of. */
+function animate(now) {
+  if (state.mode !== "camera") return;
+  requestAnimationFrame(animate);
+  if (camera.frozen) return;
+  const changed = !state.late || state.drawn !== state.image;
+  if (video.videoWidth && changed) {
+    state.drawn = state.image;
+    const [width, height] = state.image ? [state.image.width, state.image.height] : [video.videoWidth, video.videoHeight];
+    draw(canvas, state.late ? state.image : video, state.faces, { width, height, mirrored: true, shown: state.shown });
+  }
+  if (now - timelineDrawn < 100) return;
+  timelineDrawn = now;
+  drawTimeline(timeline, state.moments, words, performance.now() / 1000);
+}
+
+function point(at) {
+  state.shown = at;
+  if (state.image) show();
+}
+
+function show() {
+  document.body.dataset.mode = state.mode;
+  document.querySelector(".tools [data-do=camera]").setAttribute("aria-pressed", state.mode === "camera");
+  showFaces(find("faces"), state.faces, words, point);
+  if (!state.image || (state.mode === "camera" && !camera.frozen)) return;
+  const { width, height } = state.image;
+  draw(canvas, state.image, state.faces, { width, height, mirrored: state.mode === "camera", shown: state.shown });
+  canvas.setAttribute("aria-label", `${state.name}: ${summary(state.faces)}`);
+}
+
+function status(sentence) {
+  find("status").textContent = sentence;
+  document.body.classList.toggle("faceless", sentence === NO_FACE);
+}
+
+function summary(faces) {
+  if (!faces.length) return state.image ? NO_FACE : "";
+  if (faces.length === 1) return `1 face: ${faces[0].emotion}`;
+  return `${faces.length} faces`;
+}
+
+function isDark() {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+function setTheme(theme) {
+  document.documentElement.dataset.theme = theme;
+  localStorage.setItem("theme", theme);
+  showTheme();
+}
+
+function showTheme() {
+  document.querySelector("[data-do=theme]").setAttribute("aria-pressed", isDark());
+}
+
+const chosen = localStorage.getItem("theme");
+if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTheme);
+showTheme();
+
+if (!["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)) {
+  find("privacy").textContent = `Pictures go to ${location.hostname} and nowhere else: they are read in its memory and kept nowhere.`;
+}
+if (new URLSearchParams(location.search).has("camera")) attempt(enterCamera);

@@ -1,0 +1,68 @@
+// What the page asks of the server: a photo by HTTP, the camera's frames by WebSocket.
+
+let token = sessionStorage.getItem("token") ?? "";
+
+export class Refusal extends Error {}
+
+/** The result of one encoded picture, as `mien image --format json` has it. */
+export async function recognize(blob) {
+  const answer = await ask("/v1/recognize", { method: "POST", body: blob, headers: { "Content-Type": blob.type } });
+  const body = await answer.json();
+  if (!answer.ok) throw new Refusal(body.pictures?.[0]?.error ?? body.detail);
+  return body[0];
+}
+
+/** The labels of the model that is served, in its order. */
+export async function labels() {
+  const answer = await ask("/v1/models");
+  const models = await answer.json();
+  if (!answer.ok) throw new Refusal(models.detail);
+  return models.find((model) => model.served).labels;
+}
+
+/** Opens the stream; `told` gets each result, `closed` is called once when it ends. */
+export function stream(told, closed) {
+  const protocols = ["mien"];
+  if (token) protocols.push("mien.bearer." + base64url(token));
+  const address = new URL("/v1/stream", location.href.replace(/^http/, "ws"));
+  const socket = new WebSocket(address, protocols);
+  socket.onmessage = (message) => told(JSON.parse(message.data));
+  socket.onclose = (event) => closed(event.reason || "The server has closed the stream. Start the camera again.");
+  return {
+    get open() { return socket.readyState === WebSocket.OPEN; },
+    send: (blob) => socket.send(blob),
+    close: () => { socket.onclose = null; socket.close(); },
+  };
+}
+
+async function ask(path, options = {}) {
+  for (;;) {
+    const headers = { ...options.headers, ...(token && { Authorization: `Bearer ${token}` }) };
+    let answer;
+    try {
+      answer = await fetch(path, { ...options, headers });
+    } catch {
+      throw new Refusal("The server does not answer. Is it still running?");
+    }
+    if (answer.status !== 401) return answer;
+    token = await askForToken();
+    sessionStorage.setItem("token", token);
+  }
+}
+
+function askForToken() {
+  const dialog = document.getElementById("token");
+  const field = dialog.querySelector("input");
+  field.value = "";
+  dialog.showModal();
+  return new Promise((given, refused) => {
+    dialog.addEventListener("close", () => {
+      if (field.value) given(field.value);
+      else refused(new Refusal("Without its token this server reads no pictures."));
+    }, { once: true });
+  });
+}
+
+function base64url(text) {
+  return btoa(text).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}

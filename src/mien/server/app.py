@@ -1,0 +1,138 @@
+"""The application: its routes, from the outermost guard to the recognizer."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import cache, partial
+from typing import Any
+
+from fastapi import FastAPI, Request, WebSocket
+from starlette.responses import JSONResponse, Response
+
+from mien.results import FrameResult
+from mien.server import described, measured, page, problems
+from mien.server.bodies import read_body
+from mien.server.origins import Guard
+from mien.server.problems import Problem
+from mien.server.reading import Reader
+from mien.server.settings import Settings
+from mien.server.stream import Stream
+from mien.server.work import RETRY_AFTER, Work
+from mien.weights import available_models
+from mien.writers import open_writer
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The server as an ASGI application, its model and detectors loaded.
+
+    Raises:
+        ModelError, DetectorError: the model or the detector cannot be loaded.
+    """
+    counts = measured.Measured()
+    reader = Reader(settings, counts)
+    work = Work(settings.workers, settings.queue, settings.seconds)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        work.close()
+
+    # FastAPI's own pages about the API load scripts from elsewhere.
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.openapi = cache(partial(described.openapi, app, needs_token=settings.token is not None))  # type: ignore[method-assign]
+    problems.install(app)
+    app.include_router(page.router())
+    _add_state(app, reader, work, counts)
+    _add_api(app, settings, reader, work, counts)
+    # The last is the outermost.
+    app.add_middleware(Guard, names=settings.names, token=settings.token)
+    app.add_middleware(page.SetHeaders)
+    app.add_middleware(measured.CountRequests, measured=counts)
+    return app
+
+
+def _add_state(app: FastAPI, reader: Reader, work: Work, counts: measured.Measured) -> None:
+    served = reader.classifier.config
+    guarded = (403, 421)
+
+    @app.get("/health", responses={200: described.status(), **described.problems(*guarded)})
+    async def health() -> JSONResponse:
+        """Whether the process lives."""
+        return JSONResponse({"status": "ok"})
+
+    @app.get("/ready", responses={200: described.status(), **described.problems(*guarded, 503)})
+    async def ready() -> JSONResponse:
+        """Whether the next picture would be taken."""
+        if work.full:
+            raise Problem(503, "all places are taken", headers=RETRY_AFTER)
+        return JSONResponse({"status": "ready"})
+
+    metrics = described.text("All numbers.", "text/plain")
+
+    @app.get(
+        "/metrics", response_class=Response, responses={200: metrics, **described.problems(401, *guarded)}
+    )
+    async def numbers() -> Response:
+        """What the server counts, for Prometheus."""
+        counts.work.set(work.taken)
+        return Response(counts.text(), media_type=measured.MEDIA_TYPE)
+
+    @app.get("/v1/models", responses={200: described.models(), **described.problems(401, *guarded)})
+    async def models() -> JSONResponse:
+        """The shipped models, and the one that is served."""
+        configs = {config.sha256: config for config in (*available_models(), served)}
+        return JSONResponse(
+            [
+                {
+                    "name": config.name,
+                    "labels": config.labels,
+                    "input_size": config.input_size,
+                    "sha256": config.sha256,
+                    "served": config.sha256 == served.sha256,
+                }
+                for config in configs.values()
+            ]
+        )
+
+
+def _add_api(app: FastAPI, settings: Settings, reader: Reader, work: Work, counts: measured.Measured) -> None:
+    labels = reader.classifier.labels
+    answers: dict[int | str, Any] = {
+        200: described.results(labels),
+        **described.problems(401, 403, 408, 413, 415, 421, 422, 503),
+    }
+
+    @app.post(
+        "/v1/recognize",
+        response_class=Response,
+        responses=answers,
+        openapi_extra=described.recognize_body(),
+    )
+    async def recognize(request: Request) -> Response:
+        """Tell the expression of every face in one picture or several."""
+        with work.place():
+            decode = await read_body(request, settings)
+            results = await work.run(lambda: reader.read(decode()))
+        unread = [{"source": r.source, "error": r.error} for r in results if r.error is not None]
+        if len(unread) == len(results):
+            raise Problem(422, "no picture could be read", pictures=unread)
+        return Response(_to_json(results, labels), media_type="application/json")
+
+    @app.websocket("/v1/stream")
+    async def stream(socket: WebSocket) -> None:
+        if counts.open_streams >= settings.max_streams:
+            refusal = Problem(503, f"{settings.max_streams} streams are open already", headers=RETRY_AFTER)
+            await socket.send_denial_response(refusal.response())
+            return
+        await Stream(socket, reader, work, counts).run()
+
+
+def _to_json(results: Sequence[FrameResult], labels: Sequence[str]) -> str:
+    """As `mien image --format json` prints it."""
+    stream = io.StringIO()
+    with open_writer("json", stream, labels) as writer:
+        for result in results:
+            writer.write(result)
+    return stream.getvalue()

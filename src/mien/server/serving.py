@@ -1,0 +1,94 @@
+"""The process: a socket, uvicorn, and an end that lets what runs finish."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+import threading
+import webbrowser
+from ipaddress import ip_address
+
+import uvicorn
+
+from mien.errors import ServerError
+from mien.server.app import create_app
+from mien.server.settings import Settings
+
+
+def serve(settings: Settings, *, open_browser: bool = False, path: str = "/") -> None:
+    """Serve until SIGINT or SIGTERM; then take no new request and finish those that run.
+
+    Args:
+        settings: what to serve, where, and its limits.
+        open_browser: show the page to the person at this machine.
+        path: of the page: "/?camera" turns the camera on.
+
+    Raises:
+        ModelError, DetectorError: the model or the detector cannot be loaded.
+        ServerError: the address cannot be listened on.
+    """
+    app = create_app(settings)
+    with _listen(settings.host, settings.port) as listening:
+        config = uvicorn.Config(
+            app,
+            ws="auto",
+            ws_max_size=settings.max_bytes,
+            ws_max_queue=2,  # what waits here is not seen to be stale
+            ws_per_message_deflate=False,  # pictures are compressed already
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            lifespan="on",
+            timeout_graceful_shutdown=int(settings.seconds) + 1,
+        )
+        address = _url(settings.host, listening.getsockname()[1])
+        _say(f"serving on {address} (Ctrl-C stops)")
+        if settings.token is None and not _is_local(settings.host):
+            _say("anyone who can reach this address can use it: set MIEN_TOKEN to ask for a token")
+        if open_browser:
+            threading.Thread(target=webbrowser.open, args=(address + path,), daemon=True).start()
+        # uvicorn raises the signal that stopped it once more: by then all is done.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
+        uvicorn.Server(config).run(sockets=[listening])
+    _say("stopped")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens, so that an address in use is an error before anything is said."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise ServerError(
+            f"host {host}: {error.strerror}; expected an address of this machine, such as 127.0.0.1"
+        ) from None
+    try:
+        if sys.platform != "win32":  # there it would let two servers share a port
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        raise ServerError(
+            f"port {port} of {host}: {error.strerror}; expected a free one: name another with --port"
+        ) from None
+    return listening
+
+
+def _url(host: str, port: int) -> str:
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{shown}:{port}"
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"mien: {text}\n")
+    sys.stderr.flush()

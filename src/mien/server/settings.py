@@ -1,0 +1,66 @@
+"""Every setting of a server, its limits included, with the defaults."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field, fields
+
+from mien.weights import DEFAULT_MODEL
+
+CORES = os.cpu_count() or 1
+
+# RFC 6750's characters: any other token could not stand in an Authorization header.
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a server serves, to whom, and how much of it.
+
+    Attributes:
+        model: as `EmotionRecognizer` takes it.
+        detector: as `FaceDetector` takes it.
+        host: the address to listen on; only this machine can reach 127.0.0.1.
+        port: 0 for one that is free.
+        names: host names, besides localhost and IP addresses, by which people reach the server.
+        token: what clients of the API must send as `Authorization: Bearer ...`; None for no such check.
+        max_bytes: of a request's body, and of a frame.
+        max_pixels: of a picture, checked in its header before it is decoded.
+        max_pictures: in one request.
+        max_faces: of a picture; the largest are kept.
+        max_streams: WebSockets at a time.
+        workers: threads that read pictures.
+        queue: requests that may wait for a worker; more are refused at once.
+        seconds: that reading a body may take, and then the work on it.
+        batch_seconds: that a face may wait for faces of other requests, where others have been found.
+    """
+
+    model: str = DEFAULT_MODEL
+    detector: str = "haar"
+    host: str = "127.0.0.1"
+    port: int = 8000
+    names: tuple[str, ...] = ()
+    token: str | None = field(default=None, repr=False)
+    max_bytes: int = 32_000_000
+    max_pixels: int = 50_000_000
+    max_pictures: int = 16
+    max_faces: int = 100
+    max_streams: int = 8
+    workers: int = CORES
+    queue: int = 32
+    seconds: float = 30.0
+    batch_seconds: float = 0.002
+
+    def __post_init__(self) -> None:
+        for limit in fields(self):
+            value = getattr(self, limit.name)
+            least = 0 if limit.name in ("port", "queue", "batch_seconds") else 1e-3
+            if isinstance(value, int | float) and value < least:
+                raise ValueError(
+                    f"{limit.name} {value}: expected {'0 or more' if not least else 'more than 0'}"
+                )
+        if self.port > 65535:
+            raise ValueError(f"port {self.port}: expected at most 65535")
+        if self.token is not None and not _TOKEN.fullmatch(self.token):
+            raise ValueError("token: expected letters, digits and -._~+/ only, and = at the end")

@@ -1,0 +1,92 @@
+"""The WebSocket: frames of a camera in, a result each out, and of frames that came meanwhile the newest only."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from mien.results import FrameResult
+from mien.server.measured import Measured
+from mien.server.origins import SUBPROTOCOL
+from mien.server.problems import Problem
+from mien.server.reading import Reader
+from mien.server.work import Work
+
+_UNSUPPORTED = 1003
+
+
+class Stream:
+    """One connection. `frame` counts the frames that came, from 0; `time` is in seconds since the first."""
+
+    def __init__(self, socket: WebSocket, reader: Reader, work: Work, measured: Measured) -> None:
+        self._socket = socket
+        self._reader, self._work, self._measured = reader, work, measured
+        self._newest: tuple[int, float, bytes] | None = None
+        self._came = asyncio.Event()
+        self._open = True
+
+    async def run(self) -> None:
+        """Answer until the other side closes."""
+        offered = self._socket.scope.get("subprotocols", [])
+        await self._socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        with self._measured.stream():
+            receiving = asyncio.create_task(self._receive())
+            try:
+                await self._answer()
+                await receiving
+            except WebSocketDisconnect:
+                pass
+            finally:
+                receiving.cancel()
+
+    async def _receive(self) -> None:
+        """Keep the newest frame; an older one that still waits is dropped."""
+        number, start = 0, time.monotonic()
+        try:
+            while True:
+                message = await self._socket.receive()
+                if message["type"] == "websocket.disconnect":
+                    return
+                if (frame := message.get("bytes")) is None:
+                    await self._socket.close(_UNSUPPORTED, "expected an encoded picture as a binary message")
+                    return
+                start = start if number else time.monotonic()
+                if self._newest is not None:
+                    self._measured.dropped.inc()
+                self._newest = number, time.monotonic() - start, frame
+                number += 1
+                self._came.set()
+        finally:
+            self._open = False
+            self._came.set()
+
+    async def _answer(self) -> None:
+        answered = -1
+        while True:
+            await self._came.wait()
+            self._came.clear()
+            if not self._open:
+                return
+            if self._newest is None:
+                continue
+            number, seconds, frame = self._newest
+            self._newest = None
+            result = await self._read(frame, number, seconds)
+            await self._socket.send_text(_to_json(result, dropped=number - answered - 1))
+            answered = number
+
+    async def _read(self, frame: bytes, number: int, seconds: float) -> FrameResult:
+        try:
+            with self._work.place():
+                return await self._work.run(lambda: self._reader.read_frame(frame, number, seconds))
+        except Problem as problem:
+            return FrameResult("stream", error=problem.detail, frame=number, time=seconds)
+
+
+def _to_json(result: FrameResult, dropped: int) -> str:
+    more: dict[str, Any] = {"frame": result.frame, "time": result.time, "dropped": dropped}
+    return json.dumps(result.to_dict() | more, allow_nan=False)
