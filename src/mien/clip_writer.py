@@ -33,8 +33,10 @@ _CLOCK = 90_000
 _COPIED = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus"})
 """Codecs of sound that MP4 holds as they are; others become AAC."""
 
-_MUXER = {"movflags": "+hybrid_fragmented+frag_keyframe+default_base_moof"}
-"""Fragments first, so that a file that is never finished plays; one index, as players like it best, at the end."""
+_MUXER = {"movflags": "+hybrid_fragmented+frag_keyframe+default_base_moof", "flush_packets": "1"}
+"""Fragments first, so that a file that is never finished plays; one index, as players like it best, at the end.
+
+Without flushing, what is written would wait in memory, where a killed process leaves it."""
 
 
 class ClipWriter:

@@ -74,7 +74,7 @@ def run_ahead(
             items.close()
         except BaseException as error:  # passed on, whatever it is
             end = error
-        _put(ready, ([], end), stopped, drop)
+        _put(ready, ([], end), stopped, drop=False)  # no item makes room for the end
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
