@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 import sys
@@ -48,6 +49,8 @@ def serve(settings: Settings, *, open_browser: bool = False, path: str = "/") ->
             _say("anyone who can reach this address can use it: set MIEN_TOKEN to ask for a token")
         if open_browser:
             threading.Thread(target=webbrowser.open, args=(address + path,), daemon=True).start()
+        # A form that it cannot read is answered with a problem: it is not for the log.
+        logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
         # uvicorn raises the signal that stopped it once more: by then all is done.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
