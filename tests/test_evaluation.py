@@ -321,25 +321,25 @@ class TestShippedModel:
     def test_the_other_head_too(self, real_data: Path) -> None:
         data = load_dataset(real_data / "fer2013" / "public_test.parquet")
         ferplus = evaluate(EmotionClassifier(), data, head="ferplus")
-        assert (ferplus.n, ferplus.accuracy) == (3553, pytest.approx(0.8354, abs=2e-3))
+        assert (ferplus.n, ferplus.accuracy) == (3553, pytest.approx(0.8342, abs=2e-3))
         assert ferplus.ferplus is not None
         assert ferplus.ferplus.majority == ferplus.accuracy
 
     def test_its_further_scores(self, shipped: EvaluationReport) -> None:
-        assert shipped.accuracy == pytest.approx(0.6996, abs=2e-3)
+        assert shipped.accuracy == pytest.approx(0.6960, abs=2e-3)
         assert shipped.ferplus is not None
         assert shipped.ferplus.n == 3529
-        assert shipped.ferplus.majority == pytest.approx(0.660, abs=3e-3)
-        assert shipped.risk_coverage.aurc == pytest.approx(0.130, abs=3e-3)
+        assert shipped.ferplus.majority == pytest.approx(0.669, abs=3e-3)
+        assert shipped.risk_coverage.aurc == pytest.approx(0.122, abs=3e-3)
 
     def test_without_the_280_images_that_are_in_training(self, real_data: Path) -> None:
         rest = evaluate(EmotionClassifier(), load_dataset(real_data / "fer2013")).without_copies
         assert rest is not None
         assert (rest.copies, rest.n) == (280, 3309)
-        assert rest.accuracy == pytest.approx(0.685, abs=3e-3)
+        assert rest.accuracy == pytest.approx(0.681, abs=3e-3)
 
     def test_is_calibrated(self, shipped: EvaluationReport) -> None:
-        assert shipped.calibration_error < 0.045
+        assert shipped.calibration_error < 0.03
 
     def test_its_configuration_says_so(self, shipped: EvaluationReport) -> None:
         recorded = EmotionClassifier().config.metrics["fer2013"]
