@@ -1,0 +1,222 @@
+"""`train_detector`: from photographs with boxes to a run folder with a trained, scored and exported face detector.
+
+A run folder holds::
+
+    config.toml      the settings
+    train.json       what data (with its SHA-256), versions, machine
+    history.csv      one row an epoch
+    checkpoint.npz   all state after the last whole epoch, to go on from
+    detector.keras   the trained network: the running average of its weights
+    curves.png       loss and scores against the epoch
+    export/          the ONNX file with its JSON: what `--detector RUN` uses
+    metrics.json     scores on the validation pictures
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.detection_scores import PictureScores, average_precision, match, recall_at
+from mien.errors import TrainingError
+from mien.parallel import map_chunks
+from mien.picture_fit import fit, read_answers
+from mien.training.checkpoint import Checkpoint, History, ProgressBar, epochs_done
+from mien.training.detection_targets import detection_loss, encode, mean_overlap
+from mien.training.detector import build_detector
+from mien.training.detector_config import DetectorConfig
+from mien.training.photographs import Photograph, fingerprint, split_photographs
+from mien.training.run_folder import CHECKPOINT, SETTINGS, check_free, read_record, write_record
+from mien.training.scenes import SceneMaker
+
+MIN_SIDE = 20
+"""Faces with a shorter side, in pixels of the picture, count neither as found nor as false."""
+
+_ALL_SCORES = 1e-3  # average precision wants the uncertain boxes too
+
+
+def train_detector(
+    photographs: list[Photograph],
+    fer_faces: NDArray[np.uint8],
+    run: str | Path,
+    config: DetectorConfig | None = None,
+    *,
+    resume: bool = False,
+    name: str = "photographs",
+) -> Path:
+    """Train the network of a face detector, export it and score it.
+
+    Stopped at any moment, the run loses at most the epoch it was in; `resume` goes on to the same result.
+
+    Args:
+        photographs: with the boxes of their faces; a fifth of them, told by their bytes, is validated on.
+        fer_faces: (n, 48, 48) uint8 grey, to paste; may be none.
+        run: the run's folder, made when missing.
+        config: the settings; with `resume` those of the run itself are used.
+        resume: go on with the run in that folder.
+        name: of the data.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        DatasetError: too few photographs.
+        TrainingError: the folder holds another run, there is none to resume, or the data has changed.
+    """
+    run = Path(run)
+    data: dict[str, Any] = {"name": name, "sha256": fingerprint(photographs), "fer_faces": len(fer_faces)}
+    if not resume:
+        check_free(run)
+    config = _resumed(run, data) if resume else config or DetectorConfig()
+    training, validation = split_photographs(photographs)
+    data["pictures"] = {"train": len(training), "validation": len(validation)}
+    keras.utils.set_random_seed(config.seed)
+    model = build_detector(mixed_precision=config.mixed_precision)
+    if not resume:
+        write_record(run, data)
+        config.save(run / SETTINGS)
+    _fit(model, SceneMaker(training, fer_faces, config.side), validation[: config.validate_on], config, run)
+    if config.mixed_precision:  # the same weights in a network that computes in float32, as users will
+        trained, model = model, build_detector()
+        model.set_weights(trained.get_weights())
+    model.save(run / "detector.keras")
+    return run
+
+
+def scores_of(model: keras.Model, pictures: list[Photograph]) -> list[PictureScores]:
+    """What the network finds on each of the pictures, against their boxes."""
+    found = []
+    for one in pictures:
+        fitted = fit(one.image)
+        answers = keras.ops.convert_to_numpy(model(fitted.image[None].astype(np.float32), training=False))[0]
+        scores, boxes, _ = read_answers(answers, fitted, _ALL_SCORES)
+        faces, ignored = to_be_found(one)
+        found.append(match(scores, boxes, faces, ignored))
+    return found
+
+
+def to_be_found(one: Photograph) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The boxes of a photograph's faces that a detector is to find, and of those that do not count."""
+    boxes = one.faces.boxes.astype(np.float32)
+    large = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= MIN_SIDE
+    return boxes[large], np.concatenate([boxes[~large], one.faces.ignored.astype(np.float32)])
+
+
+class Validation(keras.callbacks.Callback):  # type: ignore[misc]
+    """Every so many epochs average precision and recall at one false box a picture, by the averaged weights."""
+
+    def __init__(self, pictures: list[Photograph], config: DetectorConfig, bar: ProgressBar) -> None:
+        super().__init__()
+        self.pictures, self.config, self.bar = pictures, config, bar
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Add the scores to the epoch's figures; NaN where this epoch is not validated."""
+        logs = {} if logs is None else logs
+        precision = recall = float("nan")
+        if (epoch + 1) % self.config.validate_every == 0 or epoch + 1 == self.config.epochs:
+            swap = keras.callbacks.SwapEMAWeights() if self.model.optimizer.use_ema else None
+            if swap:
+                swap.set_model(self.model)
+                swap.on_test_begin()
+            found = scores_of(self.model, self.pictures)
+            if swap:
+                swap.on_test_end()
+            precision, recall = average_precision(found), recall_at(found, 1.0)
+            self.bar.say(
+                f"validation: average precision {precision:.3f}, recall at 1 false box a picture {recall:.3f}"
+            )
+        logs |= {"val_average_precision": precision, "val_recall": recall}
+
+
+def _fit(
+    model: keras.Model, maker: SceneMaker, validation: list[Photograph], config: DetectorConfig, run: Path
+) -> None:
+    """Train from wherever the run's checkpoint stands."""
+    done = epochs_done(run / CHECKPOINT)
+    _compile(model, config)
+    checkpoint = Checkpoint(run / CHECKPOINT, model)
+    checkpoint.restore()
+    history = History(run / "history.csv", keep=done)
+    bar = ProgressBar(config.epochs, config.steps, done)
+    callbacks: list[keras.callbacks.Callback] = [Validation(validation, config, bar), history, checkpoint, bar]
+    try:
+        if done < config.epochs:
+            model.fit(
+                _batches(maker, config, done),
+                steps_per_epoch=config.steps,
+                shuffle=False,
+                initial_epoch=done,
+                epochs=config.epochs,
+                verbose=0,
+                callbacks=callbacks,
+            )
+    except KeyboardInterrupt:
+        bar.say(f"stopped; {run} keeps every whole epoch: go on with --resume")
+        raise
+    finally:
+        bar.stop()
+    if model.optimizer.use_ema:
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+
+
+def _compile(model: keras.Model, config: DetectorConfig) -> None:
+    total = config.epochs * config.steps
+    warmup = min(round(config.warmup_epochs * config.steps), total - 1)
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0 if warmup else config.learning_rate,
+        decay_steps=total - warmup,
+        warmup_target=config.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+    longest = max(0.0, 1 - 20 / total)
+    average = min(config.average, longest)
+    optimizer = keras.optimizers.AdamW(
+        rate,
+        weight_decay=config.weight_decay,
+        global_clipnorm=10.0,
+        use_ema=average > 0,
+        ema_momentum=average,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    # XLA on the CPU is slower than TensorFlow's own kernels.
+    jit = keras.backend.backend() == "jax"
+    model.compile(optimizer, loss=detection_loss, metrics=[mean_overlap], jit_compile=jit)
+    model.optimizer.build(model.trainable_variables)
+
+
+def _batches(
+    maker: SceneMaker, config: DetectorConfig, done: int
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Scenes and targets of all epochs after `done`, drawn in threads ahead of the step that needs them."""
+
+    def draw(place: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        scene = maker.draw(config.seed, *place)
+        return scene.image, encode(scene.faces, config.side, config.side)
+
+    size = config.batch_size
+    places = (
+        [(epoch, step * size + i) for i in range(size)]
+        for epoch in range(done, config.epochs)
+        for step in range(config.steps)
+    )
+    for batch in map_chunks(draw, places):
+        images, targets = zip(*batch, strict=True)
+        yield np.stack(images).astype(np.float32), np.stack(targets)
+
+
+def _resumed(run: Path, data: dict[str, Any]) -> DetectorConfig:
+    """The settings of the run in a folder, if it was started on this data."""
+    started = read_record(run, data["sha256"])
+    if started.get("fer_faces") != data["fer_faces"]:
+        raise TrainingError(f"{run}: was started with {started.get('fer_faces')} faces to paste; use the same")
+    settings = run / SETTINGS
+    try:
+        return DetectorConfig.from_dict(tomllib.loads(settings.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TrainingError) as error:
+        raise TrainingError(f"{settings}: not the settings of a run of this version ({error})") from None
