@@ -65,3 +65,7 @@ SettingOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Any setting: optimizer=adamw, augmentation.mixup=0.4.", show_default=False),
 ]
+DetectorSettingOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any setting: epochs=20, mixed_precision=true.", show_default=False),
+]

@@ -38,8 +38,8 @@ def match(
 ) -> PictureScores:
     """Compare the boxes found in a picture with its faces.
 
-    The best box first, each takes the face left that it overlaps most. A box without a face is left out where it found an
-    ignored one or lies inside of it, and is false otherwise.
+    The best box first, each takes the face left that it overlaps most. A box without a face is left out where it
+    found an ignored one or lies inside of it, and is false otherwise.
 
     Args:
         scores: (n,).
@@ -51,7 +51,9 @@ def match(
     order = np.argsort(-scores, kind="stable")
     scores, boxes = scores[order], boxes[order]
     fit = overlaps(boxes, faces)
-    forgiven = (overlaps(boxes, ignored) >= overlap).any(axis=1) | (_inside(boxes, ignored) >= _COVERED).any(axis=1)
+    forgiven = (overlaps(boxes, ignored) >= overlap).any(axis=1) | (_inside(boxes, ignored) >= _COVERED).any(
+        axis=1
+    )
     hits = np.zeros(len(boxes), bool)
     for i in range(len(boxes)):
         if len(faces) and fit[i].max() >= overlap:
@@ -89,6 +91,21 @@ def counts_at(pictures: Sequence[PictureScores], min_score: float) -> tuple[int,
     """Faces found and false boxes, of those with at least that score."""
     found = sum(int(p.hits[p.scores >= min_score].sum()) for p in pictures)
     return found, sum(int((~p.hits[p.scores >= min_score]).sum()) for p in pictures)
+
+
+def choose_min_score(pictures: Sequence[PictureScores], *, dear: float = 2.0) -> float:
+    """The least score of a face that finds most: a face found counts one, a false box minus `dear`.
+
+    Raises:
+        ValueError: there is no face in any of the pictures.
+    """
+    scores, hits, _ = _pooled(pictures)
+    if not hits.any():
+        return 0.5
+    gain = np.cumsum(np.where(hits, 1.0, -dear))
+    best = int(gain.argmax())
+    below = scores[best + 1] if best + 1 < len(scores) else 0.0
+    return float((scores[best] + below) / 2)
 
 
 def _pooled(pictures: Sequence[PictureScores]) -> tuple[Floats, NDArray[np.bool_], int]:

@@ -265,6 +265,7 @@ _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false",
 
 
 def check_names(values: Mapping[str, Any], kind: type[Any], prefix: str) -> None:
+    """Raise ValueError where a setting is none of a kind's."""
     known = [item.name for item in fields(kind)]
     for name in values:
         if name not in known:

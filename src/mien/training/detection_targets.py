@@ -28,7 +28,7 @@ def encode(faces: Faces, height: int, width: int) -> NDArray[np.float32]:
     """The targets of a picture's cells.
 
     A face is answered for by the cells near its middle, in the grid or the two grids of its size; where two faces
-    claim a cell, the smaller one has it. Each of n cells weighs 1 / sqrt(n), so that large faces do not drown small ones.
+    claim a cell, the smaller one has it. Each of n cells weighs 1 / sqrt(n): large faces do not drown small ones.
 
     Returns:
         (cells, 17), box and landmarks as the network gives them.
@@ -84,8 +84,8 @@ def detection_loss(targets: Tensor, answers: Tensor) -> Tensor:
     """The loss of a batch a face: score, box and landmarks.
 
     The score is to tell how well the box fits (Zhang et al., arXiv 2008.13367): binary cross-entropy against the
-    intersection over union, for the background weighted down where it is sure already. The box's loss is the generalised one
-    (Rezatofighi et al., arXiv 1902.09630). Landmarks have a smooth absolute error in sizes of the face.
+    intersection over union, for the background weighted down where it is sure already. The box's loss is the
+    generalised one (Rezatofighi et al., arXiv 1902.09630). Landmarks have a smooth absolute error in sizes of the face.
 
     Args:
         targets: (n, cells, 17) as `encode` gives them.
@@ -118,7 +118,12 @@ def box_overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         a, b: (..., 4): middle x, y, and logarithms of width and height.
     """
     half_a, half_b = (ops.exp(ops.clip(box[..., 2:], -8.0, 8.0)) / 2 for box in (a, b))
-    low_a, low_b, high_a, high_b = a[..., :2] - half_a, b[..., :2] - half_b, a[..., :2] + half_a, b[..., :2] + half_b
+    low_a, low_b, high_a, high_b = (
+        a[..., :2] - half_a,
+        b[..., :2] - half_b,
+        a[..., :2] + half_a,
+        b[..., :2] + half_b,
+    )
     shared = _area(ops.maximum(ops.minimum(high_a, high_b) - ops.maximum(low_a, low_b), 0.0))
     union = _area(2 * half_a) + _area(2 * half_b) - shared
     hull = _area(ops.maximum(high_a, high_b) - ops.minimum(low_a, low_b))

@@ -46,7 +46,8 @@ def build_detector(*, mixed_precision: bool = False) -> keras.Model:
         for filters, blocks in zip(_FILTERS[1:], _BLOCKS[1:], strict=True):
             x = _separable(x, filters, stride=2)
             for _ in range(blocks - 1):
-                x = _block(x)
+                # A wide view costs little on the coarse grids, and there the faces are large.
+                x = _block(x, kernel=5 if len(stages) > 1 else 3)
             stages.append(x)
         levels = _top_down(stages[-len(STRIDES) :])
         answers = [_head(level, stride) for level, stride in zip(levels, STRIDES, strict=True)]
@@ -68,7 +69,7 @@ def _top_down(stages: list[Tensor]) -> list[Tensor]:
 
 def _head(x: Tensor, stride: int) -> Tensor:
     """The answers of one grid, (n, cells, 15). Each has a head of its own: what a cell sees differs in scale."""
-    x = _separable(_block(x), _NECK)
+    x = _separable(_block(x, kernel=3), _NECK)
     start = keras.initializers.RandomNormal(stddev=0.01)
     bias = np.zeros(OUTPUTS, np.float32)
     bias[0] = np.log(_PRIOR / (1 - _PRIOR))
@@ -82,9 +83,9 @@ def _constant(values: np.ndarray[Any, Any]) -> Any:
     return lambda shape, dtype=None: keras.ops.cast(keras.ops.reshape(values, shape), dtype)
 
 
-def _block(x: Tensor) -> Tensor:
-    """A residual separable convolution with a wider view."""
-    return layers.Add()([x, _separable(x, x.shape[-1], kernel=5 if x.shape[-1] > _FILTERS[1] else 3)])
+def _block(x: Tensor, *, kernel: int) -> Tensor:
+    """A residual separable convolution."""
+    return layers.Add()([x, _separable(x, x.shape[-1], kernel=kernel)])
 
 
 def _separable(x: Tensor, filters: int, *, stride: int = 1, kernel: int = 3) -> Tensor:

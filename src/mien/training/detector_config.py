@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 
 import tomli_w
 
-from mien.errors import SettingsError
+from mien.errors import SettingsError, TrainingError
 from mien.training.config import check_names, check_types
+from mien.training.run_folder import SETTINGS
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,21 @@ class DetectorConfig:
             return cls(**values)
         except (ValueError, TypeError) as error:
             raise SettingsError(str(error)) from None
+
+    @classmethod
+    def load(cls, run: Path) -> DetectorConfig:
+        """The settings of the run in a folder.
+
+        Raises:
+            TrainingError: there are none, or not of this version.
+        """
+        path = run / SETTINGS
+        try:
+            return cls.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise TrainingError(f"{run}: no run to resume here; start one without --resume") from None
+        except (OSError, ValueError, SettingsError) as error:
+            raise TrainingError(f"{path}: not the settings of a run of this version ({error})") from None
 
     def save(self, path: Path) -> None:
         """Write all settings as TOML."""

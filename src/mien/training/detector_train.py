@@ -14,23 +14,35 @@ A run folder holds::
 
 from __future__ import annotations
 
-import tomllib
+import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.detection_scores import PictureScores, average_precision, match, recall_at
+from mien.charts import detector_curves
+from mien.detection_scores import (
+    PictureScores,
+    average_precision,
+    choose_min_score,
+    counts_at,
+    match,
+    recall_at,
+)
 from mien.errors import TrainingError
+from mien.mien_detector import DetectorModel
 from mien.parallel import map_chunks
 from mien.picture_fit import fit, read_answers
 from mien.training.checkpoint import Checkpoint, History, ProgressBar, epochs_done
 from mien.training.detection_targets import detection_loss, encode, mean_overlap
 from mien.training.detector import build_detector
 from mien.training.detector_config import DetectorConfig
+from mien.training.detector_export import export_detector
 from mien.training.photographs import Photograph, fingerprint, split_photographs
 from mien.training.run_folder import CHECKPOINT, SETTINGS, check_free, read_record, write_record
 from mien.training.scenes import SceneMaker
@@ -38,12 +50,15 @@ from mien.training.scenes import SceneMaker
 MIN_SIDE = 20
 """Faces with a shorter side, in pixels of the picture, count neither as found nor as false."""
 
+MARGIN = 0.97
+"""FER2013's picture over the longer side of the teacher's box: measured by benchmarks/detectors.py."""
+
 _ALL_SCORES = 1e-3  # average precision wants the uncertain boxes too
 
 
 def train_detector(
     photographs: list[Photograph],
-    fer_faces: NDArray[np.uint8],
+    fer_faces: NDArray[np.uint8] | None,
     run: str | Path,
     config: DetectorConfig | None = None,
     *,
@@ -56,7 +71,7 @@ def train_detector(
 
     Args:
         photographs: with the boxes of their faces; a fifth of them, told by their bytes, is validated on.
-        fer_faces: (n, 48, 48) uint8 grey, to paste; may be none.
+        fer_faces: (n, 48, 48) uint8 grey, to paste; or None.
         run: the run's folder, made when missing.
         config: the settings; with `resume` those of the run itself are used.
         resume: go on with the run in that folder.
@@ -70,6 +85,7 @@ def train_detector(
         TrainingError: the folder holds another run, there is none to resume, or the data has changed.
     """
     run = Path(run)
+    fer_faces = np.empty((0, 48, 48), np.uint8) if fer_faces is None else fer_faces
     data: dict[str, Any] = {"name": name, "sha256": fingerprint(photographs), "fer_faces": len(fer_faces)}
     if not resume:
         check_free(run)
@@ -81,12 +97,38 @@ def train_detector(
     if not resume:
         write_record(run, data)
         config.save(run / SETTINGS)
-    _fit(model, SceneMaker(training, fer_faces, config.side), validation[: config.validate_on], config, run)
+    with _one_thread_each():
+        maker = SceneMaker(training, fer_faces, config.side)
+        _fit(model, maker, validation[: config.validate_on], config, run)
     if config.mixed_precision:  # the same weights in a network that computes in float32, as users will
         trained, model = model, build_detector()
         model.set_weights(trained.get_weights())
     model.save(run / "detector.keras")
+    detector_curves(History(run / "history.csv").rows(), run / "curves.png")
+    _export_and_score(model, validation, config, run, data)
     return run
+
+
+def _export_and_score(
+    model: keras.Model, validation: list[Photograph], config: DetectorConfig, run: Path, data: dict[str, Any]
+) -> None:
+    """Export, choose the least score of a face on every other validation picture, and score on the rest."""
+    tuning, checking = scores_of(model, validation[::2]), scores_of(model, validation[1::2])
+    min_score = choose_min_score(tuning)
+    found, false = counts_at(checking, min_score)
+    metrics = {
+        "pictures": len(checking),
+        "faces": sum(p.faces for p in checking),
+        "average_precision": average_precision(checking),
+        "recall_at_1_false_box": recall_at(checking, 1.0),
+        "found": found,
+        "false": false,
+    }
+    exported = DetectorModel(
+        "", min_score=min_score, margin=MARGIN, data=data, metrics=metrics, training=config.to_dict()
+    )
+    export_detector(model, run / "export", exported)
+    (run / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
 
 
 def scores_of(model: keras.Model, pictures: list[Photograph]) -> list[PictureScores]:
@@ -144,7 +186,12 @@ def _fit(
     checkpoint.restore()
     history = History(run / "history.csv", keep=done)
     bar = ProgressBar(config.epochs, config.steps, done)
-    callbacks: list[keras.callbacks.Callback] = [Validation(validation, config, bar), history, checkpoint, bar]
+    callbacks: list[keras.callbacks.Callback] = [
+        Validation(validation, config, bar),
+        history,
+        checkpoint,
+        bar,
+    ]
     try:
         if done < config.epochs:
             model.fit(
@@ -210,13 +257,22 @@ def _batches(
         yield np.stack(images).astype(np.float32), np.stack(targets)
 
 
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """OpenCV without threads of its own: scenes are drawn in threads already."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
 def _resumed(run: Path, data: dict[str, Any]) -> DetectorConfig:
     """The settings of the run in a folder, if it was started on this data."""
     started = read_record(run, data["sha256"])
     if started.get("fer_faces") != data["fer_faces"]:
-        raise TrainingError(f"{run}: was started with {started.get('fer_faces')} faces to paste; use the same")
-    settings = run / SETTINGS
-    try:
-        return DetectorConfig.from_dict(tomllib.loads(settings.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TrainingError) as error:
-        raise TrainingError(f"{settings}: not the settings of a run of this version ({error})") from None
+        raise TrainingError(
+            f"{run}: was started with {started.get('fer_faces')} faces to paste; use the same"
+        )
+    return DetectorConfig.load(run)

@@ -22,7 +22,9 @@ def spoil(image: Image, rng: np.random.Generator, *, grey: bool = False) -> Imag
         image = _saturate(image, rng.uniform(0.2, 1.5))
     image = _relight(image, rng, tinted=rng.random() < 0.35)
     if rng.random() < 0.25:
-        image = np.asarray(cv2.GaussianBlur(image, (0, 0), np.exp(rng.uniform(np.log(0.4), np.log(2)))), np.uint8)
+        image = np.asarray(
+            cv2.GaussianBlur(image, (0, 0), np.exp(rng.uniform(np.log(0.4), np.log(2)))), np.uint8
+        )
     if rng.random() < 0.1:
         image = _few_pixels(image, rng.uniform(0.4, 0.9))
     if rng.random() < 0.2:

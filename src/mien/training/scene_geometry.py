@@ -59,8 +59,8 @@ class Faces:
     def seen(self, window: tuple[float, float, float, float], smallest: float) -> Faces:
         """What can be seen in a window x1 y1 x2 y2.
 
-        Faces outside are gone; those that are cut (by more than a third, or through the middle) or smaller than `smallest`
-        pixels on their shorter side are ignored from now on.
+        Faces outside are gone; those that are cut (by more than a third, or through the middle) or smaller than
+        `smallest` pixels on their shorter side are ignored from now on.
         """
         shares = _shares_inside(self.boxes, window)
         middle = (self.boxes[:, :2] + self.boxes[:, 2:]) / 2

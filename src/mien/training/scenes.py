@@ -88,8 +88,10 @@ class SceneMaker:
         box = one.faces.boxes[rng.integers(len(one.faces))]
         return self._around(rng, one, box, width, height)
 
-    def _around(self, rng: np.random.Generator, one: Photograph, box: Floats, width: int, height: int) -> Scene:
-        """A photograph, so that a box in it has a size drawn; what it does not fill is an empty one's, or one colour."""
+    def _around(
+        self, rng: np.random.Generator, one: Photograph, box: Floats, width: int, height: int
+    ) -> Scene:
+        """A photograph, so that a box in it has a size drawn; an empty one, or a colour, fills what is left."""
         largest = min(SIZES[1], 0.95 * min(width, height))
         size = np.exp(rng.uniform(np.log(SIZES[0]), np.log(largest)))
         scale = min(size / (box[2:] - box[:2]).max(), ENLARGED)
@@ -132,7 +134,10 @@ class SceneMaker:
             if not fer and not self._portraits:
                 continue
             size = size_to_paste(rng, *PASTED_SIZES, fer=fer)
-            x, y = (rng.uniform(min(0.4 * size, self.side / 2), max(self.side - 0.4 * size, self.side / 2)) for _ in "xy")
+            x, y = (
+                rng.uniform(min(0.4 * size, self.side / 2), max(self.side - 0.4 * size, self.side / 2))
+                for _ in "xy"
+            )
             if any(max(abs(x - u), abs(y - v)) < 0.9 * (size + other) for u, v, other in taken):
                 continue
             taken.append((x, y, size))
@@ -195,4 +200,3 @@ def _shares(photographs: list[Photograph]) -> Floats:
 def _angle(rng: np.random.Generator) -> float:
     """Degrees: half of the pictures hang straight, nearly."""
     return float(rng.normal(0, 2) if rng.random() < 0.5 else rng.uniform(-ROTATION, ROTATION))
-
