@@ -202,7 +202,12 @@ class TestLibraries:
         assert importers("matplotlib") <= {"charts.py", "score_charts.py", "robustness_chart.py"}
 
     def test_onnxruntime_only_where_models_run_and_are_checked(self) -> None:
-        assert importers("onnxruntime") <= {"classification.py", "training/export.py"}
+        assert importers("onnxruntime") <= {
+            "classification.py",
+            "mien_detector.py",
+            "training/export.py",
+            "training/detector_export.py",
+        }
 
     def test_a_web_framework_only_in_the_server(self) -> None:
         web = ("fastapi", "starlette", "uvicorn", "flask", "aiohttp", "websockets")

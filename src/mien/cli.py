@@ -11,13 +11,14 @@ import typer
 import mien
 from mien.cli_options import (
     DetectorOption,
+    DetectorSizeOption,
     ImageFormat,
     ModelOption,
 )
 from mien.cli_support import open_stream
 from mien.cli_training import commands
 from mien.errors import DetectorError, MienError, MissingExtraError, ModelError, SettingsError
-from mien.weights import DEFAULT_MODEL
+from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -82,17 +83,19 @@ def image(
     chart: Annotated[
         Path | None, typer.Option(help="Write a bar chart of every face here.", show_default=False)
     ] = None,
-    detector: DetectorOption = "haar",
+    detector: DetectorOption = DEFAULT_DETECTOR,
+    detector_size: DetectorSizeOption = DETECTOR_SIZE,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
     """Tell the expressions in pictures."""
+    from mien.detection import FaceDetector
     from mien.drawings import Drawings
     from mien.recognition import EmotionRecognizer
     from mien.writers import open_writer
 
     if format is ImageFormat.PARQUET and output is None:
         raise typer.BadParameter("parquet is no text: name a file with --output", param_hint="--format")
-    recognizer = EmotionRecognizer(model, detector=detector)
+    recognizer = EmotionRecognizer(model, detector=FaceDetector(detector, size=detector_size))
     drawings = Drawings(annotate, chart)
     failed = False
     with (

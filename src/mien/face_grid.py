@@ -29,10 +29,10 @@ def cell_grid(height: int, width: int) -> tuple[Floats, Floats]:
     """
     centers, sides = [], []
     for stride in STRIDES:
-        y, x = np.mgrid[0 : height // stride, 0 : width // stride].astype(np.float32)
+        y, x = np.mgrid[0 : height // stride, 0 : width // stride]
         centers.append((np.stack([x.ravel(), y.ravel()], axis=1) + 0.5) * stride)
-        sides.append(np.full(x.size, stride, np.float32))
-    grid = np.concatenate(centers), np.concatenate(sides)
+        sides.append(np.full(x.size, stride))
+    grid = np.concatenate(centers).astype(np.float32), np.concatenate(sides).astype(np.float32)
     for part in grid:
         part.setflags(write=False)
     return grid

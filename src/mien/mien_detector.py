@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from mien.errors import DetectorError
 from mien.face_grid import OUTPUTS, Floats
-from mien.picture_fit import LONG_SIDE, Fitted, fit, read_answers
+from mien.picture_fit import Fitted, fit, read_answers
 from mien.results import Box, Face
+from mien.weights import DETECTOR_SIZE
 
 SHIPPED = Path(__file__).parent / "detectors"
 MODEL_FILE, CONFIG_FILE = "mien.onnx", "mien.json"
@@ -93,7 +94,7 @@ class MienDetector:
     """
 
     def __init__(
-        self, folder: Path | None = None, *, long_side: int = LONG_SIDE, threads: int | None = None
+        self, folder: Path | None = None, *, long_side: int = DETECTOR_SIZE, threads: int | None = None
     ) -> None:
         if long_side < 32:
             raise ValueError(f"detector size {long_side}: expected at least 32 pixels")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.face_grid import STRIDES, Floats, cell_grid, decode, suppress
-
-LONG_SIDE = 640
-"""Pictures are scaled to this long side before the search, in pixels."""
+from mien.weights import DETECTOR_SIZE
 
 ENLARGED = 2.0
 """Small pictures are enlarged by no more than this."""
@@ -38,12 +38,12 @@ class Fitted:
     scale: tuple[float, float]
 
 
-def fit(image: NDArray[np.uint8], long_side: int = LONG_SIDE) -> Fitted:
+def fit(image: NDArray[np.uint8], long_side: int = DETECTOR_SIZE) -> Fitted:
     """Scale a picture (H, W, 3) uint8 to a long side, and fill it up with black to multiples of 32."""
     height, width = image.shape[:2]
     factor = min(long_side / max(height, width), ENLARGED)
     size = max(1, round(width * factor)), max(1, round(height * factor))
-    small = image
+    small: Any = image
     if size != (width, height):
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
     below, beside = (-side % STRIDES[-1] for side in small.shape[:2])
@@ -64,10 +64,12 @@ def read_answers(answers: Floats, fitted: Fitted, min_score: float) -> tuple[Flo
         Scores (n,), highest first, boxes (n, 4) and landmarks (n, 5, 2) in pixels of the original.
     """
     centers, sides = cell_grid(*fitted.image.shape[:2])
-    sure = np.flatnonzero(answers[:, 0] >= np.log(min_score / (1 - min_score)))
+    least = math.log(min_score / (1 - min_score))
+    sure = np.flatnonzero(answers[:, 0] >= least)
     scores, boxes, landmarks = decode(answers[sure], centers[sure], sides[sure])
     scale = np.array(fitted.scale, np.float32)
-    boxes, landmarks = boxes / np.tile(scale, 2), landmarks / scale
+    boxes /= np.tile(scale, 2)
+    landmarks /= scale
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2
     inside = ((middle >= 0) & (middle <= fitted.size)).all(axis=1)
     best = np.flatnonzero(inside)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from mien.classification import EmotionClassifier
 from mien.detection import FaceDetector
 from mien.errors import ImageError
-from mien.images import MAX_BYTES, ImageSource, crop_face, find_images, read_image
+from mien.images import MAX_BYTES, ImageSource, find_images, read_image
 from mien.quality import assess
 from mien.results import FaceEmotion, FrameResult
-from mien.weights import DEFAULT_MODEL
+from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL
 
 
 class EmotionRecognizer:
@@ -23,7 +23,7 @@ class EmotionRecognizer:
 
     Args:
         model: an `EmotionClassifier`, or what it takes: the name of a shipped model, a folder, a run.
-        detector: a `FaceDetector`, or what it takes: "haar", "yunet", or the path of a YuNet file.
+        detector: a `FaceDetector`, or what it takes: "mien", "haar", "yunet", a run, or the path of a YuNet file.
 
     Raises:
         ModelError, DetectorError: the model or the detector cannot be loaded.
@@ -33,7 +33,7 @@ class EmotionRecognizer:
         self,
         model: EmotionClassifier | str | os.PathLike[str] = DEFAULT_MODEL,
         *,
-        detector: FaceDetector | str = "haar",
+        detector: FaceDetector | str = DEFAULT_DETECTOR,
     ) -> None:
         self.classifier = model if isinstance(model, EmotionClassifier) else EmotionClassifier(model)
         self.detector = detector if isinstance(detector, FaceDetector) else FaceDetector(detector)
@@ -57,7 +57,7 @@ class EmotionRecognizer:
         picture = read_image(image)
         faces = self.detector.detect(picture)
         size = self.classifier.config.input_size
-        crops = [crop_face(picture, face.box, margin=self.detector.margin, size=size) for face in faces]
+        crops = [self.detector.crop(picture, face, size=size) for face in faces]
         predictions = self.classifier.classify(crops)
         return [
             FaceEmotion(face, prediction, quality=assess(crop, face.box))

@@ -35,7 +35,7 @@ def encode(faces: Faces, height: int, width: int) -> NDArray[np.float32]:
     """
     centers, sides = cell_grid(height, width)
     targets = np.zeros((len(centers), TARGETS), np.float32)
-    targets[:, 1] = ~_inside(centers, faces.ignored)
+    targets[:, 1] = 1 - _inside(centers, faces.ignored)
     size = (faces.boxes[:, 2:] - faces.boxes[:, :2]).astype(np.float32)
     scale = np.sqrt(size.prod(axis=1))
     middle = ((faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2).astype(np.float32)
@@ -48,7 +48,7 @@ def encode(faces: Faces, height: int, width: int) -> NDArray[np.float32]:
     targets[cells, 2:4] = (middle[who] - centers[cells]) / side
     targets[cells, 4:6] = np.log(size[who] / side)
     points = (faces.landmarks[who] - centers[cells, None]) / side[:, None]
-    known = np.isfinite(points).all(axis=(1, 2))
+    known: Any = np.isfinite(points).all(axis=(1, 2))
     targets[cells, 6:16] = np.where(known[:, None, None], points, 0).reshape(-1, 10)
     targets[cells, 16] = known
     return targets
@@ -76,8 +76,8 @@ def _owners(
 
 def _inside(points: NDArray[np.float32], boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Whether each of the points lies in any of the boxes."""
-    low, high = points[:, None] >= boxes[None, :, :2], points[:, None] <= boxes[None, :, 2:]
-    return np.asarray((low & high).all(axis=2).any(axis=1))
+    inside: Any = (points[:, None] >= boxes[None, :, :2]) & (points[:, None] <= boxes[None, :, 2:])
+    return np.asarray(inside.all(axis=2).any(axis=1))
 
 
 def detection_loss(targets: Tensor, answers: Tensor) -> Tensor:

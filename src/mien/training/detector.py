@@ -42,7 +42,7 @@ def build_detector(*, mixed_precision: bool = False) -> keras.Model:
         pixels = keras.Input((None, None, 3), name="pixels")
         x = layers.Rescaling(1 / 64, -2)(pixels)
         x = _normalised(layers.Conv2D(_FILTERS[0], 3, strides=2, padding="same", use_bias=False)(x))
-        stages = []
+        stages: list[Tensor] = []
         for filters, blocks in zip(_FILTERS[1:], _BLOCKS[1:], strict=True):
             x = _separable(x, filters, stride=2)
             for _ in range(blocks - 1):
