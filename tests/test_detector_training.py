@@ -28,6 +28,11 @@ from mien.training.detector_export import export_detector
 from mien.training.detector_train import train_detector
 from mien.training.photographs import load_photographs
 
+pytestmark = pytest.mark.filterwarnings(
+    # TensorFlow's variables do not know NumPy 2's `copy`; Keras converts them all the same.
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
+
 SMALL = DetectorConfig(
     epochs=4,
     scenes=64,
