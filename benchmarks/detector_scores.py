@@ -28,7 +28,7 @@ from mien.detection_scores import PictureScores, average_precision, counts_at, m
 from mien.haar import HaarDetector
 from mien.mien_detector import MienDetector
 from mien.results import Box, Face
-from mien.training.detector_train import to_be_found
+from mien.training.detector_validation import MIN_SIDE, to_be_found
 from mien.training.photographs import Photograph, load_photographs, split_photographs
 from mien.yunet import YuNetDetector
 
@@ -37,6 +37,11 @@ Detect = Callable[[Image], list[Face]]
 
 LEAST = 0.01
 """Boxes down to this score make the curves."""
+
+
+def large(faces: list[Face]) -> list[Face]:
+    """Those that users get to see: no side below `MIN_SIDE`."""
+    return [face for face in faces if min(face.box.width, face.box.height) >= MIN_SIDE]
 
 
 def tall(box: Box) -> Box:
@@ -49,7 +54,7 @@ def score(detect: Detect, pictures: list[Photograph]) -> list[PictureScores]:
     """What a detector finds on each of the pictures, against their boxes."""
     found = []
     for one in pictures:
-        faces = detect(one.image)
+        faces = large(detect(one.image))
         boxes = np.array([(f.box.x1, f.box.y1, f.box.x2, f.box.y2) for f in faces], np.float32).reshape(-1, 4)
         found.append(match(np.array([f.score for f in faces], np.float32), boxes, *to_be_found(one)))
     return found
@@ -135,8 +140,8 @@ def row(one: Contender, check: list[Photograph], empty: list[Image], photos: Pat
         f"{100 * found / faces:.1f} %",
         f"{false}",
         f"{right}/{len(scores)}",
-        f"{sum(len(one.detect(image)) for image in empty)}",
-        photos_right(one.detect, photos),
+        f"{sum(len(large(one.detect(image))) for image in empty)}",
+        photos_right(lambda image: large(one.detect(image)), photos),
         f"{milliseconds(one.small, check, 320):.1f}",
         f"{milliseconds(one.detect, check, 640):.1f}",
     )

@@ -20,7 +20,8 @@ from mien.cli import app
 from mien.detection import FaceDetector
 from mien.errors import DatasetError, ExportError, SettingsError, TrainingError
 from mien.face_grid import OUTPUTS, STRIDES, cell_grid
-from mien.picture_fit import fit, read_answers
+from mien.face_search import search
+from mien.mien_detector import MienDetector
 from mien.training import detector_train
 from mien.training.detector import MAX_PARAMETERS, build_detector
 from mien.training.detector_config import DetectorConfig
@@ -177,14 +178,15 @@ class TestLearning:
 
     def test_what_is_exported_finds_faces_as_the_network_does(self, learned: Path, data: Path) -> None:
         model = keras.models.load_model(learned / "detector.keras", compile=False)
-        detector = FaceDetector(str(learned))
+
+        def network(views: np.ndarray) -> np.ndarray:
+            return keras.ops.convert_to_numpy(model(views.astype(np.float32)))
+
+        detector = MienDetector(learned)
         found = 0
         for one in load_photographs(data):
-            fitted = fit(one.image)
-            answers = keras.ops.convert_to_numpy(model(fitted.image[None].astype(np.float32)))[0]
-            least = detector._mien.model.min_score if detector._mien else 0.5
-            scores, boxes, _ = read_answers(answers, fitted, least)
-            faces = sorted(detector.detect(one.image), key=lambda face: -face.score)
+            ((scores, boxes, _),) = search(network, [one.image], 640, detector.model.min_score)
+            faces = detector.detect(one.image)
             assert [f.score for f in faces] == pytest.approx(scores.tolist(), abs=1e-4)
             for face, box in zip(faces, boxes.tolist(), strict=True):
                 assert (face.box.x1, face.box.y1, face.box.x2, face.box.y2) == pytest.approx(box, abs=0.1)

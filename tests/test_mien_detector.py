@@ -19,9 +19,10 @@ from typer.testing import CliRunner
 from mien.cli import app
 from mien.detection import TILTED, FaceDetector, tilt, upright
 from mien.errors import DetectorError
+from mien.face_grid import cell_grid
+from mien.face_search import search, views_of
 from mien.images import crop_face
 from mien.mien_detector import SHIPPED, MienDetector
-from mien.picture_fit import fit
 from mien.results import Box, Face
 
 # By hand, in `grace_hopper()`: right eye, left eye, nose tip, right and left mouth corner.
@@ -135,14 +136,34 @@ class TestSize:
         assert FaceDetector("mien", size=64).detect(image) == []
 
     def test_a_picture_is_scaled_filled_up_and_never_blown_up(self) -> None:
-        fitted = fit(np.full((300, 1000, 3), 200, np.uint8), 640)
-        assert fitted.image.shape == (192, 640, 3) and fitted.size == (1000, 300)
-        assert fitted.scale == (0.64, 0.64)
-        assert (fitted.image[:192] > 0).all()
-        small = fit(np.full((50, 61, 3), 200, np.uint8), 640)
+        whole, quarter = views_of(np.full((300, 1000, 3), 200, np.uint8), 640)
+        assert whole.image.shape == (192, 640, 3) and whole.size == (1000, 300)
+        assert whole.scale == (0.64, 0.64)
+        assert (whole.image[:192] > 0).all()
+        assert quarter.image.shape == (64, 160, 3) and quarter.scale == (0.16, 0.16)
+        assert (quarter.image[:48] == 200).all() and (quarter.image[48:] == 0).all()
+        (small,) = views_of(np.full((50, 61, 3), 200, np.uint8), 640)
         assert small.image.shape == (128, 128, 3) and small.scale == (2, 2)
         assert (small.image[:100, :122] == 200).all()
         assert (small.image[100:] == 0).all() and (small.image[:, 122:] == 0).all()
+
+    def test_every_view_looks_for_its_own_sizes_and_a_face_is_found_once(self) -> None:
+        """A network that sees one face, twice too large for the whole view, in both views."""
+
+        def network(views: np.ndarray) -> np.ndarray:
+            centers, sides = cell_grid(*views.shape[1:3])
+            answers = np.full((len(views), len(centers), 15), -9, np.float32)
+            side = 320 if views.shape[2] == 640 else 80
+            (cell,) = np.flatnonzero((sides == 32) & (centers == side // 2 // 32 * 32 + 16).all(axis=1))
+            answers[:, cell] = 0
+            answers[:, cell, 0] = 2 if side == 80 else 5
+            answers[:, cell, 3:5] = np.log(side / 32)
+            return answers
+
+        ((scores, boxes, landmarks),) = search(network, [np.zeros((960, 1280, 3), np.uint8)], 640, 0.5)
+        assert scores == pytest.approx([1 / (1 + np.exp(-2))])
+        np.testing.assert_allclose(boxes, [[384 - 320, 384 - 320, 384 + 320, 384 + 320]], rtol=1e-5)
+        np.testing.assert_allclose(landmarks, np.full((1, 5, 2), 384), rtol=1e-5)
 
     def test_a_size_that_is_none(self) -> None:
         with pytest.raises(ValueError, match="at least 32"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from mien.errors import DetectorError
 from mien.face_grid import OUTPUTS, Floats
-from mien.picture_fit import Fitted, fit, read_answers
+from mien.face_search import search
 from mien.results import Box, Face
 from mien.weights import DETECTOR_SIZE
 
@@ -24,8 +23,6 @@ SHIPPED = Path(__file__).parent / "detectors"
 MODEL_FILE, CONFIG_FILE = "mien.onnx", "mien.json"
 
 MAX_BYTES = 64 * 2**20
-
-_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -124,29 +121,18 @@ class MienDetector:
 
     def detect_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:
         """The faces of several images, each as `detect` finds them; those of one size go together."""
-        fitted = [fit(image, self.long_side) for image in images]
-        groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
-        for i, one in enumerate(fitted):
-            groups[one.image.shape].append(i)
-        faces: list[list[Face]] = [[] for _ in images]
-        for places in groups.values():
-            for start in range(0, len(places), _BATCH):
-                some = places[start : start + _BATCH]
-                answers = self._answers(np.stack([fitted[i].image for i in some]))
-                for i, rows in zip(some, answers, strict=True):
-                    faces[i] = _faces(rows, fitted[i], self.model.min_score)
-        return faces
+        found = search(self.answers, images, self.long_side, self.model.min_score)
+        return [
+            [
+                Face(Box(*box.tolist()), float(score), tuple((x, y) for x, y in points.tolist()))
+                for score, box, points in zip(*parts, strict=True)
+            ]
+            for parts in found
+        ]
 
-    def _answers(self, pictures: NDArray[np.uint8]) -> Floats:
-        """(n, height, width, 3) uint8 -> (n, cells, 15)."""
+    def answers(self, pictures: NDArray[np.uint8]) -> Floats:
+        """What the network answers: (n, height, width, 3) uint8, multiples of 32 -> (n, cells, 15)."""
         return np.asarray(self._session.run(None, {self._input: pictures})[0], np.float32)
-
-
-def _faces(answers: Floats, fitted: Fitted, min_score: float) -> list[Face]:
-    return [
-        Face(Box(*box.tolist()), float(score), tuple((x, y) for x, y in points.tolist()))
-        for score, box, points in zip(*read_answers(answers, fitted, min_score), strict=True)
-    ]
 
 
 def _read(path: Path, sha256: str) -> bytes:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,34 +27,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.charts import detector_curves
-from mien.detection_scores import (
-    PictureScores,
-    average_precision,
-    choose_min_score,
-    counts_at,
-    match,
-    recall_at,
-)
+from mien.detection_scores import average_precision, choose_min_score, counts_at, recall_at
 from mien.errors import TrainingError
-from mien.mien_detector import DetectorModel
+from mien.mien_detector import DetectorModel, MienDetector
 from mien.parallel import map_chunks
-from mien.picture_fit import fit, read_answers
 from mien.training.checkpoint import Checkpoint, History, ProgressBar, epochs_done
 from mien.training.detection_targets import detection_loss, encode, mean_overlap
 from mien.training.detector import build_detector
 from mien.training.detector_config import DetectorConfig
 from mien.training.detector_export import export_detector
+from mien.training.detector_validation import Validation, scores_of
 from mien.training.photographs import Photograph, fingerprint, split_photographs
 from mien.training.run_folder import CHECKPOINT, SETTINGS, check_free, read_record, write_record
 from mien.training.scenes import SceneMaker
 
-MIN_SIDE = 20
-"""Faces with a shorter side, in pixels of the picture, count neither as found nor as false."""
-
 MARGIN = 0.97
 """FER2013's picture over the longer side of the teacher's box: measured by benchmarks/detectors.py."""
-
-_ALL_SCORES = 1e-3  # average precision wants the uncertain boxes too
 
 
 def train_detector(
@@ -112,9 +101,15 @@ def train_detector(
 def _export_and_score(
     model: keras.Model, validation: list[Photograph], config: DetectorConfig, run: Path, data: dict[str, Any]
 ) -> None:
-    """Export, choose the least score of a face on every other validation picture, and score on the rest."""
-    tuning, checking = scores_of(model, validation[::2]), scores_of(model, validation[1::2])
-    min_score = choose_min_score(tuning)
+    """Export, choose the least score of a face on every other validation picture, and score what was exported on the
+    rest."""
+    folder = run / "export"
+    exported = export_detector(
+        model, folder, DetectorModel("", margin=MARGIN, data=data, training=config.to_dict())
+    )
+    network = MienDetector(folder).answers
+    min_score = choose_min_score(scores_of(network, validation[::2]))
+    checking = scores_of(network, validation[1::2])
     found, false = counts_at(checking, min_score)
     metrics = {
         "pictures": len(checking),
@@ -124,56 +119,8 @@ def _export_and_score(
         "found": found,
         "false": false,
     }
-    exported = DetectorModel(
-        "", min_score=min_score, margin=MARGIN, data=data, metrics=metrics, training=config.to_dict()
-    )
-    export_detector(model, run / "export", exported)
+    replace(exported, min_score=min_score, metrics=metrics).save(folder)
     (run / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-
-
-def scores_of(model: keras.Model, pictures: list[Photograph]) -> list[PictureScores]:
-    """What the network finds on each of the pictures, against their boxes."""
-    found = []
-    for one in pictures:
-        fitted = fit(one.image)
-        answers = keras.ops.convert_to_numpy(model(fitted.image[None].astype(np.float32), training=False))[0]
-        scores, boxes, _ = read_answers(answers, fitted, _ALL_SCORES)
-        faces, ignored = to_be_found(one)
-        found.append(match(scores, boxes, faces, ignored))
-    return found
-
-
-def to_be_found(one: Photograph) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The boxes of a photograph's faces that a detector is to find, and of those that do not count."""
-    boxes = one.faces.boxes.astype(np.float32)
-    large = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= MIN_SIDE
-    return boxes[large], np.concatenate([boxes[~large], one.faces.ignored.astype(np.float32)])
-
-
-class Validation(keras.callbacks.Callback):  # type: ignore[misc]
-    """Every so many epochs average precision and recall at one false box a picture, by the averaged weights."""
-
-    def __init__(self, pictures: list[Photograph], config: DetectorConfig, bar: ProgressBar) -> None:
-        super().__init__()
-        self.pictures, self.config, self.bar = pictures, config, bar
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Add the scores to the epoch's figures; NaN where this epoch is not validated."""
-        logs = {} if logs is None else logs
-        precision = recall = float("nan")
-        if (epoch + 1) % self.config.validate_every == 0 or epoch + 1 == self.config.epochs:
-            swap = keras.callbacks.SwapEMAWeights() if self.model.optimizer.use_ema else None
-            if swap:
-                swap.set_model(self.model)
-                swap.on_test_begin()
-            found = scores_of(self.model, self.pictures)
-            if swap:
-                swap.on_test_end()
-            precision, recall = average_precision(found), recall_at(found, 1.0)
-            self.bar.say(
-                f"validation: average precision {precision:.3f}, recall at 1 false box a picture {recall:.3f}"
-            )
-        logs |= {"val_average_precision": precision, "val_recall": recall}
 
 
 def _fit(
@@ -187,7 +134,7 @@ def _fit(
     history = History(run / "history.csv", keep=done)
     bar = ProgressBar(config.epochs, config.steps, done)
     callbacks: list[keras.callbacks.Callback] = [
-        Validation(validation, config, bar),
+        Validation(validation, config.validate_every, config.epochs, bar),
         history,
         checkpoint,
         bar,
