@@ -142,5 +142,7 @@ def test_suppression_keeps_the_best_of_those_that_overlap() -> None:
     scores = np.array([0.6, 0.9, 0.3, 0.5], np.float32)
     assert suppress(scores, boxes, 0.5).tolist() == [1, 3, 2]
     assert suppress(scores, boxes, 0.3).tolist() == [1, 2]
+    assert suppress(scores, boxes, 0.5, inside=0.95).tolist() == [1, 3, 2]
+    assert suppress(scores, boxes, 0.5, inside=0.85).tolist() == [1, 2]
     assert suppress(scores[:0], boxes[:0], 0.5).tolist() == []
     np.testing.assert_allclose(overlaps(boxes[:1], boxes), [[1, 90 / 110, 0, 0.4]], rtol=1e-6)

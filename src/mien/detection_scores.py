@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.face_grid import areas, overlaps
+from mien.face_grid import areas, overlaps, shared
 
 Floats = NDArray[np.float32]
 
@@ -120,6 +120,4 @@ def _pooled(pictures: Sequence[PictureScores]) -> tuple[Floats, NDArray[np.bool_
 
 def _inside(boxes: Floats, others: Floats) -> Floats:
     """The share of every box of (n, 4) that lies in every one of the others (m, 4): (n, m)."""
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    return np.asarray((high - low).clip(0).prod(axis=2) / np.maximum(areas(boxes)[:, None], 1e-9))
+    return np.asarray(shared(boxes, others) / np.maximum(areas(boxes)[:, None], 1e-9))

@@ -26,6 +26,9 @@ QUARTER = 4
 OVERLAP = 0.4
 """Of two boxes with a higher intersection over union the one with the higher score stays."""
 
+INSIDE = 0.7
+"""The same where so much of the smaller box lies in the other: a part of a face may look like a smaller one."""
+
 LARGEST = 280.0
 """Boxes with a longer side, in pixels of the view, are left to the small view."""
 
@@ -145,5 +148,5 @@ def _merged(parts: Sequence[Found]) -> Found:
     """One box a face."""
     scores, boxes, landmarks = (np.concatenate(values) for values in zip(*parts, strict=True))
     best = np.argsort(-scores, kind="stable")[:MOST_BOXES]
-    kept = best[suppress(scores[best], boxes[best], OVERLAP)]
+    kept = best[suppress(scores[best], boxes[best], OVERLAP, INSIDE)]
     return scores[kept], boxes[kept], landmarks[kept]
