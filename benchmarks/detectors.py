@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from mien import haar
 from mien.classification import EmotionClassifier
 from mien.images import crop_face, read_image
+from mien.mien_detector import MienDetector
 from mien.results import Box, Face
 from mien.yunet import YuNetDetector
 
@@ -134,8 +135,8 @@ def upright() -> tuple[NDArray[np.float64], ...]:
     return (haar._TILTS[1],)
 
 
-def detection_table(data: Path, yunet: Detect) -> None:
-    """Baselines first, then mien's Haar detector and its variants, each with its own weights, then YuNet."""
+def detection_table(data: Path, own: Detect, yunet: Detect) -> None:
+    """Baselines, then mien's own, its Haar detector and variants of that with weights of their own, then YuNet."""
     tune, check = pictures_in_context(data / "faces" / "faces_in_context.parquet")
 
     def row(name: str, detect: Detect, in_context: bool = True) -> None:
@@ -154,6 +155,7 @@ def detection_table(data: Path, yunet: Detect) -> None:
         ("alt2", 1.1, 5),
     ):
         row(f"plain {name}, {step}, {neighbours} neighbours", plain_cascade(name, step, neighbours))
+    row("mien", own)
     row("mien haar", haar.HaarDetector().detect)
     variants: dict[str, dict[str, Any]] = {
         "no search for tilted heads": {"TILTED_LONG_SIDE": 24},
@@ -211,7 +213,7 @@ def framing_of_photographs(detect: Detect, pictures: list[Picture]) -> NDArray[n
     return np.array(rows)
 
 
-def framing_table(data: Path, yunet: Detect, count: int = 2500) -> None:
+def framing_table(data: Path, own: Detect, yunet: Detect, count: int = 2500) -> None:
     """How much of each detector's box FER2013's framing is: by its boxes there, and by the landmarks in it."""
     large = training_pictures(data / "fer2013" / "train.parquet", count)
     tune, check = pictures_in_context(data / "faces" / "faces_in_context.parquet")
@@ -220,7 +222,7 @@ def framing_table(data: Path, yunet: Detect, count: int = 2500) -> None:
         "| detector | boxes in FER2013 | scale, quartiles | offset x, y | faces | scale by landmarks | offset x, y |"
     )
     print("|---|---|---|---|---|---|---|")
-    for name, detect in (("haar", haar.HaarDetector().detect), ("yunet", yunet)):
+    for name, detect in (("mien", own), ("haar", haar.HaarDetector().detect), ("yunet", yunet)):
         direct = marks if detect is yunet else framing_of_training(detect, large)
         scale = np.percentile(direct[:, 0], (50, 25, 75))
         x, y = np.median(direct[:, 1:3], axis=0)
@@ -235,7 +237,7 @@ def framing_table(data: Path, yunet: Detect, count: int = 2500) -> None:
         )
 
 
-def margin_table(data: Path, yunet: Detect, count: int = 1500) -> None:
+def margin_table(data: Path, own: Detect, yunet: Detect, count: int = 1500) -> None:
     """The model on PublicTest (FER2013's labels) when it gets the crop of a found face, for several margins."""
     table = pq.read_table(data / "fer2013" / "public_test.parquet", columns=["image", "label"])
     rows = table.slice(0, count).to_pylist()
@@ -243,7 +245,7 @@ def margin_table(data: Path, yunet: Detect, count: int = 1500) -> None:
     margins = (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.3)
     print("| detector | faces | picture itself | " + " | ".join(f"margin {m}" for m in margins) + " |")
     print("|---|---|---|" + "---|" * len(margins))
-    for name, detect in (("haar", haar.HaarDetector().detect), ("yunet", yunet)):
+    for name, detect in (("mien", own), ("haar", haar.HaarDetector().detect), ("yunet", yunet)):
         found = []
         for row in rows:
             image = in_border(row["image"]["bytes"])
@@ -268,17 +270,19 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="the data folder described above")
     parser.add_argument("--only", choices=("framing", "margin", "detection", "fit"), help="one part")
+    parser.add_argument("--mien", type=Path, help="a run of mien train-detector, not the shipped detector")
     options = parser.parse_args()
     cv2.setNumThreads(1)
+    own = MienDetector(options.mien, threads=1).detect
     yunet = YuNetDetector(next(iter(sorted((options.data / "models").glob("*yunet*.onnx"))))).detect
     if options.only == "fit":
         fit_weights(pictures_in_context(options.data / "faces" / "faces_in_context.parquet")[0])
     if options.only in (None, "framing"):
-        framing_table(options.data, yunet)
+        framing_table(options.data, own, yunet)
     if options.only in (None, "margin"):
-        margin_table(options.data, yunet)
+        margin_table(options.data, own, yunet)
     if options.only in (None, "detection"):
-        detection_table(options.data, yunet)
+        detection_table(options.data, own, yunet)
 
 
 if __name__ == "__main__":

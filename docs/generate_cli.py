@@ -20,7 +20,7 @@ def render() -> str:
     lines = ["# The command `mien`", "", str(app.info.help), "", "Made by `python docs/generate_cli.py`."]
     for command in app.registered_commands:
         callback = command.callback
-        lines += ["", f"## mien {callback.__name__}", "", inspect.getdoc(callback), ""]
+        lines += ["", f"## mien {callback.__name__.replace('_', '-')}", "", inspect.getdoc(callback), ""]
         if rows := list(_rows(callback)):
             lines += ["| | | default |", "|---|---|---|", *rows, ""]
         lines.append(command.epilog.replace("Example: ", "Example: `") + "`")

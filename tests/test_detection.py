@@ -29,7 +29,7 @@ needs_data = pytest.mark.skipif(DATA is None, reason="needs the data folder that
 
 @pytest.fixture(scope="module")
 def haar() -> FaceDetector:
-    return FaceDetector()
+    return FaceDetector("haar")
 
 
 @pytest.fixture(scope="module")
@@ -140,11 +140,11 @@ def test_tiny_and_narrow_pictures_have_no_face(haar: FaceDetector, shape: tuple[
 
 def test_min_size_leaves_small_faces_out() -> None:
     image, _ = scene((30, 30, 60), (300, 50, 160))
-    assert len(FaceDetector(min_size=20).detect(image)) == 2
-    assert len(FaceDetector(min_size=100).detect(image)) == 1
-    assert FaceDetector(min_size=300).detect(image) == []
+    assert len(FaceDetector("haar", min_size=20).detect(image)) == 2
+    assert len(FaceDetector("haar", min_size=100).detect(image)) == 1
+    assert FaceDetector("haar", min_size=300).detect(image) == []
     with pytest.raises(ValueError, match="min_size"):
-        FaceDetector(min_size=0)
+        FaceDetector("haar", min_size=0)
 
 
 def test_whatever_read_image_takes_is_detected(haar: FaceDetector) -> None:
@@ -169,7 +169,7 @@ def test_one_detector_in_many_threads(haar: FaceDetector) -> None:
 
 
 def test_an_unknown_detector_and_files_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(DetectorError, match="unknown detector 'retina': expected haar, yunet or"):
+    with pytest.raises(DetectorError, match="unknown detector 'retina': expected mien, haar, yunet, a run"):
         FaceDetector("retina")
     with pytest.raises(DetectorError, match="no such file"):
         FaceDetector(str(tmp_path / "missing.onnx"))
@@ -186,7 +186,7 @@ def test_an_opencv_without_haar_says_which_one_to_install(
 ) -> None:
     monkeypatch.delattr(cv2, missing)
     with pytest.raises(DetectorError, match="opencv-python-headless<5"):
-        FaceDetector()
+        FaceDetector("haar")
 
 
 # Fetching YuNet, from a real server on this machine.

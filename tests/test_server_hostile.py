@@ -154,7 +154,9 @@ def test_requests_made_from_the_description(server: Server):
             @given(case=operation.as_strategy())
             def check(case: object) -> None:
                 # A schema cannot say that bytes are a picture: others are refused, though they are valid by it.
-                case.call_and_validate(excluded_checks=[schemathesis.specs.openapi.checks.positive_data_acceptance])
+                case.call_and_validate(
+                    excluded_checks=[schemathesis.specs.openapi.checks.positive_data_acceptance]
+                )
                 asked[case.path] = asked.get(case.path, 0) + 1
 
             check()

@@ -7,6 +7,7 @@ look for a display.
 from __future__ import annotations
 
 import itertools
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -77,6 +78,37 @@ def emotion_shares(shares: Mapping[str, Mapping[str, float]], path: str | PathLi
         OSError: the file cannot be written.
     """
     _save(_shares_figure(shares), path)
+
+
+def detector_curves(history: Sequence[Mapping[str, float]], path: str | PathLike[str]) -> None:
+    """Draw a face detector's loss, average precision and recall against the epoch into a PNG file.
+
+    Args:
+        history: one row an epoch, as the run's `history.csv` has it.
+        path: of the PNG file.
+
+    Raises:
+        ValueError: the history is empty.
+        OSError: the file cannot be written.
+    """
+    if not history:
+        raise ValueError("an empty history: expected one row an epoch")
+    figure = _figure(10, 4.0)
+    left, right = figure.subplots(1, 2)
+    epochs = [row["epoch"] for row in history]
+    left.plot(epochs, [row["loss"] for row in history], color=_TRAIN, label="training")
+    scored = [row for row in history if math.isfinite(row["val_average_precision"])]
+    for key, name, line in (
+        ("val_average_precision", "average precision", "-"),
+        ("val_recall", "recall", "--"),
+    ):
+        values = [row[key] for row in scored]
+        right.plot([row["epoch"] for row in scored], values, line, color=_VALIDATION, marker="o", label=name)
+    for axes, name in ((left, "loss"), (right, "validation")):
+        _style(axes, "both")
+        axes.set(xlabel="epoch", ylabel=name, xlim=(min(epochs) - 0.5, max(epochs) + 0.5))
+        axes.legend(frameon=False)
+    _save(figure, path)
 
 
 def sample_portrait() -> Path:

@@ -12,6 +12,7 @@ import mien
 from mien.cli_batch import commands as batch_commands
 from mien.cli_options import (
     DetectorOption,
+    DetectorSizeOption,
     ImageFormat,
     ModelOption,
     ReportFormat,
@@ -21,7 +22,7 @@ from mien.cli_support import open_stream
 from mien.cli_training import commands
 from mien.cli_video import commands as video_commands
 from mien.errors import DetectorError, MienError, MissingExtraError, ModelError, ServerError, SettingsError
-from mien.weights import DEFAULT_MODEL
+from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -87,17 +88,19 @@ def image(
     chart: Annotated[
         Path | None, typer.Option(help="Write a bar chart of every face here.", show_default=False)
     ] = None,
-    detector: DetectorOption = "haar",
+    detector: DetectorOption = DEFAULT_DETECTOR,
+    detector_size: DetectorSizeOption = DETECTOR_SIZE,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
     """Tell the expressions in pictures."""
+    from mien.detection import FaceDetector
     from mien.drawings import Drawings
     from mien.recognition import EmotionRecognizer
     from mien.writers import open_writer
 
     if format is ImageFormat.PARQUET and output is None:
         raise typer.BadParameter("parquet is no text: name a file with --output", param_hint="--format")
-    recognizer = EmotionRecognizer(model, detector=detector)
+    recognizer = EmotionRecognizer(model, detector=FaceDetector(detector, size=detector_size))
     drawings = Drawings(annotate, chart)
     failed = False
     with (
@@ -141,7 +144,7 @@ def bench(
     ] = None,
     format: Annotated[ReportFormat, typer.Option(help="How to write the figures.")] = ReportFormat.TABLE,
     seconds: Annotated[float, typer.Option(help="About how long to measure.", min=0.1, max=600)] = 5.0,
-    detector: DetectorOption = "haar",
+    detector: DetectorOption = DEFAULT_DETECTOR,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
     """Measure how fast this machine finds and reads faces."""

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from mien.cli_options import DetectorOption, ModelOption, ReportFormat
-from mien.weights import DEFAULT_MODEL
+from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL
 
 commands = typer.Typer()
 
@@ -60,7 +60,7 @@ def batch(
     min_size: Annotated[
         int, typer.Option(help="Faces with a shorter side in pixels are left out.", min=1)
     ] = 20,
-    detector: DetectorOption = "haar",
+    detector: DetectorOption = DEFAULT_DETECTOR,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
     """Turn a collection into Parquet, a row a face; stopped at any moment, it goes on with what is missing."""

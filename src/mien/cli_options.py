@@ -48,7 +48,17 @@ ModelOption = Annotated[
     str, typer.Option(help="Name of a shipped model, a model folder, or a run of `mien train`.")
 ]
 DetectorOption = Annotated[
-    str, typer.Option(help="Face detector: haar, yunet (fetched once), or a YuNet .onnx file.")
+    str,
+    typer.Option(
+        help="Face detector: mien, haar, yunet (fetched once), a run of train-detector, or a YuNet .onnx file."
+    ),
+]
+DetectorSizeOption = Annotated[
+    int,
+    typer.Option(
+        min=32,
+        help="Long side in pixels at which mien's detector searches: less is faster, more finds smaller faces.",
+    ),
 ]
 DataArgument = Annotated[
     Path,
@@ -64,4 +74,8 @@ SplitOption = Annotated[
 SettingOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Any setting: optimizer=adamw, augmentation.mixup=0.4.", show_default=False),
+]
+DetectorSettingOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any setting: epochs=20, mixed_precision=true.", show_default=False),
 ]

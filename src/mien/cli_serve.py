@@ -9,7 +9,7 @@ import typer
 
 from mien.cli_options import DetectorOption, ModelOption
 from mien.errors import MissingExtraError, ServerError
-from mien.weights import DEFAULT_MODEL
+from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL
 
 commands = typer.Typer()
 
@@ -34,7 +34,7 @@ def serve(
     ] = None,
     queue: Annotated[int, typer.Option(help="Requests that may wait.", min=0)] = 32,
     seconds: Annotated[float, typer.Option(help="Longest time of a request.", min=0.1)] = 30.0,
-    detector: DetectorOption = "haar",
+    detector: DetectorOption = DEFAULT_DETECTOR,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
     """Serve a page for people and an HTTP API for programs; clients of the API need the token in MIEN_TOKEN, if set."""

@@ -12,6 +12,7 @@ import typer
 
 from mien.cli_options import (
     DataArgument,
+    DetectorSettingOption,
     Head,
     ModelOption,
     ReportFormat,
@@ -97,6 +98,40 @@ def train(
     settings = combine(network, config, changes)
     folder = train(load(data, votes), out, settings, resume=resume, devices=devices)
     typer.echo(f"wrote {folder}: try it with mien image PHOTO --model {out}")
+
+
+@commands.command(epilog="Example: mien train-detector faces.parquet --faces fer2013.csv --out runs/detector")
+def train_detector(
+    data: Annotated[
+        Path, typer.Argument(help="Parquet of photographs with boxes of their faces.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the run.", show_default=False)],
+    faces: Annotated[
+        Path | None,
+        typer.Option(
+            help="FER2013, in any of its forms: its training faces are pasted in.", show_default=False
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was stopped, by its own settings.")
+    ] = False,
+    setting: DetectorSettingOption = None,
+) -> None:
+    """Train a face detector, export it, and score it on photographs that it has not seen."""
+    from mien.training.config import parse_setting
+    from mien.training.detector_config import DetectorConfig
+    from mien.training.detector_train import train_detector
+    from mien.training.photographs import load_photographs
+
+    if resume and setting:
+        raise typer.BadParameter("goes on by the run's own settings: leave others out", param_hint="--resume")
+    check_outside("--out", out, data)
+    changes = dict(parse_setting(text) for text in setting or ())
+    config = DetectorConfig.load(out) if resume else DetectorConfig.from_dict(changes)
+    pasted = None if faces is None else load(faces, None).split("train").images
+    photographs = load_photographs(data, limit=config.limit)
+    folder = train_detector(photographs, pasted, out, config, resume=resume, name=data.name)
+    typer.echo(f"wrote {folder}: try it with mien image PHOTO --detector {folder}")
 
 
 @commands.command(epilog="Example: mien distill fer2013.csv --teacher runs/a --teacher runs/b --out soft.npz")

@@ -12,7 +12,7 @@ import typer
 
 from mien.cli_options import DetectorOption, ImageFormat, ModelOption
 from mien.cli_support import open_stream, progress_bar
-from mien.weights import DEFAULT_MODEL
+from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from mien.results import FrameResult
@@ -45,7 +45,7 @@ def video(
     end: Annotated[float | None, typer.Option(help="End before this second.", show_default=False)] = None,
     patience: Annotated[float, typer.Option(help="Seconds that a face may be out of sight.")] = 1.0,
     smoothing: Annotated[float, typer.Option(help="Time constant in seconds; 0 for none.")] = 0.3,
-    detector: DetectorOption = "haar",
+    detector: DetectorOption = DEFAULT_DETECTOR,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
     """Tell the expressions in clips: who is who, frame by frame, smoothed over time."""
@@ -92,7 +92,7 @@ def camera(
     ] = None,
     patience: Annotated[float, typer.Option(help="Seconds that a face may be out of sight.")] = 1.0,
     smoothing: Annotated[float, typer.Option(help="Time constant in seconds; 0 for none.")] = 0.3,
-    detector: DetectorOption = "haar",
+    detector: DetectorOption = DEFAULT_DETECTOR,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
     """Tell the expressions in front of a camera, live; q or Ctrl-C quits."""

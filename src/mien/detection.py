@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import threading
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import DetectorError
 from mien.haar import HaarDetector
-from mien.images import ImageSource, read_image
-from mien.results import Face
+from mien.images import ImageSource, crop_face, read_image
+from mien.mien_detector import MienDetector
+from mien.results import Box, Face
+from mien.weights import DEFAULT_DETECTOR, DETECTOR_SIZE
 from mien.yunet import YuNetDetector, fetch_yunet
 
 HAAR_MARGIN = 0.98
@@ -20,6 +26,12 @@ HAAR_MARGIN = 0.98
 
 YUNET_MARGIN = 0.97
 """FER2013's picture over the longer side of YuNet's box."""
+
+ASPECT = 0.78
+"""Width over height of an upright face's box, the median of YuNet's."""
+
+TILTED = 10.0
+"""Heads tilted by so many degrees or more are cropped upright: measured by benchmarks/tilt.py."""
 
 
 class _Backend(Protocol):
@@ -30,22 +42,30 @@ class FaceDetector:
     """Finds the faces of a picture.
 
     Args:
-        backend: "haar", which is always there and finds upright frontal faces; "yunet", which finds more and
-            gives landmarks, fetched once from OpenCV Zoo; or the path of a YuNet file, ending in .onnx.
+        backend: "mien", mien's own network; "haar", OpenCV's cascades for upright frontal faces; "yunet", fetched
+            once from OpenCV Zoo; the folder of a run of `mien train-detector`; or the path of a YuNet file, ending
+            in .onnx.
         min_size: faces whose box has a shorter side, in pixels of the picture, are left out.
+        size: pictures are scaled to this long side before mien's own network searches them, in pixels.
 
     Raises:
         DetectorError: an unknown backend, or one that cannot be loaded or fetched.
-        ValueError: a `min_size` below 1.
+        ValueError: a `min_size` below 1, or a `size` below 32.
     """
 
-    def __init__(self, backend: str = "haar", *, min_size: int = 20) -> None:
+    def __init__(
+        self, backend: str = DEFAULT_DETECTOR, *, min_size: int = 20, size: int = DETECTOR_SIZE
+    ) -> None:
         if min_size < 1:
             raise ValueError(f"min_size {min_size}: expected at least 1 pixel")
         self.backend = backend
         self.min_size = min_size
+        self._mien: MienDetector | None = None
         self._backend: _Backend
-        if backend == "haar":
+        if backend == "mien" or Path(backend).is_dir():
+            self._mien = MienDetector(None if backend == "mien" else Path(backend), long_side=size)
+            self._backend, self._margin = self._mien, self._mien.model.margin
+        elif backend == "haar":
             self._backend, self._margin = HaarDetector(), HAAR_MARGIN
         elif backend == "yunet":
             self._backend, self._margin = YuNetDetector(fetch_yunet()), YUNET_MARGIN
@@ -53,10 +73,11 @@ class FaceDetector:
             self._backend, self._margin = YuNetDetector(Path(backend)), YUNET_MARGIN
         else:
             raise DetectorError(
-                f"unknown detector {backend!r}: expected haar, yunet or the path of a YuNet .onnx file"
+                f"unknown detector {backend!r}: expected mien, haar, yunet, a run of mien train-detector "
+                "or the path of a YuNet .onnx file"
             )
-        # OpenCV's detectors keep state between calls.
-        self._lock = threading.Lock()
+        # OpenCV's detectors keep state between calls, mien's does not.
+        self._lock = nullcontext() if self._mien else threading.Lock()
 
     @property
     def margin(self) -> float:
@@ -75,5 +96,66 @@ class FaceDetector:
         picture = read_image(image)
         with self._lock:
             faces = self._backend.detect(picture)
+        return self._large(faces)
+
+    def detect_batch(self, images: Sequence[ImageSource]) -> list[list[Face]]:
+        """The faces of several pictures, each as `detect` gives them; pictures of one size are searched together."""
+        if self._mien is None:
+            return [self.detect(image) for image in images]
+        return [self._large(faces) for faces in self._mien.detect_batch([read_image(one) for one in images])]
+
+    def crop(self, image: NDArray[np.uint8], face: Face, *, size: int = 48) -> NDArray[np.uint8]:
+        """A face as a model's input, (size, size) uint8 grey: framed as FER2013's, upright where it can be told.
+
+        A head whose eyes tell a tilt of `TILTED` degrees or more is turned by it; without landmarks, as by Haar, it
+        stays as it is.
+
+        Args:
+            image: uint8, as for `crop_face`.
+            face: one that this detector found there.
+            size: side of the result in pixels.
+        """
+        angle = tilt(face)
+        if abs(angle) < TILTED:
+            return crop_face(image, face.box, margin=self._margin, size=size)
+        return crop_face(*upright(image, face, angle), margin=self._margin, size=size)
+
+    def _large(self, faces: list[Face]) -> list[Face]:
+        """Those that are not too small, largest first."""
         large = [face for face in faces if min(face.box.width, face.box.height) >= self.min_size]
         return sorted(large, key=lambda face: (-face.box.width * face.box.height, -face.score))
+
+
+def tilt(face: Face) -> float:
+    """Degrees by which the line of the eyes falls to the right of the picture, -180 to 180; 0 without landmarks."""
+    if face.landmarks is None:
+        return 0.0
+    (x1, y1), (x2, y2) = face.landmarks[:2]
+    return math.degrees(math.atan2(y2 - y1, x2 - x1))
+
+
+def upright(image: NDArray[np.uint8], face: Face, angle: float) -> tuple[NDArray[np.uint8], Box]:
+    """The surroundings of a face, turned about its middle so that a tilt of `angle` degrees is gone, and its box there.
+
+    A tilted head's box is wider than that of the same head upright: it is taken for the box around an ellipse that was
+    turned, as far as that can be, and shrunk to the same height over width as an upright face's.
+    """
+    (x, y), half = face.box.center, upright_height(face.box, angle) / 2
+    reach = math.ceil(1.5 * half) + 2
+    # OpenCV counts from the middle of the first pixel.
+    turn: Any = cv2.getRotationMatrix2D((x - 0.5, y - 0.5), angle, 1)
+    turn[:, 2] += reach - x, reach - y
+    side = 2 * reach
+    turned = cv2.warpAffine(
+        image, turn, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    width = half * ASPECT
+    return np.asarray(turned, np.uint8), Box(reach - width, reach - half, reach + width, reach + half)
+
+
+def upright_height(box: Box, angle: float) -> float:
+    """The height that a tilted face's box would have upright: the ellipse of `ASPECT` with the same area of box."""
+    cos, sin = math.cos(math.radians(angle)) ** 2, math.sin(math.radians(angle)) ** 2
+    # The box around a turned ellipse of height 1 and width ASPECT.
+    width, height = math.sqrt(ASPECT**2 * cos + sin), math.sqrt(ASPECT**2 * sin + cos)
+    return math.sqrt(box.width * box.height / (width * height))

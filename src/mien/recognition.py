@@ -13,12 +13,12 @@ from mien.classification import EmotionClassifier
 from mien.detection import FaceDetector
 from mien.errors import ImageError
 from mien.following import PATIENCE, Follower, follow_frames
-from mien.images import MAX_BYTES, ImageSource, crop_face, find_images, read_image
+from mien.images import MAX_BYTES, ImageSource, find_images, read_image
 from mien.quality import assess
 from mien.results import Face, FaceEmotion, FrameResult
 from mien.steady import TIME_CONSTANT
 from mien.video import Sampling, read_video
-from mien.weights import DEFAULT_MODEL
+from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL
 
 _Cut = tuple[Face, NDArray[np.uint8]]  # a face and its crop
 _TOGETHER = 64  # faces, or pictures, of which the faces are classified in one go
@@ -29,7 +29,7 @@ class EmotionRecognizer:
 
     Args:
         model: an `EmotionClassifier`, or what it takes: the name of a shipped model, a folder, a run.
-        detector: a `FaceDetector`, or what it takes: "haar", "yunet", or the path of a YuNet file.
+        detector: a `FaceDetector`, or what it takes: "mien", "haar", "yunet", a run, or the path of a YuNet file.
 
     Raises:
         ModelError, DetectorError: the model or the detector cannot be loaded.
@@ -39,7 +39,7 @@ class EmotionRecognizer:
         self,
         model: EmotionClassifier | str | os.PathLike[str] = DEFAULT_MODEL,
         *,
-        detector: FaceDetector | str = "haar",
+        detector: FaceDetector | str = DEFAULT_DETECTOR,
     ) -> None:
         self.classifier = model if isinstance(model, EmotionClassifier) else EmotionClassifier(model)
         self.detector = detector if isinstance(detector, FaceDetector) else FaceDetector(detector)
@@ -86,9 +86,7 @@ class EmotionRecognizer:
 
     def _cut(self, picture: NDArray[np.uint8], faces: Sequence[Face]) -> list[_Cut]:
         size = self.classifier.config.input_size
-        return [
-            (face, crop_face(picture, face.box, margin=self.detector.margin, size=size)) for face in faces
-        ]
+        return [(face, self.detector.crop(picture, face, size=size)) for face in faces]
 
     def _tell(self, found: list[list[_Cut]]) -> Iterator[list[FaceEmotion]]:
         """Faces with their crops, a list a picture -> with their expressions."""

@@ -13,6 +13,12 @@ from typing import Any
 from mien.errors import ModelError
 
 DEFAULT_MODEL = "mien-s"
+
+DEFAULT_DETECTOR = "haar"
+
+DETECTOR_SIZE = 640
+"""Pictures are scaled to this long side before mien's face detector searches them, in pixels."""
+
 MODEL_FILE, CONFIG_FILE = "model.onnx", "config.json"
 MAX_MODEL_BYTES = 512 * 2**20
 

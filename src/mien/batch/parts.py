@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import SettingsError
+from mien.weights import DEFAULT_DETECTOR
 
 SETTINGS_FILE = "batch.json"
 MANIFEST_FILE = "manifest.json"
@@ -42,7 +43,7 @@ class BatchSettings:
 
     model: str
     model_sha256: str
-    detector: str = "haar"
+    detector: str = DEFAULT_DETECTOR
     min_size: int = 20
     partition: str = "none"
 

@@ -14,7 +14,7 @@ from mien.batch.processes import run_here, run_in_processes
 from mien.batch.sources import Entry, list_entries
 from mien.batch.work import Outcome, Task, cores, in_tasks
 from mien.errors import MienError, SettingsError
-from mien.weights import DEFAULT_MODEL, ModelConfig, resolve_model
+from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL, ModelConfig, resolve_model
 
 PART = 500  # pictures a part
 ENGINES = ("local", "ray")
@@ -46,7 +46,7 @@ def run_batch(
     folder: Path,
     *,
     model: str = DEFAULT_MODEL,
-    detector: str = "haar",
+    detector: str = DEFAULT_DETECTOR,
     min_size: int = 20,
     partition: str = "none",
     engine: str = "local",

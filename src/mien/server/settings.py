@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass, field, fields
 
-from mien.weights import DEFAULT_MODEL
+from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL
 
 CORES = os.cpu_count() or 1
 
@@ -37,7 +37,7 @@ class Settings:
     """
 
     model: str = DEFAULT_MODEL
-    detector: str = "haar"
+    detector: str = DEFAULT_DETECTOR
     host: str = "127.0.0.1"
     port: int = 8000
     names: tuple[str, ...] = ()

@@ -94,7 +94,7 @@ class TrainConfig:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        _check_types(self)
+        check_types(self)
         for name, expected in {"network": tuple(NETWORKS), **_CHOICES}.items():
             if getattr(self, name) not in expected:
                 raise ValueError(f"{name} {getattr(self, name)!r}: expected one of {', '.join(expected)}")
@@ -140,8 +140,8 @@ class TrainConfig:
         augmentation = values.get("augmentation", {})
         if not isinstance(augmentation, Mapping):
             raise ValueError(f"augmentation {augmentation!r}: expected a table of settings")
-        _check_names(values, cls, "")
-        _check_names(augmentation, Augmentation, "augmentation.")
+        check_names(values, cls, "")
+        check_names(augmentation, Augmentation, "augmentation.")
         return cls(**{**values, "augmentation": Augmentation(**augmentation)})
 
     def save(self, path: Path) -> None:
@@ -247,7 +247,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
     return name.strip(), read["value"] if len(read) == 1 else value.strip()
 
 
-def _check_types(settings: Any) -> None:
+def check_types(settings: Any) -> None:
     """Raise ValueError where a setting is not of its default's kind: a file may hold anything."""
     for item in fields(settings):
         value, kind = getattr(settings, item.name), item.type
@@ -264,7 +264,8 @@ def _check_types(settings: Any) -> None:
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a word"}
 
 
-def _check_names(values: Mapping[str, Any], kind: type[Any], prefix: str) -> None:
+def check_names(values: Mapping[str, Any], kind: type[Any], prefix: str) -> None:
+    """Raise ValueError where a setting is none of a kind's."""
     known = [item.name for item in fields(kind)]
     for name in values:
         if name not in known:

@@ -48,7 +48,7 @@ def build_model(
     """
     if network not in NETWORKS:
         raise ValueError(f"unknown network {network!r}: expected one of {', '.join(NETWORKS)}")
-    with _policy("mixed_bfloat16" if mixed_precision else "float32"):
+    with policy("mixed_bfloat16" if mixed_precision else "float32"):
         pixels = keras.Input((view, view, 1), name="pixels")
         x = layers.Dropout(dropout)(NETWORKS[network](pixels))
         outputs = {
@@ -162,7 +162,7 @@ def _fetch_imagenet() -> Path:
 
 
 @contextmanager
-def _policy(name: str) -> Iterator[None]:
+def policy(name: str) -> Iterator[None]:
     """The precision of the layers that are made meanwhile, also inside keras.applications."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from typing import Any
 import keras
 import numpy as np
 
-import mien
 from mien.charts import training_curves
 from mien.classification import EmotionClassifier
 from mien.datasets import Dataset, Split
@@ -51,8 +49,7 @@ from mien.training.recipe import (
     targets_for,
     training_batches,
 )
-
-CHECKPOINT = "checkpoint.npz"
+from mien.training.run_folder import CHECKPOINT, SETTINGS, check_free, read_record, write_record
 
 
 def train(
@@ -86,7 +83,7 @@ def train(
     run = Path(run)
     data: dict[str, Any] = {"name": dataset.name, "sha256": dataset.fingerprint()}
     if not resume:
-        _check_free(run)
+        check_free(run)
     config = _resumed(run, data) if resume else config or TrainConfig()
     _check_classes(dataset)
     dataset = split_up(dataset, config)
@@ -115,7 +112,8 @@ def _learn(
     if config.init and not goes_on:
         start_from(model, config.init, heads, dataset.split("train").images)
     if not resume:
-        _start(run, data, config)
+        write_record(run, data)
+        config.save(run / SETTINGS)
     _fit(model, dataset.split("train"), dataset.split("validation"), heads, config, run)
     return model
 
@@ -210,18 +208,9 @@ def _check_teachers(
 
 def _resumed(run: Path, data: dict[str, Any]) -> TrainConfig:
     """The settings of the run in a folder, if it was started on this data."""
-    record = run / "train.json"
-    try:
-        started = json.loads(record.read_text(encoding="utf-8"))
-        name, sha256 = started["data"]["name"], started["data"]["sha256"]
-        data |= {key: started["data"][key] for key in ("teachers", "soft_labels") if key in started["data"]}
-    except FileNotFoundError:
-        raise TrainingError(f"{run}: no run to resume here; start one without --resume") from None
-    except (ValueError, TypeError, KeyError) as error:
-        raise TrainingError(f"{record}: not the record of a run of this version ({error})") from None
-    if sha256 != data["sha256"]:
-        raise TrainingError(f"{run}: was started on other data ({name}); use the same data")
-    settings = run / "config.toml"
+    started = read_record(run, data["sha256"])
+    data |= {key: started[key] for key in ("teachers", "soft_labels") if key in started}
+    settings = run / SETTINGS
     try:
         return TrainConfig.from_dict(read_config(str(settings)))
     except (ValueError, TypeError) as error:
@@ -236,28 +225,6 @@ def _check_classes(dataset: Dataset) -> None:
             f"{dataset.name}: {len(training)} training images of fewer than two classes; expected two or more, "
             "a folder each"
         )
-
-
-def _check_free(run: Path) -> None:
-    """Raise where a folder holds a run, or what is left of one: a new run would go on from its checkpoint."""
-    if any((run / name).exists() for name in ("train.json", CHECKPOINT, "best.npz")):
-        raise TrainingError(
-            f"{run}: already holds a run; add --resume to go on with it, or choose another folder"
-        )
-
-
-def _start(run: Path, data: dict[str, Any], config: TrainConfig) -> None:
-    """Write the folder's `config.toml` and `train.json`."""
-    run.mkdir(parents=True, exist_ok=True)
-    versions = {"mien": mien.__version__, "keras": keras.__version__, "python": platform.python_version()}
-    values = {
-        "data": data,
-        "backend": keras.backend.backend(),
-        "versions": versions,
-        "machine": platform.platform(),
-    }
-    config.save(run / "config.toml")
-    (run / "train.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def _export_and_score(

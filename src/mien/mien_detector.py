@@ -1,0 +1,170 @@
+"""mien's own face detector: a small network in ONNX, for faces from 20 pixels to the whole picture."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from mien.errors import DetectorError
+from mien.face_grid import OUTPUTS, Floats
+from mien.face_search import search
+from mien.results import Box, Face
+from mien.weights import DETECTOR_SIZE
+
+SHIPPED = Path(__file__).parent / "detectors"
+MODEL_FILE, CONFIG_FILE = "mien.onnx", "mien.json"
+
+MAX_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class DetectorModel:
+    """What the JSON beside a detector's ONNX file says.
+
+    Attributes:
+        sha256: of the ONNX file.
+        min_score: boxes with a lower score are left out.
+        margin: of `crop_face`, so that the crop is framed as the pictures that expressions are learned from.
+        data: what it was trained on.
+        metrics: scores on the validation pictures.
+        training: the settings it was trained with.
+        created_with: version of mien.
+    """
+
+    sha256: str
+    min_score: float = 0.5
+    margin: float = 1.0
+    data: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    created_with: str = ""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("min_score", 0, 1), ("margin", 0, 10)):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not low < value < high:
+                raise ValueError(f"{name}={value!r}: expected more than {low} and less than {high}")
+
+    @classmethod
+    def load(cls, folder: Path) -> DetectorModel:
+        """Read a folder's `mien.json`.
+
+        Raises:
+            DetectorError: it is missing, or not what `save` writes.
+        """
+        path = folder / CONFIG_FILE
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise DetectorError(
+                f"{path}: {error.strerror}; expected the folder of a detector, or a run of mien train-detector"
+            ) from None
+        except (ValueError, TypeError, RecursionError) as error:
+            raise DetectorError(f"{path}: not the configuration of a detector ({error})") from None
+
+    def save(self, folder: Path) -> None:
+        """Write `mien.json`."""
+        text = json.dumps(asdict(self), indent=2)
+        (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+class MienDetector:
+    """Faces with five landmarks; safe to share between threads.
+
+    Args:
+        folder: with `mien.onnx` and `mien.json`, or a run of `mien train-detector`; None for the shipped detector.
+        long_side: pictures are scaled to this long side before the search, in pixels: less is faster and misses
+            small faces. Small pictures are enlarged twice at most.
+        threads: of one call; None for as many as the machine has cores.
+
+    Raises:
+        DetectorError: the files are missing, damaged, or no such network.
+        ValueError: a long side below 32 pixels.
+    """
+
+    def __init__(
+        self, folder: Path | None = None, *, long_side: int = DETECTOR_SIZE, threads: int | None = None
+    ) -> None:
+        if long_side < 32:
+            raise ValueError(f"detector size {long_side}: expected at least 32 pixels")
+        folder = folder or SHIPPED
+        if (folder / "export" / CONFIG_FILE).is_file():
+            folder = folder / "export"
+        self.model = DetectorModel.load(folder)
+        self.long_side = long_side
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        options.log_severity_level = 3
+        # Threads that wait busily for the next picture would slow others down.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        data = _read(folder / MODEL_FILE, self.model.sha256)
+        try:
+            self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own exceptions have no common base
+            reason = str(error).strip().split("\n")[0][:200]
+            raise DetectorError(
+                f"{folder / MODEL_FILE}: not an ONNX model that can be run ({reason})"
+            ) from error
+        self._input = _check_shapes(self._session, folder / MODEL_FILE)
+
+    def detect(self, image: NDArray[np.uint8]) -> list[Face]:
+        """All faces of an image (H, W, 3) uint8 RGB, boxes and landmarks in its pixels, best first."""
+        return self.detect_batch([image])[0]
+
+    def detect_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:
+        """The faces of several images, each as `detect` finds them; those of one size go together."""
+        found = search(self.answers, images, self.long_side, self.model.min_score)
+        return [
+            [
+                Face(Box(*box.tolist()), float(score), tuple((x, y) for x, y in points.tolist()))
+                for score, box, points in zip(*parts, strict=True)
+            ]
+            for parts in found
+        ]
+
+    def answers(self, pictures: NDArray[np.uint8]) -> Floats:
+        """What the network answers: (n, height, width, 3) uint8, multiples of 32 -> (n, cells, 15)."""
+        return np.asarray(self._session.run(None, {self._input: pictures})[0], np.float32)
+
+
+def _read(path: Path, sha256: str) -> bytes:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DetectorError(f"{path}: {path.stat().st_size} bytes, expected at most {MAX_BYTES}")
+        data = path.read_bytes()
+    except OSError as error:
+        raise DetectorError(f"{path}: {error.strerror}; expected a detector's ONNX file") from None
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != sha256:
+        raise DetectorError(
+            f"{path}: SHA-256 {digest[:12]}…, but {CONFIG_FILE} says {sha256[:12]}…; "
+            "the file is damaged or from another detector: copy the folder again"
+        )
+    return data
+
+
+def _check_shapes(session: onnxruntime.InferenceSession, path: Path) -> str:
+    """The name of the input, if the network takes pictures of any size and answers in cells."""
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    came = ", ".join(f"{value.name} {value.type} {value.shape}" for value in (*inputs, *outputs))
+    fits = (
+        len(inputs) == len(outputs) == 1
+        and inputs[0].type == "tensor(uint8)"
+        and len(inputs[0].shape) == 4
+        and inputs[0].shape[3] == 3
+        and not any(isinstance(side, int) for side in inputs[0].shape[:3])
+        and outputs[0].shape[-1] == OUTPUTS
+    )
+    if not fits:
+        raise DetectorError(
+            f"{path}: has {came}; expected tensor(uint8) [n, height, width, 3] and {OUTPUTS} numbers a cell"
+        )
+    return str(inputs[0].name)

@@ -1,0 +1,77 @@
+"""From the trained detector to ONNX: uint8 pictures of any size in, the cells' answers out, the same as Keras gives."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnxruntime
+from keras import ops
+
+import mien
+from mien.errors import ExportError
+from mien.mien_detector import MODEL_FILE, DetectorModel
+
+TOLERANCE = 2e-3
+"""Most that an answer may differ from Keras' own, in logits, strides and their logarithms."""
+
+_SIZES = ((96, 64), (160, 224))
+
+
+def export_detector(model: keras.Model, folder: Path, config: DetectorModel | None = None) -> DetectorModel:
+    """Write `mien.onnx` and `mien.json`.
+
+    Args:
+        model: what `build_detector` built, trained, computing in float32.
+        folder: made when missing.
+        config: what the JSON says besides the SHA-256 of the ONNX file; None for its defaults.
+
+    Returns:
+        The configuration that was written.
+
+    Raises:
+        ExportError: Keras cannot export here, or ONNX and Keras differ.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = keras.Input((None, None, 3), dtype="uint8", name="pictures")
+    serving = keras.Model(pictures, model(ops.cast(pictures, "float32")))
+    path = folder / MODEL_FILE
+    signature = [keras.InputSpec(shape=(None, None, None, 3), dtype="uint8", name="pictures")]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the converter's, of other versions of its own dependencies
+            serving.export(path, format="onnx", verbose=False, input_signature=signature)
+    except ImportError as error:
+        raise ExportError(
+            f"Keras cannot export with its backend {keras.backend.backend()} here ({error}); nothing is lost: "
+            "run the same command with KERAS_BACKEND=tensorflow and --resume"
+        ) from error
+    _check_parity(serving, path)
+    values = config or DetectorModel("")
+    written = DetectorModel(
+        **{
+            **vars(values),
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "created_with": f"mien {mien.__version__}, keras {keras.__version__} on {keras.backend.backend()}",
+        }
+    )
+    written.save(folder)
+    return written
+
+
+def _check_parity(serving: keras.Model, path: Path) -> None:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(0)
+    for height, width in _SIZES:
+        batch = rng.integers(0, 256, (2, height, width, 3), np.uint8)
+        expected = ops.convert_to_numpy(serving(batch, training=False))
+        got = session.run(None, {session.get_inputs()[0].name: batch})[0]
+        worst = float(np.abs(got - expected).max())
+        if not worst <= TOLERANCE:
+            raise ExportError(
+                f"the exported detector differs from the trained one by {worst:.1e}, expected {TOLERANCE:.0e} "
+                "at most; try another version of keras or tf2onnx"
+            )

@@ -1,0 +1,57 @@
+"""What the folders of all kinds of runs have in common: the record of what a run was started with."""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import keras
+
+import mien
+from mien.errors import TrainingError
+
+CHECKPOINT = "checkpoint.npz"
+RECORD = "train.json"
+SETTINGS = "config.toml"
+
+
+def check_free(run: Path) -> None:
+    """Raise where a folder holds a run, or what is left of one: a new run would go on from its checkpoint."""
+    if any((run / name).exists() for name in (RECORD, CHECKPOINT, "best.npz")):
+        raise TrainingError(
+            f"{run}: already holds a run; add --resume to go on with it, or choose another folder"
+        )
+
+
+def write_record(run: Path, data: dict[str, Any]) -> None:
+    """Make the folder and its `train.json`: the data, versions, the machine."""
+    run.mkdir(parents=True, exist_ok=True)
+    versions = {"mien": mien.__version__, "keras": keras.__version__, "python": platform.python_version()}
+    values = {
+        "data": data,
+        "backend": keras.backend.backend(),
+        "versions": versions,
+        "machine": platform.platform(),
+    }
+    (run / RECORD).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def read_record(run: Path, sha256: str) -> dict[str, Any]:
+    """The data that a run was started on.
+
+    Raises:
+        TrainingError: there is no run, its record cannot be read, or it was started on data of another SHA-256.
+    """
+    record = run / RECORD
+    try:
+        data = dict(json.loads(record.read_text(encoding="utf-8"))["data"])
+        name, started = data["name"], data["sha256"]
+    except FileNotFoundError:
+        raise TrainingError(f"{run}: no run to resume here; start one without --resume") from None
+    except (ValueError, TypeError, KeyError) as error:
+        raise TrainingError(f"{record}: not the record of a run of this version ({error})") from None
+    if started != sha256:
+        raise TrainingError(f"{run}: was started on other data ({name}); use the same data")
+    return data

@@ -1,0 +1,276 @@
+"""mien's own detector: the shipped weights on portraits and scenes, boxes in the picture's pixels, upright crops."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from pictures import ASTRONAUT_FACE, GRACE_HOPPER_FACE, astronaut, grace_hopper, pattern
+from test_detection import TINY, scene
+from typer.testing import CliRunner
+
+from mien.cli import app
+from mien.detection import TILTED, FaceDetector, tilt, upright
+from mien.errors import DetectorError
+from mien.face_grid import cell_grid
+from mien.face_search import search, views_of
+from mien.images import crop_face
+from mien.mien_detector import SHIPPED, MienDetector
+from mien.results import Box, Face
+
+# By hand, in `grace_hopper()`: right eye, left eye, nose tip, right and left mouth corner.
+LANDMARKS = np.array([(227, 194), (306, 192), (266, 240), (228, 268), (305, 268)], float)
+
+
+@pytest.fixture(scope="module")
+def detector() -> FaceDetector:
+    return FaceDetector("mien")
+
+
+def times(box: Box, factor: float) -> Box:
+    return Box(*(v * factor for v in (box.x1, box.y1, box.x2, box.y2)))
+
+
+class TestPortraits:
+    @pytest.mark.parametrize(
+        ("picture", "face"), [(grace_hopper(), GRACE_HOPPER_FACE), (astronaut(), ASTRONAUT_FACE)]
+    )
+    @pytest.mark.parametrize("change", ["none", "dark", "pale", "grey", "mirrored", "large", "small"])
+    def test_the_one_face(self, detector: FaceDetector, picture: np.ndarray, face: Box, change: str) -> None:
+        factor = {"large": 3.0, "small": 0.4}.get(change, 1.0)
+        changed = {
+            "dark": lambda: (picture * 0.3).astype(np.uint8),
+            "pale": lambda: (picture * 0.4 + 100).astype(np.uint8),
+            "grey": lambda: np.repeat(picture.mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2),
+            "mirrored": lambda: picture[:, ::-1],
+        }.get(change, lambda: cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA))()
+        if change == "mirrored":
+            face = Box(512 - face.x2, face.y1, 512 - face.x1, face.y2)
+        (found,) = detector.detect(changed)
+        assert found.box.iou(times(face, factor)) > 0.55
+        assert 0.3 <= found.score <= 1
+
+    @pytest.mark.parametrize("factor", [0.3, 1.0, 3.0])
+    def test_landmarks_lie_where_a_person_sees_them(self, detector: FaceDetector, factor: float) -> None:
+        picture = cv2.resize(grace_hopper(), None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        (face,) = detector.detect(picture)
+        assert face.landmarks is not None
+        assert np.abs(np.array(face.landmarks) - LANDMARKS * factor).max() < 16 * factor
+
+    def test_a_picture_of_uneven_sides_is_scaled_back_exactly(self, detector: FaceDetector) -> None:
+        odd = cv2.copyMakeBorder(grace_hopper(), 0, 0, 0, 489, cv2.BORDER_REPLICATE)
+        (found,) = detector.detect(odd)
+        assert found.box.iou(GRACE_HOPPER_FACE) > 0.55
+
+
+class TestScenes:
+    @pytest.mark.parametrize("side", [30, 40, 60, 100, 160, 240])
+    def test_faces_of_every_size(self, detector: FaceDetector, side: int) -> None:
+        image, faces = scene((150, 40, side))
+        (found,) = detector.detect(image)
+        assert found.box.iou(faces[0]) > 0.45
+
+    def test_several_faces_come_largest_first(self, detector: FaceDetector) -> None:
+        image, faces = scene((30, 30, 60), (300, 50, 160), (100, 300, 90))
+        found = detector.detect(image)
+        assert [max(range(3), key=lambda i: f.box.iou(faces[i])) for f in found] == [1, 2, 0]
+
+    def test_no_face_where_there_is_none(self, detector: FaceDetector) -> None:
+        rng = np.random.default_rng(0)
+        pictures = [
+            rng.integers(0, 256, (240, 320, 3), np.uint8),
+            pattern(300, 400),
+            *(np.full((200, 300, 3), value, np.uint8) for value in (0, 128, 255)),
+            astronaut()[300:, :300],
+        ]
+        assert [detector.detect(picture) for picture in pictures] == [[]] * len(pictures)
+
+    @pytest.mark.parametrize("shape", TINY)
+    def test_tiny_and_narrow_pictures_have_no_face(
+        self, detector: FaceDetector, shape: tuple[int, int]
+    ) -> None:
+        noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+        assert detector.detect(noise) == []
+        assert detector.detect(np.zeros_like(noise)) == []
+
+
+class TestBatches:
+    def test_each_picture_of_a_batch_is_found_as_alone(self, detector: FaceDetector) -> None:
+        pictures = [
+            grace_hopper(),
+            scene((150, 40, 100))[0],
+            astronaut(),
+            scene((50, 60, 60))[0],
+            pattern(),
+        ] * 3
+        batch = detector.detect_batch(pictures)
+        assert [len(faces) for faces in batch] == [1, 1, 1, 1, 0] * 3
+        for faces, picture in zip(batch, pictures, strict=True):
+            for one, alone in zip(faces, detector.detect(picture), strict=True):
+                assert one.score == pytest.approx(alone.score, abs=1e-4)
+                assert one.box.iou(alone.box) > 0.999
+
+    def test_other_detectors_take_batches_too(self) -> None:
+        haar = FaceDetector("haar")
+        assert haar.detect_batch([astronaut(), pattern()]) == [haar.detect(astronaut()), []]
+
+    def test_one_detector_in_many_threads(self, detector: FaceDetector) -> None:
+        pictures = [grace_hopper(), astronaut(), scene((150, 40, 100))[0]] * 2
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(detector.detect, pictures))
+        assert [len(faces) for faces in found] == [1] * 6
+
+
+class TestSize:
+    def test_small_faces_need_many_pixels(self) -> None:
+        image, faces = scene((150, 40, 40))
+        (found,) = FaceDetector("mien", size=640).detect(image)
+        assert found.box.iou(faces[0]) > 0.4
+        assert FaceDetector("mien", size=64).detect(image) == []
+
+    def test_a_picture_is_scaled_filled_up_and_never_blown_up(self) -> None:
+        whole, quarter = views_of(np.full((300, 1000, 3), 200, np.uint8), 640)
+        assert whole.image.shape == (192, 640, 3) and whole.size == (1000, 300)
+        assert whole.scale == (0.64, 0.64)
+        assert (whole.image[:192] > 0).all()
+        assert quarter.image.shape == (64, 160, 3) and quarter.scale == (0.16, 0.16)
+        assert (quarter.image[:48] == 200).all() and (quarter.image[48:] == 0).all()
+        (small,) = views_of(np.full((50, 61, 3), 200, np.uint8), 640)
+        assert small.image.shape == (128, 128, 3) and small.scale == (2, 2)
+        assert (small.image[:100, :122] == 200).all()
+        assert (small.image[100:] == 0).all() and (small.image[:, 122:] == 0).all()
+
+    def test_every_view_looks_for_its_own_sizes_and_a_face_is_found_once(self) -> None:
+        """A network that sees one face, twice too large for the whole view, in both views."""
+
+        def network(views: np.ndarray) -> np.ndarray:
+            centers, sides = cell_grid(*views.shape[1:3])
+            answers = np.full((len(views), len(centers), 15), -9, np.float32)
+            side = 320 if views.shape[2] == 640 else 80
+            (cell,) = np.flatnonzero((sides == 32) & (centers == side // 2 // 32 * 32 + 16).all(axis=1))
+            answers[:, cell] = 0
+            answers[:, cell, 0] = 2 if side == 80 else 5
+            answers[:, cell, 3:5] = np.log(side / 32)
+            return answers
+
+        ((scores, boxes, landmarks),) = search(network, [np.zeros((960, 1280, 3), np.uint8)], 640, 0.5)
+        assert scores == pytest.approx([1 / (1 + np.exp(-2))])
+        np.testing.assert_allclose(boxes, [[384 - 320, 384 - 320, 384 + 320, 384 + 320]], rtol=1e-5)
+        np.testing.assert_allclose(landmarks, np.full((1, 5, 2), 384), rtol=1e-5)
+
+    def test_a_size_that_is_none(self) -> None:
+        with pytest.raises(ValueError, match="at least 32"):
+            FaceDetector("mien", size=16)
+
+
+class TestUpright:
+    @pytest.mark.parametrize("angle", [-45, -20, 20, 45])
+    def test_a_tilted_head_is_found_and_its_crop_is_that_of_the_upright_one(
+        self, detector: FaceDetector, angle: float
+    ) -> None:
+        turn = cv2.getRotationMatrix2D(GRACE_HOPPER_FACE.center, -angle, 1)
+        tilted = cv2.warpAffine(grace_hopper(), turn, (512, 600), borderMode=cv2.BORDER_REPLICATE)
+        (face,) = detector.detect(tilted)
+        assert tilt(face) == pytest.approx(angle, abs=8)
+        (straight,) = detector.detect(grace_hopper())
+        expected = detector.crop(grace_hopper(), straight).astype(float)
+        turned = detector.crop(tilted, face).astype(float)
+        as_it_is = crop_face(tilted, face.box, margin=detector.margin).astype(float)
+        assert correlation(turned, expected) > 0.8
+        assert correlation(turned, expected) > correlation(as_it_is, expected) + 0.1
+
+    @pytest.mark.parametrize("angle", [-90.0, -30.0, 12.0, 170.0])
+    def test_turning_puts_the_eyes_level_and_keeps_the_middle(self, angle: float) -> None:
+        cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+        eyes = ((200 - 20 * cos, 150 - 20 * sin), (200 + 20 * cos, 150 + 20 * sin))
+        face = Face(Box(160, 110, 240, 190), 1.0, (*eyes, (200, 150), (190, 170), (210, 170)))
+        assert tilt(face) == pytest.approx(angle)
+        image = np.zeros((300, 400, 3), np.uint8)
+        for (x, y), color in zip((*eyes, (200, 150)), ((255, 0, 0), (0, 255, 0), (0, 0, 255)), strict=True):
+            cv2.circle(image, (round(x - 0.5), round(y - 0.5)), 3, color, -1)
+        turned, box = upright(image, face, angle)
+        right, left, middle = (
+            np.argwhere(turned[..., channel] > 120).mean(axis=0)[::-1] + 0.5 for channel in range(3)
+        )
+        assert left - right == pytest.approx((40, 0), abs=1.5)
+        assert middle == pytest.approx(box.center, abs=1)
+        assert box.height > box.width
+
+    def test_nearly_upright_heads_and_those_without_landmarks_stay(self, detector: FaceDetector) -> None:
+        image = astronaut()
+        x, y = 200.0, 100.0
+        slope = 40 * math.tan(math.radians(TILTED - 1))
+        points = ((x, y), (x + 40, y + slope), (220, 120), (205, 140), (235, 140))
+        for landmarks in (points, None):
+            face = Face(ASTRONAUT_FACE, 1.0, landmarks)
+            expected = crop_face(image, ASTRONAUT_FACE, margin=detector.margin)
+            assert np.array_equal(detector.crop(image, face), expected)
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+
+
+class TestFiles:
+    def test_the_shipped_files_are_small(self) -> None:
+        assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 1_000_000
+
+    def test_a_folder_that_holds_no_detector(self, tmp_path: Path) -> None:
+        with pytest.raises(DetectorError, match=r"mien\.json.*train-detector"):
+            FaceDetector(str(tmp_path))
+        for text in ("{", '{"sha256": "x", "min_score": 2}', "[]", '{"color": 1}'):
+            (tmp_path / "mien.json").write_text(text)
+            with pytest.raises(DetectorError, match="not the configuration"):
+                FaceDetector(str(tmp_path))
+
+    def test_a_damaged_network_and_one_of_another_shape(self, tmp_path: Path) -> None:
+        shutil.copytree(SHIPPED, tmp_path / "copy")
+        network = tmp_path / "copy" / "mien.onnx"
+        network.write_bytes(network.read_bytes()[:-1])
+        with pytest.raises(DetectorError, match="SHA-256"):
+            MienDetector(tmp_path / "copy")
+        network.unlink()
+        with pytest.raises(DetectorError, match="expected a detector's ONNX file"):
+            MienDetector(tmp_path / "copy")
+
+    def test_a_network_for_other_things(self, tmp_path: Path) -> None:
+        from mien.weights import resolve_model
+
+        other = resolve_model("mien-s")
+        shutil.copy(other / "model.onnx", tmp_path / "mien.onnx")
+        digest = json.loads((other / "config.json").read_text())["sha256"]
+        (tmp_path / "mien.json").write_text(json.dumps({"sha256": digest}))
+        with pytest.raises(DetectorError, match="expected tensor"):
+            MienDetector(tmp_path)
+
+
+class TestCommand:
+    @pytest.mark.parametrize("name", ["mien", "haar"])
+    def test_the_detector_is_chosen_by_name(self, tmp_path: Path, name: str) -> None:
+        path = tmp_path / "a.png"
+        cv2.imwrite(str(path), np.ascontiguousarray(astronaut()[..., ::-1]))
+        options = ["--format", "json", "--detector", name, "--detector-size", "320"]
+        done = CliRunner().invoke(app, ["image", str(path), *options], catch_exceptions=False)
+        assert done.exit_code == 0
+        (result,) = json.loads(done.stdout)
+        (face,) = result["faces"]
+        assert Box(face["x1"], face["y1"], face["x2"], face["y2"]).iou(ASTRONAUT_FACE) > 0.55
+
+
+@pytest.mark.skipif("MIEN_DATA" not in os.environ, reason="needs the data folder that MIEN_DATA names")
+def test_the_number_of_faces_on_real_photographs(detector: FaceDetector) -> None:
+    expected = {
+        "faceapi_happy.jpg": (1, 1), "faceapi_angry.jpg": (1, 1), "faceapi_bbt3.jpg": (5, 5),
+        "facerec_two_people.jpg": (2, 2), "facetorch_test.jpg": (3, 4), "human_group-5.jpg": (6, 7),
+        "fer_no-faces.jpg": (0, 0),
+    }  # fmt: skip
+    for name, (fewest, most) in expected.items():
+        count = len(detector.detect(Path(os.environ["MIEN_DATA"], "photos", name)))
+        assert fewest <= count <= most, (name, count)
