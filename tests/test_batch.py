@@ -90,6 +90,8 @@ def begin(*arguments: str | Path) -> subprocess.Popen[str]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        # Where a shell has started the tests in the background, Ctrl-C is ignored by what they start, too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

@@ -156,6 +156,8 @@ def test_interrupting_leaves_a_clip_that_plays(tmp_path: Path, kind: signal.Sign
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=environment(),
+        # Where a shell has started the tests in the background, Ctrl-C is ignored by what they start, too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 280
     while (not rows.exists() or rows.read_bytes().count(b"\n") < 150) and time.monotonic() < deadline:

@@ -188,7 +188,7 @@ def test_real_clips_end_happy_and_smoothing_takes_flips_away(
             smoothed.append(face.smoothed.emotion if face.smoothed else "")
     assert tracks == {1}
     assert smoothed[-1] == "happy"
-    assert smoothed[0] != "happy"
+    assert smoothed[: len(smoothed) // 4].count("happy") < len(smoothed) // 8
 
     def flips(words: list[str]) -> int:
         return sum(a != b for a, b in itertools.pairwise(words))
