@@ -543,3 +543,18 @@ def ray_actors() -> list[int]:
         if name.startswith(b"ray::MapWorker") or (name.startswith(b"ray::") and b"Actor" in name):
             found.append(int(path.name))
     return found
+
+
+def test_without_its_packages_it_says_what_to_install(tmp_path: Path):
+    code = (
+        "import sys\n"
+        "sys.modules.update(fsspec=None, pyarrow=None)\n"  # as if they were not installed
+        "from mien.cli import main\n"
+        f"sys.argv = ['mien', 'batch', {str(tmp_path)!r}, '--to', {str(tmp_path / 'out')!r}]\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (
+        2,
+        'mien: mien batch needs optional packages: pip install "mien[batch]"\n',
+    )

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, unquote
@@ -19,7 +20,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import SettingsError
+from mien.errors import MissingExtraError, SettingsError
 from mien.weights import DEFAULT_DETECTOR
 
 SETTINGS_FILE = "batch.json"
@@ -46,6 +47,16 @@ class BatchSettings:
     detector: str = DEFAULT_DETECTOR
     min_size: int = 20
     partition: str = "none"
+
+
+def check_installed() -> None:
+    """Raise unless the packages are there that read collections and write parts.
+
+    Raises:
+        MissingExtraError: they are not.
+    """
+    if any(find_spec(name) is None for name in ("fsspec", "pyarrow")):
+        raise MissingExtraError("mien batch", "batch")
 
 
 class Output:

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from mien.batch.parts import BatchSettings, Done, Output
+from mien.batch.parts import BatchSettings, Done, Output, check_installed
 from mien.batch.processes import run_here, run_in_processes
 from mien.batch.sources import Entry, list_entries
 from mien.batch.work import Outcome, Task, cores, in_tasks
@@ -72,10 +72,12 @@ def run_batch(
         progress: called with (what, done, total); total is None until everything has been listed.
 
     Raises:
+        MissingExtraError: fsspec or pyarrow is not installed.
         SettingsError: the folder was begun with other settings, or another run writes there.
         SourceError: a source is missing, or vanished; what was done is kept.
         OSError: a part cannot be written, as on a full disk; what was done is kept.
     """
+    check_installed()
     _check(engine, partition, part_size, workers)
     sha256 = ModelConfig.load(resolve_model(model)).sha256
     output = Output(folder, BatchSettings(model, sha256, detector, min_size, partition))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mien.batch.parts import SETTINGS_FILE, partition_value
+from mien.batch.parts import SETTINGS_FILE, check_installed, partition_value
 from mien.errors import SettingsError
 
 COLUMNS = ("source", "emotion", "confidence", "uncertain", "quality", "error")
@@ -93,6 +93,7 @@ def summarize(folder: Path, *, by: str = "none") -> list[Summary]:
     Raises:
         SettingsError: it is no such folder, or has no part yet.
     """
+    check_installed()
     if not (folder / SETTINGS_FILE).is_file():
         raise SettingsError(f"{folder}: no {SETTINGS_FILE} there; expected a folder that mien batch wrote")
     counts: dict[str, _Counts] = {ALL: _Counts()}
