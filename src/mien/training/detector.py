@@ -80,7 +80,10 @@ def _head(x: Tensor, stride: int) -> Tensor:
 
 
 def _constant(values: np.ndarray[Any, Any]) -> Any:
-    return lambda shape, dtype=None: keras.ops.cast(keras.ops.reshape(values, shape), dtype)
+    def constant(shape: Any, dtype: Any = None) -> Tensor:
+        return keras.ops.cast(keras.ops.reshape(values, shape), dtype)
+
+    return constant
 
 
 def _block(x: Tensor, *, kernel: int) -> Tensor:
