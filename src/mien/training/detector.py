@@ -74,16 +74,13 @@ def _head(x: Tensor, stride: int) -> Tensor:
     bias = np.zeros(OUTPUTS, np.float32)
     bias[0] = np.log(_PRIOR / (1 - _PRIOR))
     x = layers.Conv2D(
-        OUTPUTS, 1, kernel_initializer=start, bias_initializer=_constant(bias), name=f"head{stride}"
+        OUTPUTS,
+        1,
+        kernel_initializer=start,
+        bias_initializer=keras.initializers.Constant(bias.tolist()),
+        name=f"head{stride}",
     )(x)
     return layers.Reshape((-1, OUTPUTS))(x)
-
-
-def _constant(values: np.ndarray[Any, Any]) -> Any:
-    def constant(shape: Any, dtype: Any = None) -> Tensor:
-        return keras.ops.cast(keras.ops.reshape(values, shape), dtype)
-
-    return constant
 
 
 def _block(x: Tensor, *, kernel: int) -> Tensor:
