@@ -106,7 +106,7 @@ def detection_loss(targets: Tensor, answers: Tensor) -> Tensor:
     losses = (
         surprise * (weight + doubt)
         + BOX_WEIGHT * weight * (1 - general)
-        + LANDMARK_WEIGHT * weight * known * ops.mean(smooth, axis=-1)
+        + LANDMARK_WEIGHT * weight * known * ops.sum(smooth, axis=-1)
     )
     return ops.sum(losses) / faces
 
