@@ -65,8 +65,10 @@ def write_clip(
     sound: str | None = None,
     format: str | None = None,
     options: dict[str, str] | None = None,
+    aspect: Fraction | None = None,
 ) -> Path:
-    """Write pictures (H, W, 3) RGB as a clip, at `times` in seconds where given, with a beep in codec `sound`."""
+    """Write pictures (H, W, 3) RGB as a clip, at `times` in seconds where given, with a beep in codec `sound`; pixels
+    are `aspect` times as wide as high."""
     pictures = iter(pictures)
     first = next(pictures)
     pixels = {"gif": "rgb8", "rawvideo": "bgr24", "mjpeg": "yuvj420p", "libx264": "yuv420p"}.get(
@@ -78,6 +80,8 @@ def write_clip(
         video = output.add_stream(codec, rate=fps)
         video.height, video.width = first.shape[:2]
         video.pix_fmt = pixels
+        if aspect is not None:
+            video.codec_context.sample_aspect_ratio = aspect
         if times is not None:
             video.codec_context.time_base = Fraction(1, 1000)
         beep = output.add_stream(sound, rate=44_100, layout="stereo") if sound else None

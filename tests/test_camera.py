@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import threading
@@ -14,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from browser import needs_chromium, open_browser
 from clips import scene, write_clip
 from PIL import Image
 
@@ -175,3 +179,69 @@ class TestCommand:
         done = run(clip, "--record", tmp_path / "rows.xlsx")
         assert done.returncode == 2
         assert b"rows.xlsx" in done.stderr
+
+
+class TestPage:
+    """`--web`: the page shows what a camera of this machine sees. A clip plays the camera."""
+
+    @pytest.fixture
+    def watching(self, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+        pytest.importorskip("fastapi")
+        clip = write_clip(tmp_path / "long.mp4", [scene((0, 200 + k % 30, 90)) for k in range(25 * 12)])
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mien", "camera", str(clip), "--web", "--record", tmp_path / "rows.csv"],
+            stderr=subprocess.PIPE,
+            text=True,
+            # No browser is opened here: the test is the page.
+            env={k: v for k, v in os.environ.items() if k != "MIEN_TOKEN"} | {"BROWSER": "true"},
+        )
+        yield process
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+    def address(self, process: subprocess.Popen[str]) -> str:
+        return re.search(r"http://\S+", process.stderr.readline())[0]
+
+    def test_frames_come_with_their_results_until_the_end(
+        self, watching: subprocess.Popen[str], tmp_path: Path
+    ) -> None:
+        from websockets.exceptions import ConnectionClosed
+        from websockets.sync.client import connect
+
+        url = self.address(watching).replace("http", "ws", 1).replace("/?watch", "/v1/watch")
+        results, pictures = [], []
+        with connect(url, proxy=None) as socket, pytest.raises(ConnectionClosed):
+            while True:
+                results.append(json.loads(socket.recv(60)))
+                pictures.append(socket.recv(60))
+        assert watching.wait(60) == 0, "the end of the clip ends the command"
+        assert len(results) == len(pictures) > 3
+        assert {face["track"] for result in results for face in result["faces"]} == {1}
+        times = [result["time"] for result in results]
+        assert times == sorted(times)
+        assert {result["scale"] for result in results} == {1}
+        assert Image.open(io.BytesIO(pictures[0])).size == (640, 360)
+        rows = list(csv.DictReader((tmp_path / "rows.csv").read_text().splitlines()))
+        assert {int(row["frame"]) for row in rows} >= {result["frame"] for result in results}
+
+    @needs_chromium
+    def test_the_page_shows_them(self, watching: subprocess.Popen[str]) -> None:
+        url = self.address(watching)
+        with open_browser() as browser:
+            page = browser.new_page(viewport={"width": 1280, "height": 860})
+            page.goto(url)
+            page.wait_for_selector("#faces li", timeout=60_000)
+            page.wait_for_function("document.getElementById('picture').width > 300", timeout=60_000)
+            assert page.inner_text("#status") == "1 face"
+            page.wait_for_selector("text=come to their end", timeout=60_000)
+        assert watching.wait(60) == 0
+
+    def test_interrupting_keeps_what_was_recorded(
+        self, watching: subprocess.Popen[str], tmp_path: Path
+    ) -> None:
+        self.address(watching)
+        time.sleep(1)
+        watching.send_signal(signal.SIGTERM)
+        assert watching.wait(60) == 0
+        assert len((tmp_path / "rows.csv").read_text().splitlines()) > 1

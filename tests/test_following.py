@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from clips import FPS, scene, story, write_clip
 
+from mien.detection import tilt
 from mien.errors import VideoError
 from mien.flow import CutFinder, follow, small_grey
+from mien.following import _moved
 from mien.recognition import EmotionRecognizer
-from mien.results import Box, FrameResult
+from mien.results import Box, Face, FrameResult
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +87,15 @@ class TestStory:
             x = 200 + (k - 100) + 75
             assert abs(face.box.center[0] - x) < 12
             assert 50 < face.box.width < 110
+
+
+def test_a_followed_face_keeps_its_tilt() -> None:
+    points = ((40.0, 50.0), (60.0, 60.0), (48.0, 62.0), (42.0, 72.0), (56.0, 80.0))
+    before = Face(Box(30, 40, 70, 90), 0.9, points)
+    after = _moved(before, Box(130, 40, 210, 140))  # 100 to the right and twice as large
+    assert tilt(after) == pytest.approx(tilt(before))
+    assert after.landmarks[0] == pytest.approx((150, 60))
+    assert _moved(Face(before.box, 0.9), after.box) == Face(after.box, 0.9)
 
 
 def test_the_first_frame_is_the_picture_by_itself(recognizer: EmotionRecognizer, tmp_path: Path) -> None:

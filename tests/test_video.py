@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +182,14 @@ class TestBadInput:
         )
         with pytest.raises(VideoError):
             list(read_video(tmp_path / "list.m3u8"))
+
+
+@pytest.mark.parametrize(
+    ("aspect", "shape"), [(Fraction(2), (48, 128, 3)), (Fraction(1, 2), (96, 64, 3)), (None, (48, 64, 3))]
+)
+def test_pixels_are_made_square(tmp_path: Path, aspect: Fraction | None, shape: tuple[int, ...]) -> None:
+    path = write_clip(tmp_path / "a.mp4", [pattern(48, 64)] * 3, aspect=aspect)
+    assert [frame.picture.shape for frame in read_video(path)] == [shape] * 3
 
 
 class TestEnding:

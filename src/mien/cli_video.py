@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 from itertools import chain
 from pathlib import Path
@@ -12,9 +14,11 @@ import typer
 
 from mien.cli_options import DetectorOption, ImageFormat, ModelOption
 from mien.cli_support import open_stream, progress_bar
+from mien.errors import MissingExtraError
 from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL
 
 if TYPE_CHECKING:
+    from mien.live import LiveFrame
     from mien.results import FrameResult
 
 commands = typer.Typer()
@@ -81,6 +85,38 @@ def video(
         raise typer.Exit(1)
 
 
+def _on_page(web: bool | None) -> bool:
+    """Whether the browser shows the camera: where it is wished, or where a person watches and there is no window."""
+    from mien.live_views import has_window
+
+    if web is False or (web is None and (not sys.stderr.isatty() or has_window())):
+        return False
+    try:
+        import mien.server.serving  # noqa: F401
+    except ImportError as error:
+        if (error.name or "").startswith("mien"):
+            raise
+        if web:
+            raise MissingExtraError("--web", "serve") from None
+        return False
+    return True
+
+
+def _show_page(
+    live: Iterator[LiveFrame], write: Callable[[FrameResult], None], port: int, detector: str, model: str
+) -> None:
+    from mien.server.serving import serve
+    from mien.server.settings import Settings
+    from mien.server.watching import Watched
+
+    watched = Watched(live, write)
+    token = os.environ.get("MIEN_TOKEN") or None
+    settings = Settings(model=model, detector=detector, port=port, token=token)
+    serve(settings, open_browser=True, path="/?watch", watched=watched)
+    if watched.error is not None:
+        raise watched.error
+
+
 @commands.command(epilog="Example: mien camera 0 --record faces.csv")
 def camera(
     source: Annotated[
@@ -92,10 +128,20 @@ def camera(
     ] = None,
     patience: Annotated[float, typer.Option(help="Seconds that a face may be out of sight.")] = 1.0,
     smoothing: Annotated[float, typer.Option(help="Time constant in seconds; 0 for none.")] = 0.3,
+    web: Annotated[
+        bool | None,
+        typer.Option(
+            "--web/--no-web",
+            help="Show a page of the browser, or never.  [default: where OpenCV has no window]",
+            show_default=False,
+        ),
+    ] = None,
+    port: Annotated[int, typer.Option(help="Of the page; 0 for a free one.", min=0, max=65535)] = 0,
     detector: DetectorOption = DEFAULT_DETECTOR,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
-    """Tell the expressions in front of a camera, live; q or Ctrl-C quits."""
+    """Tell the expressions in front of a camera, live, in a window or, where there is none, on a page of the browser;
+    q or Ctrl-C quits."""
     from mien.camera import Camera
     from mien.following import Follower
     from mien.live import watch_live
@@ -106,6 +152,7 @@ def camera(
     kind = record.suffix.lower().removeprefix(".") if record else "csv"
     if kind not in ("csv", "jsonl", "json", "parquet"):
         raise typer.BadParameter(f"{record}: expected .csv, .jsonl, .json or .parquet", param_hint="--record")
+    on_page = _on_page(web)
     recognizer = EmotionRecognizer(model, detector=detector)
     try:
         follower = Follower(recognizer, patience=patience, smoothing=smoothing)
@@ -119,9 +166,13 @@ def camera(
         if record is not None:
             stream = stack.enter_context(open_stream(record, binary=kind == "parquet"))
             write = stack.enter_context(open_writer(kind, stream, recognizer.labels, smoothed=True)).write
+        frames = chain([first] if first else [], live)
+        if on_page:
+            _show_page(frames, write, port, detector, model)
+            return
         view = stack.enter_context(open_view())
         stack.enter_context(suppress(KeyboardInterrupt))
-        for frame in chain([first] if first else [], live):
+        for frame in frames:
             write(frame.result)
             if not view.show(frame):
                 return

@@ -110,11 +110,11 @@ class Follower:
             moved = follow(self._grey, grey, _scaled(before.box, scale))
             if moved is None:
                 return None
-            faces[track.number] = Face(_scaled(moved, 1 / scale), before.score)
+            faces[track.number] = _moved(before, _scaled(moved, 1 / scale))
         for track in self._tracker.tracks:
             if track.number in faces:
                 track.correct(faces[track.number].box, FLOW_NOISE)
-                faces[track.number] = Face(track.box, faces[track.number].score)
+                faces[track.number] = _moved(faces[track.number], track.box)
         return faces
 
     def _search(self, picture: NDArray[np.uint8], time: float) -> dict[int, Face]:
@@ -150,6 +150,16 @@ class Follower:
 
 def _scaled(box: Box, factor: float) -> Box:
     return Box(box.x1 * factor, box.y1 * factor, box.x2 * factor, box.y2 * factor)
+
+
+def _moved(face: Face, box: Box) -> Face:
+    """The face in another box, its landmarks moved along: a head keeps its tilt while it is followed."""
+    if face.landmarks is None:
+        return Face(box, face.score)
+    (x, y), (to_x, to_y) = face.box.center, box.center
+    across, down = box.width / face.box.width, box.height / face.box.height
+    points = tuple((to_x + (px - x) * across, to_y + (py - y) * down) for px, py in face.landmarks)
+    return Face(box, face.score, points)
 
 
 def _touches(box: Box, width: int, height: int) -> bool:

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Generator
 from contextlib import closing
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,14 @@ class LiveFrame(NamedTuple):
     result: FrameResult
     picture: NDArray[np.uint8]
     fps: float
+
+
+def steady(result: FrameResult) -> FrameResult:
+    """The result for people to look at: each face has its smoothed expression, where it has one."""
+    return replace(
+        result,
+        faces=tuple(replace(face, prediction=face.smoothed or face.prediction) for face in result.faces),
+    )
 
 
 def watch_live(follower: Follower, camera: Camera) -> Generator[LiveFrame, None, None]:

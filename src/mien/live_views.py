@@ -7,13 +7,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Protocol
 
 import cv2
 
 from mien.annotation import annotate
-from mien.live import LiveFrame
+from mien.live import LiveFrame, steady
 
 _EVERY = 0.5  # seconds from one line in the terminal to the next
 
@@ -25,16 +24,26 @@ class View(Protocol):
         """Show a frame; False once the user wants no more."""
 
 
+def has_window() -> bool:
+    """Whether this OpenCV can open windows here: opencv-python-headless cannot, nor can any without a display."""
+    title = "mien"
+    try:
+        cv2.namedWindow(title, cv2.WINDOW_NORMAL)
+        cv2.destroyWindow(title)
+    except cv2.error:
+        return False
+    return True
+
+
 @contextmanager
 def open_view() -> Iterator[View]:
     """A window where there can be one, else the terminal; closed at the end of the block."""
-    title = "mien - q quits"
-    try:
-        cv2.namedWindow(title, cv2.WINDOW_NORMAL)
-    except cv2.error:  # opencv-python-headless, or no display
+    if not has_window():
         with _keys() as keys:
             yield _Terminal(keys)
         return
+    title = "mien - q quits"
+    cv2.namedWindow(title, cv2.WINDOW_NORMAL)
     try:
         yield _Window(title)
     finally:
@@ -46,8 +55,7 @@ class _Window:
         self._title = title
 
     def show(self, frame: LiveFrame) -> bool:
-        faces = [replace(face, prediction=face.smoothed or face.prediction) for face in frame.result.faces]
-        bgr = cv2.cvtColor(annotate(frame.picture, faces), cv2.COLOR_RGB2BGR)
+        bgr = cv2.cvtColor(annotate(frame.picture, steady(frame.result).faces), cv2.COLOR_RGB2BGR)
         cv2.putText(bgr, f"{frame.fps:.0f} fps", (8, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 255, 255), 2)
         cv2.imshow(self._title, bgr)
         closed = cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1
@@ -72,8 +80,8 @@ class _Terminal:
 
 
 def _words(frame: LiveFrame) -> str:
-    steady = [(face.track, face.smoothed or face.prediction) for face in frame.result.faces]
-    words = (f"{n}: {p.emotion}{'?' if p.uncertain else ''} {p.confidence:.0%}" for n, p in steady)
+    told = [(face.track, face.prediction) for face in steady(frame.result).faces]
+    words = (f"{n}: {p.emotion}{'?' if p.uncertain else ''} {p.confidence:.0%}" for n, p in told)
     return ", ".join(words) or "no face"
 
 

@@ -163,10 +163,11 @@ def read_stream(url: str) -> Generator[Frame, None, None]:
     """
     options = {"rtsp_transport": "tcp"} if url.lower().startswith("rtsp") else {}
     with closing(_open(url, url, options, timeout=NETWORK_TIMEOUT)) as container:
+        aspect = _pixel_aspect(_video_stream(container, url))
         start: float | None = None
         for frame, time in _decoded(container, url, _Damage()):
             start = time if start is None else start
-            yield Frame(-1, max(0.0, time - start), _picture(frame, url))
+            yield Frame(-1, max(0.0, time - start), _picture(frame, url, aspect))
         if container.duration is None:  # not a clip that somebody serves, which may end
             raise VideoError(f"{url}: the stream has ended")
 
@@ -179,12 +180,13 @@ def _read_file(path: Path, sampling: Sampling) -> Generator[Frame, None, None]:
     with closing(_open_file(path)) as container:
         stream = _video_stream(container, name)
         claimed = _duration(container, stream)
+        aspect = _pixel_aspect(stream)
         for index, (frame, time) in enumerate(_decoded(container, name, damage)):
             last = time
             if chooser.is_over(time):
                 return
             if chooser.takes(time):
-                yield Frame(index, time, _picture(frame, name))
+                yield Frame(index, time, _picture(frame, name, aspect))
         if last is None:
             raise VideoError(f"{name}: no frame in it could be read; expected a whole video")
         step = 1 / float(stream.average_rate) if stream.average_rate else 0.0
@@ -292,9 +294,18 @@ def _decoded(container: InputContainer, name: str, damage: _Damage) -> Iterator[
             yield frame, time
 
 
-def _picture(frame: VideoFrame, name: str) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB, upright."""
-    _check_size(frame.width, frame.height, name)
+def _pixel_aspect(stream: VideoStream) -> float:
+    """Width over height of a pixel as it is shown: not 1 in what tapes and some cameras record."""
+    aspect = float(stream.sample_aspect_ratio or 1)
+    return aspect if 0.25 <= aspect <= 4 else 1.0  # beyond, a header tells nonsense
+
+
+def _picture(frame: VideoFrame, name: str, aspect: float) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB, upright, its pixels square."""
+    width, height = round(frame.width * max(aspect, 1.0)), round(frame.height / min(aspect, 1.0))
+    _check_size(width, height, name)
+    if (width, height) != (frame.width, frame.height):
+        frame = frame.reformat(width, height)
     picture = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
     turns = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture

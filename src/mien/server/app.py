@@ -19,13 +19,18 @@ from mien.server.problems import Problem
 from mien.server.reading import Reader
 from mien.server.settings import Settings
 from mien.server.stream import Stream
+from mien.server.watching import Watched
 from mien.server.work import RETRY_AFTER, Work
 from mien.weights import available_models
 from mien.writers import open_writer
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, watched: Watched | None = None) -> FastAPI:
     """The server as an ASGI application, its model and detectors loaded.
+
+    Args:
+        settings: what is served, and its limits.
+        watched: a camera of this machine that pages may watch.
 
     Raises:
         ModelError, DetectorError: the model or the detector cannot be loaded.
@@ -46,6 +51,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(page.router())
     _add_state(app, reader, work, counts)
     _add_api(app, settings, reader, work, counts)
+    if watched is not None:
+        _add_watched(app, watched, settings, counts)
     # The last is the outermost.
     app.add_middleware(Guard, names=settings.names, token=settings.token)
     app.add_middleware(page.SetHeaders)
@@ -122,11 +129,24 @@ def _add_api(app: FastAPI, settings: Settings, reader: Reader, work: Work, count
 
     @app.websocket("/v1/stream")
     async def stream(socket: WebSocket) -> None:
-        if counts.open_streams >= settings.max_streams:
-            refusal = Problem(503, f"{settings.max_streams} streams are open already", headers=RETRY_AFTER)
-            await socket.send_denial_response(refusal.response())
-            return
-        await Stream(socket, reader, work, counts).run()
+        if not await _refused(socket, settings, counts):
+            await Stream(socket, reader, work, counts).run()
+
+
+def _add_watched(app: FastAPI, watched: Watched, settings: Settings, counts: measured.Measured) -> None:
+    @app.websocket("/v1/watch")
+    async def watch(socket: WebSocket) -> None:
+        if not await _refused(socket, settings, counts):
+            with counts.stream():
+                await watched.show(socket)
+
+
+async def _refused(socket: WebSocket, settings: Settings, counts: measured.Measured) -> bool:
+    if counts.open_streams < settings.max_streams:
+        return False
+    refusal = Problem(503, f"{settings.max_streams} streams are open already", headers=RETRY_AFTER)
+    await socket.send_denial_response(refusal.response())
+    return True
 
 
 def _to_json(results: Sequence[FrameResult], labels: Sequence[str]) -> str:

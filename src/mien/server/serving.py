@@ -15,21 +15,25 @@ import uvicorn
 from mien.errors import ServerError
 from mien.server.app import create_app
 from mien.server.settings import Settings
+from mien.server.watching import Watched
 
 
-def serve(settings: Settings, *, open_browser: bool = False, path: str = "/") -> None:
+def serve(
+    settings: Settings, *, open_browser: bool = False, path: str = "/", watched: Watched | None = None
+) -> None:
     """Serve until SIGINT or SIGTERM; then take no new request and finish those that run.
 
     Args:
         settings: what to serve, where, and its limits.
         open_browser: show the page to the person at this machine.
-        path: of the page: "/?camera" turns the camera on.
+        path: of the page: "/?camera" turns the browser's camera on, "/?watch" shows what is `watched`.
+        watched: a camera of this machine; its end ends the server.
 
     Raises:
         ModelError, DetectorError: the model or the detector cannot be loaded.
         ServerError: the address cannot be listened on.
     """
-    app = create_app(settings)
+    app = create_app(settings, watched)
     with _listen(settings.host, settings.port) as listening:
         config = uvicorn.Config(
             app,
@@ -44,7 +48,7 @@ def serve(settings: Settings, *, open_browser: bool = False, path: str = "/") ->
             timeout_graceful_shutdown=int(settings.seconds) + 1,
         )
         address = _url(settings.host, listening.getsockname()[1])
-        _say(f"serving on {address} (Ctrl-C stops)")
+        _say(f"serving on {address}{path if watched else ''} (Ctrl-C stops)")
         if settings.token is None and not _is_local(settings.host):
             _say("anyone who can reach this address can use it: set MIEN_TOKEN to ask for a token")
         if open_browser:
@@ -54,7 +58,14 @@ def serve(settings: Settings, *, open_browser: bool = False, path: str = "/") ->
         # uvicorn raises the signal that stopped it once more: by then all is done.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
-        uvicorn.Server(config).run(sockets=[listening])
+        server = uvicorn.Server(config)
+        if watched is not None:
+            watched.start(ended=lambda: setattr(server, "should_exit", True))
+        try:
+            server.run(sockets=[listening])
+        finally:
+            if watched is not None:
+                watched.stop()
     _say("stopped")
 
 

@@ -19,6 +19,7 @@ export class Camera {
     this.told = told;
     this.failed = failed;
     this.frozen = false;
+    this.mirrored = true;
   }
 
   async start() {

@@ -5,6 +5,7 @@ import { MINUTE, draw, drawTimeline } from "./drawing.js";
 import { showFaces } from "./faces.js";
 import { savePicture, saveTable } from "./saving.js";
 import { labels, recognize } from "./server.js";
+import { Watch } from "./watch.js";
 
 const LONG_SIDE = 1600; // larger photos are shrunk to it before they are sent
 
@@ -30,7 +31,9 @@ const state = {
 let words = [];
 let timelineDrawn = 0;
 
-const camera = new Camera(video, tellFrame, (reason) => { leaveCamera(); alarm(reason); });
+const asked = new URLSearchParams(location.search); // "?camera" turns it on, "?watch" shows the one that the server reads
+const lost = (reason) => { leaveCamera(); alarm(reason); };
+const camera = asked.has("watch") ? new Watch(tellFrame, lost) : new Camera(video, tellFrame, lost);
 
 const actions = {
   choose: () => find("file").click(),
@@ -175,10 +178,10 @@ function animate(now) {
   requestAnimationFrame(animate);
   if (camera.frozen) return;
   const changed = !state.late || state.drawn !== state.image;
-  if (video.videoWidth && changed) {
+  if ((state.late || video.videoWidth) && changed) {
     state.drawn = state.image;
     const [width, height] = state.image ? [state.image.width, state.image.height] : [video.videoWidth, video.videoHeight];
-    draw(canvas, state.late ? state.image : video, state.faces, { width, height, mirrored: true, shown: state.shown });
+    draw(canvas, state.late ? state.image : video, state.faces, { width, height, mirrored: camera.mirrored, shown: state.shown });
   }
   if (now - timelineDrawn < 100) return;
   timelineDrawn = now;
@@ -196,7 +199,7 @@ function show() {
   showFaces(find("faces"), state.faces, words, point);
   if (!state.image || (state.mode === "camera" && !camera.frozen)) return;
   const { width, height } = state.image;
-  draw(canvas, state.image, state.faces, { width, height, mirrored: state.mode === "camera", shown: state.shown });
+  draw(canvas, state.image, state.faces, { width, height, mirrored: state.mode === "camera" && camera.mirrored, shown: state.shown });
   canvas.setAttribute("aria-label", `${state.name}: ${summary(state.faces)}`);
 }
 
@@ -234,4 +237,4 @@ showTheme();
 if (!["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)) {
   find("privacy").textContent = `Pictures go to ${location.hostname} and nowhere else: they are read in its memory and kept nowhere.`;
 }
-if (new URLSearchParams(location.search).has("camera")) attempt(enterCamera);
+if (asked.has("camera") || asked.has("watch")) attempt(enterCamera);
