@@ -49,13 +49,13 @@ SMALL = DetectorConfig(
 def drawn_face(rng: np.random.Generator) -> tuple[np.ndarray, list[float], list[float]]:
     """A picture of 120 x 160 with a plain face, its box, and its landmarks."""
     image = np.full((120, 160, 3), rng.integers(30, 90, 3), np.uint8)
-    x, y, r = int(rng.integers(50, 110)), int(rng.integers(45, 75)), int(rng.integers(24, 38))
+    x, y, r = int(rng.integers(50, 110)), int(rng.integers(45, 75)), int(rng.integers(12, 20))
     cv2.ellipse(image, (x, y), (int(0.78 * r), r), 0, 0, 360, (230, 190, 160), -1)
     points = [(x - 0.3 * r, y - 0.2 * r), (x + 0.3 * r, y - 0.2 * r), (x, y + 0.1 * r)]
     points += [(x - 0.25 * r, y + 0.5 * r), (x + 0.25 * r, y + 0.5 * r)]
     for u, v in points[:2]:
-        cv2.circle(image, (round(u), round(v)), max(2, r // 8), (20, 20, 20), -1)
-    cv2.line(image, *(tuple(map(round, p)) for p in points[3:]), (150, 30, 30), max(2, r // 9))
+        cv2.circle(image, (round(u), round(v)), max(1, r // 8), (20, 20, 20), -1)
+    cv2.line(image, *(tuple(map(round, p)) for p in points[3:]), (150, 30, 30), max(1, r // 9))
     return image, [x - 0.78 * r, y - r, x + 0.78 * r, y + r], [v for p in points for v in p]
 
 
@@ -127,9 +127,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
-    """A run of the real network, for a minute, on drawn faces."""
+    """A run of the real network, for a minute, on drawn faces.
+
+    They have 24 to 40 pixels, and the search enlarges such small pictures twice: so large are they in scenes too.
+    """
     settings = DetectorConfig(
-        epochs=6,
+        epochs=12,
         scenes=192,
         batch_size=8,
         side=96,
@@ -156,13 +159,10 @@ class TestNetwork:
         assert (1 / (1 + np.exp(-answers[..., 0])) < 0.1).all()
 
 
-@pytest.mark.xfail(
-    reason="so short a training on drawn faces does not find them yet: it needs more scenes or another rate"
-)
 class TestLearning:
     def test_it_learns_to_find_drawn_faces(self, learned: Path) -> None:
         rows = detector_train.History(learned / "history.csv").rows()
-        assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6]
+        assert [row["epoch"] for row in rows] == list(range(1, 13))
         assert rows[-1]["loss"] < 0.7 * rows[0]["loss"]
         assert rows[-1]["mean_overlap"] > rows[0]["mean_overlap"] + 0.1
         assert np.isnan(rows[0]["val_average_precision"])

@@ -247,7 +247,7 @@ class TestFiles:
         with pytest.raises(DetectorError, match="SHA-256"):
             MienDetector(tmp_path / "copy")
         network.unlink()
-        with pytest.raises(DetectorError, match="expected a detector's ONNX file"):
+        with pytest.raises(DetectorError, match="expected the folder of a detector"):
             MienDetector(tmp_path / "copy")
 
     def test_a_network_for_other_things(self, tmp_path: Path) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 from mien.errors import DetectorError
 from mien.face_grid import OUTPUTS, Floats
 from mien.face_search import search
+from mien.network_files import NetworkFiles
 from mien.results import Box, Face
 from mien.weights import DETECTOR_SIZE
 
@@ -23,6 +22,14 @@ SHIPPED = Path(__file__).parent / "detectors"
 MODEL_FILE, CONFIG_FILE = "mien.onnx", "mien.json"
 
 MAX_BYTES = 64 * 2**20
+
+_FILES = NetworkFiles(
+    "detector",
+    DetectorError,
+    MODEL_FILE,
+    CONFIG_FILE,
+    expected="expected the folder of a detector, or a run of mien train-detector",
+)
 
 
 @dataclass(frozen=True)
@@ -60,20 +67,11 @@ class DetectorModel:
         Raises:
             DetectorError: it is missing, or not what `save` writes.
         """
-        path = folder / CONFIG_FILE
-        try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except OSError as error:
-            raise DetectorError(
-                f"{path}: {error.strerror}; expected the folder of a detector, or a run of mien train-detector"
-            ) from None
-        except (ValueError, TypeError, RecursionError) as error:
-            raise DetectorError(f"{path}: not the configuration of a detector ({error})") from None
+        return _FILES.load_config(cls, folder)
 
     def save(self, folder: Path) -> None:
         """Write `mien.json`."""
-        text = json.dumps(asdict(self), indent=2)
-        (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+        _FILES.save_config(self, folder)
 
 
 class MienDetector:
@@ -105,7 +103,7 @@ class MienDetector:
         options.log_severity_level = 3
         # Threads that wait busily for the next picture would slow others down.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        data = _read(folder / MODEL_FILE, self.model.sha256)
+        data = _FILES.read_network(folder, self.model.sha256, MAX_BYTES)
         try:
             self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own exceptions have no common base
@@ -133,22 +131,6 @@ class MienDetector:
     def answers(self, pictures: NDArray[np.uint8]) -> Floats:
         """What the network answers: (n, height, width, 3) uint8, multiples of 32 -> (n, cells, 15)."""
         return np.asarray(self._session.run(None, {self._input: pictures})[0], np.float32)
-
-
-def _read(path: Path, sha256: str) -> bytes:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DetectorError(f"{path}: {path.stat().st_size} bytes, expected at most {MAX_BYTES}")
-        data = path.read_bytes()
-    except OSError as error:
-        raise DetectorError(f"{path}: {error.strerror}; expected a detector's ONNX file") from None
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != sha256:
-        raise DetectorError(
-            f"{path}: SHA-256 {digest[:12]}…, but {CONFIG_FILE} says {sha256[:12]}…; "
-            "the file is damaged or from another detector: copy the folder again"
-        )
-    return data
 
 
 def _check_shapes(session: onnxruntime.InferenceSession, path: Path) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mien.errors import ModelError
+from mien.network_files import NetworkFiles
 
 DEFAULT_MODEL = "mien-s"
 
@@ -21,6 +20,14 @@ DETECTOR_SIZE = 640
 
 MODEL_FILE, CONFIG_FILE = "model.onnx", "config.json"
 MAX_MODEL_BYTES = 512 * 2**20
+
+_FILES = NetworkFiles(
+    "model",
+    ModelError,
+    MODEL_FILE,
+    CONFIG_FILE,
+    expected=f"a model is a folder with {MODEL_FILE} and {CONFIG_FILE}",
+)
 
 _SHIPPED = Path(__file__).parent / "models"
 
@@ -85,20 +92,11 @@ class ModelConfig:
         Raises:
             ModelError: it is missing, or not what `save` writes.
         """
-        path = folder / CONFIG_FILE
-        try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except OSError as error:
-            raise ModelError(
-                f"{path}: {error.strerror}; a model is a folder with {MODEL_FILE} and it"
-            ) from None
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise ModelError(f"{path}: not the configuration of a model ({error})") from None
+        return _FILES.load_config(cls, folder)
 
     def save(self, folder: Path) -> None:
         """Write `config.json`."""
-        text = json.dumps(asdict(self), indent=2)
-        (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+        _FILES.save_config(self, folder)
 
 
 def available_models() -> list[ModelConfig]:
@@ -130,17 +128,4 @@ def read_model(folder: Path, config: ModelConfig) -> bytes:
     Raises:
         ModelError: missing, too large, or not the file that `config.json` describes.
     """
-    path = folder / MODEL_FILE
-    try:
-        if path.stat().st_size > MAX_MODEL_BYTES:
-            raise ModelError(f"{path}: {path.stat().st_size} bytes, expected at most {MAX_MODEL_BYTES}")
-        data = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror}; a model is a folder with {CONFIG_FILE} and it") from None
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != config.sha256:
-        raise ModelError(
-            f"{path}: SHA-256 {digest[:12]}…, but {CONFIG_FILE} says {config.sha256[:12]}…; "
-            "the file is damaged or from another model: copy the folder again"
-        )
-    return data
+    return _FILES.read_network(folder, config.sha256, MAX_MODEL_BYTES)

@@ -101,9 +101,7 @@ class TrainConfig:
         for name in ("learning_rate", "frozen_learning_rate"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name}={getattr(self, name)}: expected a positive number")
-        for name, (low, high) in _LIMITS.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name}={getattr(self, name)}: expected {low} to {high}")
+        check_limits(self, _LIMITS)
         self._check_combinations()
 
     def _check_combinations(self) -> None:
@@ -262,6 +260,13 @@ def check_types(settings: Any) -> None:
 
 
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a word"}
+
+
+def check_limits(settings: Any, limits: Mapping[str, tuple[float, float]]) -> None:
+    """Raise ValueError where a setting lies outside of its limits, both included."""
+    for name, (low, high) in limits.items():
+        if not low <= getattr(settings, name) <= high:
+            raise ValueError(f"{name}={getattr(settings, name)}: expected {low} to {high}")
 
 
 def check_names(values: Mapping[str, Any], kind: type[Any], prefix: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import tomli_w
 
 from mien.errors import SettingsError, TrainingError
-from mien.training.config import check_names, check_types
+from mien.training.config import check_limits, check_names, check_types
 from mien.training.run_folder import SETTINGS
 
 
@@ -52,9 +52,7 @@ class DetectorConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
-        for name, (low, high) in _LIMITS.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name}={getattr(self, name)}: expected {low} to {high}")
+        check_limits(self, _LIMITS)
         if self.side % 32:
             raise ValueError(f"side={self.side}: expected a multiple of 32")
         if not 0 < self.learning_rate < math.inf:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from pathlib import Path
 
 import keras
@@ -14,6 +13,7 @@ from keras import ops
 import mien
 from mien.errors import ExportError
 from mien.mien_detector import MODEL_FILE, DetectorModel
+from mien.training.onnx_file import write_onnx
 
 TOLERANCE = 2e-3
 """Most that an answer may differ from Keras' own, in logits, strides and their logarithms."""
@@ -39,16 +39,8 @@ def export_detector(model: keras.Model, folder: Path, config: DetectorModel | No
     pictures = keras.Input((None, None, 3), dtype="uint8", name="pictures")
     serving = keras.Model(pictures, model(ops.cast(pictures, "float32")))
     path = folder / MODEL_FILE
-    signature = [keras.InputSpec(shape=(None, None, None, 3), dtype="uint8", name="pictures")]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the converter's, of other versions of its own dependencies
-            serving.export(path, format="onnx", verbose=False, input_signature=signature)
-    except ImportError as error:
-        raise ExportError(
-            f"Keras cannot export with its backend {keras.backend.backend()} here ({error}); nothing is lost: "
-            "run the same command with KERAS_BACKEND=tensorflow and --resume"
-        ) from error
+    signature = keras.InputSpec(shape=(None, None, None, 3), dtype="uint8", name="pictures")
+    write_onnx(serving, path, signature)
     _check_parity(serving, path)
     values = config or DetectorModel("")
     written = DetectorModel(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import mien
 from mien.errors import ExportError
 from mien.metrics import fit_mixture, fit_temperature, softmax, threshold_for_precision
 from mien.training.augmentation import center_view
+from mien.training.onnx_file import write_onnx
 from mien.weights import MODEL_FILE, ModelConfig
 
 TOLERANCE, HALF_TOLERANCE = 1e-4, 5e-3  # of probabilities; the latter with weights in half precision
@@ -122,7 +122,8 @@ def _predict(model: keras.Model, images: NDArray[np.uint8], view: int) -> dict[s
 
 def _write(serving: keras.Model, path: Path, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
     """Write the ONNX file, with half of the digits where that is the same; its probabilities on the images."""
-    _convert(serving, path, images.shape[1])
+    size = images.shape[1]
+    write_onnx(serving, path, keras.InputSpec(shape=(None, size, size), dtype="uint8", name="crops"))
     data = path.read_bytes()
     probabilities = _check_parity(serving, data, images, TOLERANCE)
     half = with_half_weights(data)
@@ -132,20 +133,6 @@ def _write(serving: keras.Model, path: Path, images: NDArray[np.uint8]) -> dict[
         return probabilities  # a network that needs all digits keeps them
     path.write_bytes(half)
     return probabilities
-
-
-def _convert(serving: keras.Model, path: Path, size: int) -> None:
-    # Without a signature Keras would fix the batch at one image.
-    signature = [keras.InputSpec(shape=(None, size, size), dtype="uint8", name="crops")]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the converter's, of other versions of its own dependencies
-            serving.export(path, format="onnx", verbose=False, input_signature=signature)
-    except ImportError as error:
-        raise ExportError(
-            f"Keras cannot export with its backend {keras.backend.backend()} here ({error}); nothing is lost: "
-            "run the same command with KERAS_BACKEND=tensorflow and --resume"
-        ) from error
 
 
 def with_half_weights(data: bytes) -> bytes:
