@@ -17,11 +17,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 from PIL import Image
 from startup import describe_machine, sample_portrait, spread
+
+from mien.images import read_image
 
 _FOLDER = 1000
 _ASK = 0.5  # seconds
@@ -60,6 +65,38 @@ def measure_processes(source: Path, pictures: int, rounds: int, side: int, optio
         print(f"{workers} process{'es' if workers > 1 else '  '}  {spread(found, '.1f')} pictures/s")
     ratios = [two / one for one, two in zip(rates[1], rates[2], strict=True)]
     print(f"ratio         {spread(ratios, '.2f')}")
+    ideal = measure_ideal(sorted(source.rglob("*.jpg"))[:300], options[1])
+    shares = [two / (2 * ideal) for two in rates[2]]
+    print(
+        f"ideal         {2 * ideal:.1f} pictures/s for two; reached {spread(shares, '.2f')} of it, start included"
+    )
+
+
+def measure_ideal(paths: list[Path], detector: str) -> float:
+    """Pictures a second of one thread that does nothing but decode, find, crop and classify; prints the parts."""
+    from mien.classification import EmotionClassifier
+    from mien.detection import FaceDetector
+
+    cv2.setNumThreads(1)
+    finder, classifier = FaceDetector(detector, threads=1), EmotionClassifier(threads=1)
+    finder.detect(paths[0])
+    parts: dict[str, float] = {}
+
+    def timed(name: str, work: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        done = work()
+        parts[name] = (time.perf_counter() - start) / len(paths)
+        return done
+
+    pictures = timed("decode", lambda: [read_image(path) for path in paths])
+    faces = timed("find", lambda: [finder.detect(picture) for picture in pictures])
+    crops = timed(
+        "crop",
+        lambda: [finder.crop(p, face) for p, some in zip(pictures, faces, strict=True) for face in some],
+    )
+    timed("classify", lambda: [classifier.classify(crops[i : i + 64]) for i in range(0, len(crops), 64)])
+    print(", ".join(f"{name} {1000 * seconds:.2f} ms" for name, seconds in parts.items()) + " a picture")
+    return 1 / sum(parts.values())
 
 
 def measure_scaling(source: Path, numbers: list[int], side: int, options: list[str]) -> None:

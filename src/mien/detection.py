@@ -47,6 +47,8 @@ class FaceDetector:
             in .onnx.
         min_size: faces whose box has a shorter side, in pixels of the picture, are left out.
         size: pictures are scaled to this long side before mien's own network searches them, in pixels.
+        threads: of one call of mien's own network; None for as many as the machine has cores. OpenCV's detectors
+            follow `cv2.setNumThreads`.
 
     Raises:
         DetectorError: an unknown backend, or one that cannot be loaded or fetched.
@@ -54,7 +56,12 @@ class FaceDetector:
     """
 
     def __init__(
-        self, backend: str = DEFAULT_DETECTOR, *, min_size: int = 20, size: int = DETECTOR_SIZE
+        self,
+        backend: str = DEFAULT_DETECTOR,
+        *,
+        min_size: int = 20,
+        size: int = DETECTOR_SIZE,
+        threads: int | None = None,
     ) -> None:
         if min_size < 1:
             raise ValueError(f"min_size {min_size}: expected at least 1 pixel")
@@ -63,7 +70,8 @@ class FaceDetector:
         self._mien: MienDetector | None = None
         self._backend: _Backend
         if backend == "mien" or Path(backend).is_dir():
-            self._mien = MienDetector(None if backend == "mien" else Path(backend), long_side=size)
+            folder = None if backend == "mien" else Path(backend)
+            self._mien = MienDetector(folder, long_side=size, threads=threads)
             self._backend, self._margin = self._mien, self._mien.model.margin
         elif backend == "haar":
             self._backend, self._margin = HaarDetector(), HAAR_MARGIN

@@ -62,7 +62,7 @@ class Worker:
         cv2.setNumThreads(1)
         self._recognizer = EmotionRecognizer(
             EmotionClassifier(settings.model, threads=1),
-            detector=FaceDetector(settings.detector, min_size=settings.min_size),
+            detector=FaceDetector(settings.detector, min_size=settings.min_size, threads=1),
         )
 
     def run(self, task: Task) -> Outcome:
