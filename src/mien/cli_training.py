@@ -18,6 +18,7 @@ from mien.cli_options import (
     ReportFormat,
     SettingOption,
     SplitOption,
+    ThumbnailsOption,
     VotesOption,
 )
 from mien.cli_support import check_file, check_outside, load, progress_bar, score_damaged, show_scores
@@ -192,6 +193,7 @@ def evaluate(
             help="Write report.html with charts here; scores flip and ten-crop too.", show_default=False
         ),
     ] = None,
+    no_thumbnails: ThumbnailsOption = False,
 ) -> None:
     """Score a model on a dataset, or compare two."""
     from mien.answers import answer
@@ -212,7 +214,8 @@ def evaluate(
     damaged = score_damaged(classifiers[0], found[0]) if robustness else None
     show_scores(result, damaged, as_json=format is ReportFormat.JSON)
     if out is not None:
-        page = write_report(found, out, command=shlex.join(["mien", *sys.argv[1:]]), robustness=damaged)
+        command = shlex.join(["mien", *sys.argv[1:]])
+        page = write_report(found, out, command=command, robustness=damaged, thumbnails=not no_thumbnails)
         typer.echo(f"wrote {page}", err=True)
 
 
@@ -234,6 +237,7 @@ def audit(
     ] = None,
     format: Annotated[ReportFormat, typer.Option(help="How to write the figures.")] = ReportFormat.TABLE,
     votes: VotesOption = None,
+    no_thumbnails: ThumbnailsOption = False,
 ) -> None:
     """Find copies, contradictions, images without a face and likely wrong labels."""
     from mien.audit import audit
@@ -249,7 +253,8 @@ def audit(
     with progress_bar() as progress:
         report = audit(dataset, classifier=classifier, progress=progress)
     if out is not None:
-        typer.echo(f"wrote {', '.join(map(str, write_page(report, dataset, out)))}", err=True)
+        files = write_page(report, dataset, out, thumbnails=not no_thumbnails)
+        typer.echo(f"wrote {', '.join(map(str, files))}", err=True)
     if clean is not None:
         dropped = write_clean(clean, dataset, report, wrong_labels=drop_wrong_labels)
         typer.echo(f"wrote {clean}: {dropped} images to drop", err=True)
