@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import mien
+from mien.cli_audits import commands as audit_commands
 from mien.cli_batch import commands as batch_commands
 from mien.cli_options import (
     AggregateOption,
@@ -212,5 +213,5 @@ def models() -> None:
             )
 
 
-for group in (video_commands, serve_commands, batch_commands, commands):
+for group in (video_commands, serve_commands, batch_commands, commands, audit_commands):
     app.registered_commands += group.registered_commands
