@@ -234,6 +234,7 @@ class TestLibraries:
     def test_the_command_line_has_its_libraries_to_itself(self) -> None:
         assert importers("typer", "click") <= {
             "cli.py",
+            "cli_audits.py",
             "cli_batch.py",
             "cli_training.py",
             "cli_video.py",

@@ -26,13 +26,14 @@ from mien.batch.parts import BatchSettings, Done, Output
 from mien.batch.processes import _try_again
 from mien.batch.run import run_batch
 from mien.batch.sources import Entry, list_entries, read_entries
-from mien.batch.summary import summarize, to_table
+from mien.batch.summary import summarize
 from mien.batch.work import Task, decode
 from mien.charts import sample_portrait
 from mien.emotions import LABELS
 from mien.errors import ImageError, SettingsError, SourceError
 from mien.images import read_image
 from mien.recognition import EmotionRecognizer
+from mien.summaries import to_table
 
 
 def portrait(side: int) -> bytes:

@@ -46,13 +46,14 @@ def copy_lines(report: AuditReport) -> list[str]:
     return lines
 
 
-def write_page(report: AuditReport, dataset: Dataset, folder: Path) -> list[Path]:
+def write_page(report: AuditReport, dataset: Dataset, folder: Path, *, thumbnails: bool = True) -> list[Path]:
     """Write `report.html`, with pictures, and `audit.json`, with everything, into a folder.
 
     Args:
         report: what `mien.audit.audit` found.
         dataset: in this dataset.
         folder: made if it is not there.
+        thumbnails: whether pictures of the dataset are shown.
 
     Returns:
         The two files.
@@ -63,7 +64,9 @@ def write_page(report: AuditReport, dataset: Dataset, folder: Path) -> list[Path
     folder.mkdir(parents=True, exist_ok=True)
     sizes = report.sizes()
     page = Report(
-        f"Audit of {report.data}", ", ".join(f"{n:,} images in {split}" for split, n in sizes.items())
+        f"Audit of {report.data}",
+        ", ".join(f"{n:,} images in {split}" for split, n in sizes.items()),
+        thumbnails=thumbnails,
     )
     page.heading("In short")
     for line in copy_lines(report):

@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import mien
+from mien.cli_audits import commands as audit_commands
 from mien.cli_batch import commands as batch_commands
 from mien.cli_options import (
+    AggregateOption,
+    BlurOption,
     DetectorOption,
     DetectorSizeOption,
     ImageFormat,
+    MinGroupOption,
     ModelOption,
+    Partition,
     ReportFormat,
 )
 from mien.cli_serve import commands as serve_commands
-from mien.cli_support import open_stream
+from mien.cli_support import check_aggregate, check_output, open_stream, write_aggregate
 from mien.cli_training import commands
 from mien.cli_video import commands as video_commands
 from mien.errors import DetectorError, MienError, MissingExtraError, ModelError, ServerError, SettingsError
 from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
+
+if TYPE_CHECKING:
+    from mien.drawings import Drawings
+    from mien.recognition import EmotionRecognizer
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -91,17 +100,44 @@ def image(
     detector: DetectorOption = DEFAULT_DETECTOR,
     detector_size: DetectorSizeOption = DETECTOR_SIZE,
     model: ModelOption = DEFAULT_MODEL,
+    blur_faces: BlurOption = False,
+    aggregate: AggregateOption = False,
+    by: Annotated[
+        Partition, typer.Option(help="With --aggregate: every folder is a group.")
+    ] = Partition.NONE,
+    min_group: MinGroupOption = 10,
 ) -> None:
     """Tell the expressions in pictures."""
-    from mien.detection import FaceDetector
+    from mien.detection import FaceDetector, search_to_hide
     from mien.drawings import Drawings
+    from mien.hiding import FaceHider
     from mien.recognition import EmotionRecognizer
+
+    check_output(format.value, output)
+    if aggregate:
+        check_aggregate(format.value, {"--annotate": annotate, "--chart": chart})
+    recognizer = EmotionRecognizer(model, detector=FaceDetector(detector, size=detector_size))
+    if aggregate:
+        results = (result for result, _ in recognizer.recognize_files(paths))
+        groups = ((str(Path(r.source).parent) if by is Partition.FOLDER else "all", r) for r in results)
+        failed = write_aggregate(groups, recognizer.labels, min_group, output, format.value)
+    else:
+        hide = FaceHider(search_to_hide()).hide if blur_faces else None
+        failed = _write_faces(recognizer, paths, format, output, Drawings(annotate, chart, hide=hide))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _write_faces(
+    recognizer: EmotionRecognizer,
+    paths: list[str],
+    format: ImageFormat,
+    output: Path | None,
+    drawings: Drawings,
+) -> bool:
+    """Rows and drawings of pictures; whether one could not be read."""
     from mien.writers import open_writer
 
-    if format is ImageFormat.PARQUET and output is None:
-        raise typer.BadParameter("parquet is no text: name a file with --output", param_hint="--format")
-    recognizer = EmotionRecognizer(model, detector=FaceDetector(detector, size=detector_size))
-    drawings = Drawings(annotate, chart)
     failed = False
     with (
         open_stream(output, binary=format is ImageFormat.PARQUET) as stream,
@@ -112,8 +148,7 @@ def image(
             failed = failed or result.error is not None
             if picture is not None:
                 drawings.draw(picture, result)
-    if failed:
-        raise typer.Exit(1)
+    return failed
 
 
 @app.command(epilog="Example: mien demo --out my-demo")
@@ -178,5 +213,5 @@ def models() -> None:
             )
 
 
-for group in (video_commands, serve_commands, batch_commands, commands):
+for group in (video_commands, serve_commands, batch_commands, commands, audit_commands):
     app.registered_commands += group.registered_commands

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +12,8 @@ from typing import Annotated
 
 import typer
 
-from mien.cli_options import DetectorOption, ModelOption, ReportFormat
+from mien.cli_options import DetectorOption, ModelOption, Partition, ReportFormat
+from mien.cli_support import say_hidden, show_summaries
 from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL
 
 commands = typer.Typer()
@@ -26,13 +26,6 @@ class Engine(StrEnum):
 
     LOCAL = "local"
     RAY = "ray"
-
-
-class Partition(StrEnum):
-    """How the output is divided."""
-
-    NONE = "none"
-    FOLDER = "folder"
 
 
 @commands.command(epilog="Example: mien batch photos/ --to faces/")
@@ -105,17 +98,23 @@ def summarize(
     chart: Annotated[
         Path | None, typer.Option(help="Write the shares as a picture here.", show_default=False)
     ] = None,
+    min_group: Annotated[
+        int | None,
+        typer.Option(
+            min=2, help="Do not show groups with fewer faces; nor can they be computed.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Count the expressions that mien batch found."""
     from mien.batch.summary import summarize as count
-    from mien.batch.summary import to_table
+    from mien.summaries import large_enough
 
     summaries = count(folder, by=by.value)
-    if format is ReportFormat.JSON:
-        typer.echo(json.dumps([summary.to_dict() for summary in summaries], indent=2))
-    else:
-        typer.echo(to_table(summaries))
-    if chart is not None:
+    if min_group is not None:
+        summaries, hidden = large_enough(summaries[1:] or summaries, min_group)
+        say_hidden(hidden, min_group)
+    show_summaries(summaries, as_json=format is ReportFormat.JSON)
+    if chart is not None and summaries:
         from mien.charts import emotion_shares
 
         emotion_shares({summary.group: summary.shares() for summary in summaries}, chart)

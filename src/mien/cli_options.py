@@ -26,6 +26,13 @@ class ReportFormat(StrEnum):
     JSON = "json"
 
 
+class Partition(StrEnum):
+    """How the output is divided."""
+
+    NONE = "none"
+    FOLDER = "folder"
+
+
 class SplitName(StrEnum):
     """Part of a dataset."""
 
@@ -65,6 +72,20 @@ DataArgument = Annotated[
     typer.Argument(
         help="fer2013.csv, a folder of class folders, Parquet, or a .zip of it.", show_default=False
     ),
+]
+BlurOption = Annotated[
+    bool,
+    typer.Option("--blur-faces", help="Make faces unrecognisable on all that is drawn; clips become silent."),
+]
+AggregateOption = Annotated[
+    bool,
+    typer.Option("--aggregate", help="Write counts and shares of groups only, nothing about a single face."),
+]
+MinGroupOption = Annotated[
+    int, typer.Option(min=2, help="With --aggregate: groups with fewer faces are not shown.")
+]
+ThumbnailsOption = Annotated[
+    bool, typer.Option("--no-thumbnails", help="Show no pictures of faces on pages.")
 ]
 VotesOption = Annotated[Path | None, typer.Option(help="FER+ votes: fer2013new.csv.", show_default=False)]
 SplitOption = Annotated[

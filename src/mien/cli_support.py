@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from mien.comparison import Comparison
     from mien.datasets import Dataset
     from mien.evaluation import EvaluationReport
+    from mien.results import FrameResult
     from mien.robustness import RobustnessReport
+    from mien.summaries import Summary
 
 
 def check_outside(option: str, target: Path | None, data: Path) -> None:
@@ -78,6 +80,65 @@ def show_scores(
     typer.echo(scores.to_text())
     if robustness is not None:
         typer.echo(f"\n{robustness.to_text()}")
+
+
+def check_output(format: str, output: Path | None) -> None:
+    """Refuse Parquet on a terminal."""
+    if format == "parquet" and output is None:
+        raise typer.BadParameter("parquet is no text: name a file with --output", param_hint="--format")
+
+
+def check_aggregate(format: str, single: Mapping[str, Path | None]) -> None:
+    """Refuse what --aggregate cannot be together with: formats of rows, and options that show single faces."""
+    if format not in ("table", "json"):
+        raise typer.BadParameter(
+            "has a row a face: with --aggregate use table or json", param_hint="--format"
+        )
+    for option, target in single.items():
+        if target is not None:
+            raise typer.BadParameter("shows single faces: leave it out with --aggregate", param_hint=option)
+
+
+def write_aggregate(
+    results: Iterable[tuple[str, FrameResult]],
+    labels: Iterable[str],
+    least: int,
+    output: Path | None,
+    format: str,
+) -> bool:
+    """Write what groups show, of results with the names of their groups; whether one could not be read."""
+    from mien.summaries import Totals
+
+    totals = Totals(labels, least)
+    for group, result in results:
+        totals.add(result, group)
+    summaries, hidden = totals.shown()
+    with open_stream(output, binary=False) as stream:
+        show_summaries(summaries, as_json=format == "json", stream=stream)
+    say_hidden(hidden, least)
+    if totals.frames_left_out:
+        typer.echo(
+            f"{totals.frames_left_out:,} frames with fewer than {least} faces are not counted", err=True
+        )
+    if totals.errors:
+        typer.echo(f"{totals.errors:,} could not be read: without --aggregate they are named", err=True)
+    return totals.errors > 0
+
+
+def say_hidden(groups: int, least: int) -> None:
+    """How many groups are not shown."""
+    if groups:
+        typer.echo(f"{groups:,} groups with fewer than {least} faces are not shown", err=True)
+
+
+def show_summaries(summaries: Sequence[Summary], *, as_json: bool, stream: IO[str] | None = None) -> None:
+    """Print summaries, or that there is none to show."""
+    from mien.summaries import to_table
+
+    if as_json:
+        typer.echo(json.dumps([summary.to_dict() for summary in summaries], indent=2), file=stream)
+    else:
+        typer.echo(to_table(summaries) if summaries else "no group is large enough", file=stream)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from mien.cli_options import (
     ReportFormat,
     SettingOption,
     SplitOption,
+    ThumbnailsOption,
     VotesOption,
 )
 from mien.cli_support import check_file, check_outside, load, progress_bar, score_damaged, show_scores
@@ -192,6 +192,7 @@ def evaluate(
             help="Write report.html with charts here; scores flip and ten-crop too.", show_default=False
         ),
     ] = None,
+    no_thumbnails: ThumbnailsOption = False,
 ) -> None:
     """Score a model on a dataset, or compare two."""
     from mien.answers import answer
@@ -212,50 +213,9 @@ def evaluate(
     damaged = score_damaged(classifiers[0], found[0]) if robustness else None
     show_scores(result, damaged, as_json=format is ReportFormat.JSON)
     if out is not None:
-        page = write_report(found, out, command=shlex.join(["mien", *sys.argv[1:]]), robustness=damaged)
+        command = shlex.join(["mien", *sys.argv[1:]])
+        page = write_report(found, out, command=command, robustness=damaged, thumbnails=not no_thumbnails)
         typer.echo(f"wrote {page}", err=True)
-
-
-@commands.command(epilog="Example: mien audit fer2013.csv --out audit --clean clean.parquet")
-def audit(
-    data: DataArgument,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for report.html and audit.json.", show_default=False)
-    ] = None,
-    clean: Annotated[
-        Path | None,
-        typer.Option(help="Write the list (.csv) or the cleaned dataset (.parquet).", show_default=False),
-    ] = None,
-    drop_wrong_labels: Annotated[
-        bool, typer.Option("--drop-wrong-labels", help="Let --clean drop likely wrong labels, too.")
-    ] = False,
-    model: Annotated[
-        str | None, typer.Option(help="Judge labels by this model: mien-s, or a run.", show_default=False)
-    ] = None,
-    format: Annotated[ReportFormat, typer.Option(help="How to write the figures.")] = ReportFormat.TABLE,
-    votes: VotesOption = None,
-) -> None:
-    """Find copies, contradictions, images without a face and likely wrong labels."""
-    from mien.audit import audit
-    from mien.audit_page import format_audit, write_page
-    from mien.classification import EmotionClassifier
-    from mien.cleaning import write_clean, wrong_target
-
-    if clean is not None and (reason := wrong_target(clean, data)):
-        raise typer.BadParameter(reason, param_hint="--clean")
-    check_outside("--out", out, data)
-    classifier = None if model is None else EmotionClassifier(model)
-    dataset = load(data, votes)
-    with progress_bar() as progress:
-        report = audit(dataset, classifier=classifier, progress=progress)
-    if out is not None:
-        typer.echo(f"wrote {', '.join(map(str, write_page(report, dataset, out)))}", err=True)
-    if clean is not None:
-        dropped = write_clean(clean, dataset, report, wrong_labels=drop_wrong_labels)
-        typer.echo(f"wrote {clean}: {dropped} images to drop", err=True)
-    typer.echo(
-        json.dumps(report.summary(), indent=2) if format is ReportFormat.JSON else format_audit(report)
-    )
 
 
 @commands.command(epilog="Example: mien card fer2013.csv --model runs/first --out MODEL_CARD.md")

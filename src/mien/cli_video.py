@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, suppress
 from itertools import chain
 from pathlib import Path
@@ -12,8 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli_options import DetectorOption, ImageFormat, ModelOption
-from mien.cli_support import open_stream, progress_bar
+from mien.cli_options import (
+    AggregateOption,
+    BlurOption,
+    DetectorOption,
+    ImageFormat,
+    MinGroupOption,
+    ModelOption,
+    ThumbnailsOption,
+)
+from mien.cli_support import check_aggregate, check_output, open_stream, progress_bar, write_aggregate
 from mien.errors import MissingExtraError
 from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL
 
@@ -51,15 +59,19 @@ def video(
     smoothing: Annotated[float, typer.Option(help="Time constant in seconds; 0 for none.")] = 0.3,
     detector: DetectorOption = DEFAULT_DETECTOR,
     model: ModelOption = DEFAULT_MODEL,
+    blur_faces: BlurOption = False,
+    no_thumbnails: ThumbnailsOption = False,
+    aggregate: AggregateOption = False,
+    min_group: MinGroupOption = 10,
 ) -> None:
     """Tell the expressions in clips: who is who, frame by frame, smoothed over time."""
     from mien.clips import Clip, find_clips, output_paths
     from mien.recognition import EmotionRecognizer
     from mien.video import Sampling
-    from mien.writers import open_writer
 
-    if format is ImageFormat.PARQUET and output is None:
-        raise typer.BadParameter("parquet is no text: name a file with --output", param_hint="--format")
+    check_output(format.value, output)
+    if aggregate:
+        check_aggregate(format.value, {"--annotate": annotate, "--report": report})
     files = find_clips(paths)
     try:
         sampling = Sampling(every, fps, start, end)
@@ -67,22 +79,37 @@ def video(
         pages = output_paths(report, files, ".html") if report else [None] * len(files)
         recognizer = EmotionRecognizer(model, detector=detector)
         clips = [
-            Clip(recognizer, file, sampling, patience, smoothing, annotated=mp4, report=page)
+            Clip(recognizer, file, sampling, patience, smoothing, mp4, page, blur_faces, not no_thumbnails)
             for file, mp4, page in zip(files, drawn, pages, strict=True)
         ]
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    failed = False
-    with ExitStack() as stack:
-        stream = stack.enter_context(open_stream(output, binary=format is ImageFormat.PARQUET))
-        writer = stack.enter_context(open_writer(format.value, stream, recognizer.labels, smoothed=True))
-        progress = stack.enter_context(progress_bar())
-        for clip in clips:
-            for result in clip.watch(progress):
-                writer.write(result)
-                failed = failed or result.error is not None
+    with progress_bar() as progress:
+        results = (result for clip in clips for result in clip.watch(progress))
+        if aggregate:
+            groups = ((result.source, result) for result in results)
+            failed = write_aggregate(groups, recognizer.labels, min_group, output, format.value)
+        else:
+            failed = _write_frames(results, recognizer.labels, format, output)
     if failed:
         raise typer.Exit(1)
+
+
+def _write_frames(
+    results: Iterable[FrameResult], labels: tuple[str, ...], format: ImageFormat, output: Path | None
+) -> bool:
+    """Rows of frames; whether a clip could not be read to its end."""
+    from mien.writers import open_writer
+
+    failed = False
+    with (
+        open_stream(output, binary=format is ImageFormat.PARQUET) as stream,
+        open_writer(format.value, stream, labels, smoothed=True) as writer,
+    ):
+        for result in results:
+            writer.write(result)
+            failed = failed or result.error is not None
+    return failed
 
 
 def _on_page(web: bool | None) -> bool:

@@ -15,7 +15,14 @@ from mien.report import Report
 _BRIEF = 0.3  # seconds: tracks that are shorter get a line, no timeline
 
 
-def write_clip_report(record: ClipRecord, path: Path, *, source: str, settings: Mapping[str, object]) -> None:
+def write_clip_report(
+    record: ClipRecord,
+    path: Path,
+    *,
+    source: str,
+    settings: Mapping[str, object],
+    thumbnails: bool = True,
+) -> None:
     """Write the page of one clip.
 
     Args:
@@ -23,11 +30,12 @@ def write_clip_report(record: ClipRecord, path: Path, *, source: str, settings: 
         path: the HTML file; its folder exists.
         source: the clip's name.
         settings: what it was watched with, shown at the end.
+        thumbnails: whether faces are shown at their strongest moments.
 
     Raises:
         OSError: the file cannot be written.
     """
-    page = Report(f"Expressions in {Path(source).name}", _lead(record))
+    page = Report(f"Expressions in {Path(source).name}", _lead(record), thumbnails=thumbnails)
     if record.error is not None:
         page.paragraph(f"Not all of it could be read. {record.error}")
     people = sorted(record.people.values(), key=lambda person: -person.total)

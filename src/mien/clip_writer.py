@@ -50,13 +50,16 @@ class ClipWriter:
         source: the clip that the frames are from: its sound is taken over.
         fps: about how many frames a second will be written, for the encoder.
         start: seconds of the source at which the new clip begins.
+        sound: whether the sound of the source is taken over.
 
     Raises:
         OSError: the file cannot be written, as on a full disk.
     """
 
-    def __init__(self, path: Path, source: Path, *, fps: float = 30.0, start: float = 0.0) -> None:
-        self._path, self._source, self._start = path, source, start
+    def __init__(
+        self, path: Path, source: Path, *, fps: float = 30.0, start: float = 0.0, sound: bool = True
+    ) -> None:
+        self._path, self._source, self._start, self._with_sound = path, source, start, sound
         self._rate = min(max(fps, 1.0), 240.0)
         self._stack = ExitStack()
         self._output: OutputContainer | None = None
@@ -118,7 +121,8 @@ class ClipWriter:
         # Without frames that wait for later ones pictures begin at 0, in step with the sound, in fragments as well.
         video.options = {"preset": "veryfast", "crf": "20", "bf": "0"}
         self._video = video
-        self._sound = _Sound.of(self._source, output, self._start, self._stack)
+        if self._with_sound:
+            self._sound = _Sound.of(self._source, output, self._start, self._stack)
 
     def _finish(self, output: OutputContainer, video: VideoStream) -> None:
         self._mux(output, video.encode(None))

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from mien.clip_record import ClipRecord
 from mien.clip_report import write_clip_report
 from mien.clip_writer import ClipWriter
+from mien.detection import search_to_hide
 from mien.errors import VideoError
 from mien.following import DETECTION_INTERVAL, PATIENCE, Follower, follow_frames
+from mien.hiding import FaceHider, Hide
 from mien.images import find_files
 from mien.recognition import EmotionRecognizer
 from mien.results import FrameResult
@@ -42,6 +44,8 @@ class Clip:
         patience, smoothing: seconds, as for `Follower`.
         annotated: file for the clip with boxes and labels; None for none.
         report: file for its page; None for none.
+        blur_faces: whether faces are made unrecognisable in the annotated clip, which is silent then, and on the page.
+        thumbnails: whether the page has pictures of faces.
 
     Raises:
         ValueError: a negative patience or smoothing.
@@ -54,6 +58,8 @@ class Clip:
     smoothing: float = TIME_CONSTANT
     annotated: Path | None = None
     report: Path | None = None
+    blur_faces: bool = False
+    thumbnails: bool = True
 
     def __post_init__(self) -> None:
         Follower(self.recognizer, patience=self.patience, smoothing=self.smoothing)
@@ -69,7 +75,7 @@ class Clip:
         Raises:
             OSError: the annotated clip or the report cannot be written.
         """
-        record = ClipRecord(self.recognizer.labels)
+        record, hide = ClipRecord(self.recognizer.labels), self._hider()
         with ExitStack() as stack:
             if self.report is not None:
                 # Also of what was seen until an error or an interruption.
@@ -79,8 +85,9 @@ class Clip:
                 draw = stack.enter_context(self._drawing(info))
                 frames = stack.enter_context(closing(self._frames()))
                 for result, picture in frames:
-                    draw(picture, result)
-                    record.add(result, picture)
+                    shown = hide(picture, result)
+                    draw(shown, result)
+                    record.add(result, shown)
                     self._tell(progress, info, result)
                     yield result
             except VideoError as error:
@@ -102,7 +109,12 @@ class Clip:
             "smoothing": f"time constant {self.smoothing:g} s",
             "patience": f"{self.patience:g} s out of sight",
         }
-        write_clip_report(record, path, source=str(self.path), settings=settings)
+        write_clip_report(record, path, source=str(self.path), settings=settings, thumbnails=self.thumbnails)
+
+    def _hider(self) -> Hide:
+        if not self.blur_faces or (self.annotated is None and self.report is None):
+            return lambda picture, result: picture
+        return FaceHider(search_to_hide()).hide
 
     def _frames(self) -> Generator[tuple[FrameResult, NDArray[np.uint8]], None, None]:
         follower = Follower(self.recognizer, patience=self.patience, smoothing=self.smoothing)
@@ -120,8 +132,9 @@ class Clip:
         if self.annotated is None:
             yield lambda picture, result: None
             return
+        sound = not self.blur_faces  # voices tell who somebody is, too
         fps = self.sampling.fps or (info.fps or 30.0) / (self.sampling.every or 1)
-        with ClipWriter(self.annotated, self.path, fps=fps, start=self.sampling.start) as writer:
+        with ClipWriter(self.annotated, self.path, fps=fps, start=self.sampling.start, sound=sound) as writer:
             yield writer.write
 
 

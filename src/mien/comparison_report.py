@@ -25,7 +25,12 @@ from mien.score_charts import (
 
 
 def write_report(
-    found: Sequence[Answers], folder: Path, *, command: str = "", robustness: RobustnessReport | None = None
+    found: Sequence[Answers],
+    folder: Path,
+    *,
+    command: str = "",
+    robustness: RobustnessReport | None = None,
+    thumbnails: bool = True,
 ) -> Path:
     """Write the report of one model, by `write_evaluation`, or of two, by `write_comparison`; the same arguments.
 
@@ -33,15 +38,19 @@ def write_report(
         ValueError: neither one nor two, or the robustness of two.
     """
     if len(found) == 1:
-        return write_evaluation(found[0], folder, command=command, robustness=robustness)
+        return write_evaluation(
+            found[0], folder, command=command, robustness=robustness, thumbnails=thumbnails
+        )
     if robustness is not None:
         raise ValueError("robustness belongs into the report of one model")
     if len(found) == 2:
-        return write_comparison(found[0], found[1], folder, command=command)
+        return write_comparison(found[0], found[1], folder, command=command, thumbnails=thumbnails)
     raise ValueError(f"answers of {len(found)} models: expected one or two")
 
 
-def write_comparison(first: Answers, second: Answers, folder: Path, *, command: str = "") -> Path:
+def write_comparison(
+    first: Answers, second: Answers, folder: Path, *, command: str = "", thumbnails: bool = True
+) -> Path:
     """Write the report of two models, A and B.
 
     Besides `report.html` and `scores.json`: `per_class.png`, `risk_coverage.png`, and for both models
@@ -51,6 +60,7 @@ def write_comparison(first: Answers, second: Answers, folder: Path, *, command: 
         first, second: the answers of A and of B on the same images.
         folder: made when missing.
         command: the command line, for the record.
+        thumbnails: whether pictures of the dataset are shown.
 
     Returns:
         The page.
@@ -65,6 +75,7 @@ def write_comparison(first: Answers, second: Answers, folder: Path, *, command: 
     page = Report(
         f"A: {scores.model}, B: {comparison.second.model}",
         f"On {scores.data}, split {scores.split}, {scores.n:,} images, one view an image unless it says otherwise.",
+        thumbnails=thumbnails,
     )
     _add_test(page, comparison)
     _add_classes(page, comparison, folder)

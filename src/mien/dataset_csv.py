@@ -58,6 +58,26 @@ def read_csv(path: Path, source: Source, progress: Progress) -> None:
     progress(total, total)
 
 
+def read_csv_column(path: Path, column: str) -> dict[str, str]:
+    """One more column of a CSV that `read_csv` reads: name of an image, as of `Row`, -> value.
+
+    Raises:
+        DatasetError: no such column, or a line that is not as expected.
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        columns = _columns(file.readline(_LONGEST_LINE))
+        if column.lower() not in columns:
+            others = [name for name in columns if name not in ("emotion", "pixels")]
+            raise DatasetError(
+                f"{path.name}: no column {column!r}, expected one of {', '.join(others) or 'none'}"
+            )
+        place = columns.index(column.lower())
+        return {
+            f"{path.name}:{line}": _text(fields[place]) for line, fields in _fields(file, path.name, columns)
+        }
+
+
 def join_votes(source: Source, path: Path) -> None:
     """Give every row its FER+ votes from fer2013new.csv, whose rows are in the order of fer2013.csv.
 

@@ -56,6 +56,32 @@ def read_parquet(paths: list[Path], source: Source, progress: Progress) -> None:
             progress(done, total)
 
 
+def read_parquet_columns(paths: list[Path], columns: list[str]) -> dict[str, tuple[str, ...]]:
+    """More columns of Parquet files: name of a row, as of `Row`, -> their values as text, "" for none.
+
+    Raises:
+        DatasetError: a file is broken, or has no such column.
+        MissingExtraError: pyarrow is not installed.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for path in paths:
+        with _parquet_errors(path):
+            import pyarrow.parquet as pq
+
+            with pq.ParquetFile(path) as file:
+                names = file.schema_arrow.names
+                for column in columns:
+                    if column not in names:
+                        others = ", ".join(name for name in names if name not in ("image", "votes"))
+                        raise DatasetError(
+                            f"{path.name}: no column {column!r}, expected one of {others or 'none'}"
+                        )
+                table = [file.read(columns=[column]).column(0).to_pylist() for column in columns]
+        for number, row in enumerate(zip(*table, strict=True)):
+            found[f"{path.name}:{number}"] = tuple("" if value is None else str(value) for value in row)
+    return found
+
+
 @contextmanager
 def _parquet_errors(path: Path) -> Iterator[None]:
     """What pyarrow raises for a broken file, as a DatasetError."""

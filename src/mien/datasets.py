@@ -204,7 +204,7 @@ def _read(path: Path, source: Source, progress: Progress) -> None:
     if path.is_dir():
         if parquet := sorted(path.glob("*.parquet")):
             read_parquet(parquet, source, progress)
-        elif table := _pixel_csv(path):
+        elif table := pixel_csv(path):
             read_csv(table, source, progress)
         else:
             read_folder(path, source, progress)
@@ -217,7 +217,7 @@ def _read(path: Path, source: Source, progress: Progress) -> None:
         read_csv(path, source, progress)
 
 
-def _pixel_csv(folder: Path) -> Path | None:
+def pixel_csv(folder: Path) -> Path | None:
     """The CSV with FER2013's pixels in a folder, if there is one."""
     for name in _KAGGLE_FILES:
         if (folder / name).is_file() and is_pixel_csv(folder / name):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,6 +29,9 @@ YUNET_MARGIN = 0.97
 
 ASPECT = 0.78
 """Width over height of an upright face's box, the median of YuNet's."""
+
+HIDDEN_FROM = 8
+"""Faces whose box has a shorter side, in pixels, are not searched to be hidden: nobody is recognised by them."""
 
 TILTED = 10.0
 """Heads tilted by so many degrees or more are cropped upright: measured by benchmarks/tilt.py."""
@@ -132,6 +135,11 @@ class FaceDetector:
         """Those that are not too small, largest first."""
         large = [face for face in faces if min(face.box.width, face.box.height) >= self.min_size]
         return sorted(large, key=lambda face: (-face.box.width * face.box.height, -face.score))
+
+
+def search_to_hide() -> Callable[[NDArray[np.uint8]], list[Face]]:
+    """The search for `mien.hiding.FaceHider`: mien's own detector, also for faces that are too small to be read."""
+    return FaceDetector("mien", min_size=HIDDEN_FROM).detect
 
 
 def tilt(face: Face) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.annotation import annotate
+from mien.hiding import Hide
 from mien.images import save_image
 from mien.results import Box, FrameResult
 
@@ -24,10 +25,13 @@ class Drawings:
     Args:
         annotated: folder for the pictures with boxes and labels; None for none.
         charts: folder for the bar charts; None for none.
+        hide: makes the faces unrecognisable on all that is drawn, such as `FaceHider.hide`; None: they are shown.
     """
 
-    def __init__(self, annotated: Path | None = None, charts: Path | None = None) -> None:
-        self._annotated, self._charts = annotated, charts
+    def __init__(
+        self, annotated: Path | None = None, charts: Path | None = None, *, hide: Hide | None = None
+    ) -> None:
+        self._annotated, self._charts, self._hide = annotated, charts, hide
         self._stems: set[str] = set()
 
     def draw(self, picture: NDArray[np.uint8], result: FrameResult) -> list[Path]:
@@ -43,6 +47,8 @@ class Drawings:
         Raises:
             OSError: a file cannot be written.
         """
+        if self._hide is not None and (self._annotated or self._charts):
+            picture = self._hide(picture, result)
         source = Path(result.source)
         stem = self._free_stem("stdin" if result.source == "-" else source.stem)
         written: list[Path] = []

@@ -29,7 +29,12 @@ SHOWN_FACES = 24
 
 
 def write_evaluation(
-    answers: Answers, folder: Path, *, command: str = "", robustness: RobustnessReport | None = None
+    answers: Answers,
+    folder: Path,
+    *,
+    command: str = "",
+    robustness: RobustnessReport | None = None,
+    thumbnails: bool = True,
 ) -> Path:
     """Write the report of one model.
 
@@ -42,6 +47,7 @@ def write_evaluation(
         folder: made when missing.
         command: the command line, for the record.
         robustness: of the same model on the same images, for a section of its own.
+        thumbnails: whether pictures of the dataset are shown; without, there is no `mistakes.png`.
 
     Returns:
         The page.
@@ -54,13 +60,14 @@ def write_evaluation(
     page = Report(
         f"{scores.model} on {scores.data}",
         f"Split {scores.split}, head {scores.head}, {scores.n:,} images, one view an image unless it says otherwise.",
+        thumbnails=thumbnails,
     )
     _add_scores(page, answers, scores)
     _add_classes(page, scores, folder)
     _add_confidence(page, answers, scores, folder)
     if robustness is not None:
         _add_robustness(page, robustness, folder)
-    _add_mistakes(page, answers, folder)
+    _add_mistakes(page, answers, folder, thumbnails)
     page.heading("How this was measured")
     page.facts([*model_facts(answers), *data_facts(answers, command)])
     page.write(folder / PAGE)
@@ -220,16 +227,18 @@ def _write_json(values: dict[str, Any], path: Path) -> None:
     path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
-def _add_mistakes(page: Report, answers: Answers, folder: Path) -> None:
+def _add_mistakes(page: Report, answers: Answers, folder: Path, thumbnails: bool) -> None:
     places = answers.mistakes(SHOWN_FACES)
+    if len(places) == 0 or not thumbnails:
+        (folder / "mistakes.png").unlink(missing_ok=True)  # of an earlier report
     page.heading("The most confident mistakes")
     if len(places) == 0:
-        (folder / "mistakes.png").unlink(missing_ok=True)  # of an earlier report
         page.paragraph("There are none: every answer is right.")
         return
     images = list(answers.part.images[places])
     captions = [caption(answers, int(place)) for place in places]
-    faces_chart(images, captions, folder / "mistakes.png")
+    if thumbnails:
+        faces_chart(images, captions, folder / "mistakes.png")
     page.faces(images, captions)
 
 

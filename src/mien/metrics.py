@@ -81,6 +81,22 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+def wilson_interval(hits: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Interval of a share by Wilson's score: `(low, high)`, 0 to 1; sound for few images, and at 0 and 1, too.
+
+    Wilson, Journal of the American Statistical Association 22 (1927).
+
+    Raises:
+        ValueError: no images, or hits that are not 0 to n.
+    """
+    if n < 1 or not 0 <= hits <= n:
+        raise ValueError(f"{hits} of {n}: expected 1 image or more, and hits among them")
+    z, rate = _quantile((1 + level) / 2), hits / n
+    spread = z * math.sqrt(rate * (1 - rate) / n + (z / (2 * n)) ** 2)
+    low, high = ((rate + z**2 / (2 * n) + side * spread) / (1 + z**2 / n) for side in (-1, 1))
+    return max(0.0, low), min(1.0, high)
+
+
 def fit_temperature(logits: Floats, targets: Floats, *, certainty: float = 0.5) -> float:
     """The temperature under which softmax(logits / temperature) is nearest to the targets (cross-entropy).
 

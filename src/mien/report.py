@@ -62,10 +62,11 @@ class Report:
     Args:
         title: heading of the page.
         lead: a line below it, such as what was looked at.
+        thumbnails: whether pictures of faces are shown; without, their captions are.
     """
 
-    def __init__(self, title: str, lead: str = "") -> None:
-        self._title = title
+    def __init__(self, title: str, lead: str = "", *, thumbnails: bool = True) -> None:
+        self._title, self._thumbnails = title, thumbnails
         self._scripts: list[str] = []
         self._parts = [f"<h1>{html.escape(title)}</h1>"]
         if lead:
@@ -104,7 +105,8 @@ class Report:
     def faces(self, images: Iterable[NDArray[np.uint8]], captions: Iterable[str]) -> None:
         """Add small pictures, (h, w) uint8 grey or (h, w, 3) RGB, a caption below each; its lines are kept."""
         figures = [
-            f"<figure>{_img(_png(image), caption)}<figcaption>{html.escape(caption)}</figcaption></figure>"
+            f"<figure>{_img(_png(image), caption) if self._thumbnails else ''}"
+            f"<figcaption>{html.escape(caption)}</figcaption></figure>"
             for image, caption in zip(images, captions, strict=True)
         ]
         self._parts.append(f'<div class="faces">{"".join(figures)}</div>')

@@ -92,6 +92,20 @@ def per_class_chart(
     _save(_per_class_figure(series, labels), path)
 
 
+def groups_chart(groups: Mapping[str, tuple[float, tuple[float, float]]], path: str | PathLike[str]) -> None:
+    """Accuracy by group: a point with its interval a line, the first as the dashed line that others are held to.
+
+    Args:
+        groups: name -> (accuracy, (low, high)), 0 to 1 each.
+        path: the PNG file to write; its folder exists.
+
+    Raises:
+        ValueError: no group.
+        OSError: the file cannot be written.
+    """
+    _save(_groups_figure(groups), path)
+
+
 def faces_chart(
     images: Sequence[NDArray[np.uint8]], captions: Sequence[str], path: str | PathLike[str]
 ) -> None:
@@ -229,6 +243,30 @@ def _per_class_figure(series: Mapping[str, Sequence[float]], labels: Sequence[st
     legend = axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(series))
     for text in legend.get_texts():
         text.set_parse_math(False)
+    return figure
+
+
+def _groups_figure(groups: Mapping[str, tuple[float, tuple[float, float]]]) -> Figure:
+    from matplotlib.ticker import PercentFormatter
+
+    if not groups:
+        raise ValueError("no groups: expected one or more")
+    figure = _figure(6.4, 0.9 + 0.32 * len(groups))
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="x", color="#d8d8d8", linewidth=0.8)
+    axes.set_axisbelow(True)
+    first = next(iter(groups.values()))[0]
+    axes.axvline(first, color=_INK, linewidth=1, linestyle="--")
+    for row, (share, (low, high)) in enumerate(groups.values()):
+        axes.plot([low, high], [row, row], color=_SERIES[0], linewidth=2.2, solid_capstyle="round")
+        axes.plot([share], [row], "o", color=_SERIES[0], markersize=6)
+    axes.set_yticks(range(len(groups)), list(groups), parse_math=False)
+    axes.set_ylim(len(groups) - 0.5, -0.5)  # the first on top
+    ends = [end for _, interval in groups.values() for end in interval]
+    axes.set_xlim(max(-0.01, min(ends) - 0.03), min(1.01, max(ends) + 0.03))
+    axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    axes.set_xlabel("accuracy")
     return figure
 
 
