@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pictures import astronaut, encode, grace_hopper
 from serving import serving
 
+import mien
 from mien.emotions import LABELS
 
 ALL = [block for page in PAGES for block in blocks(page, (ROOT / page).read_text(encoding="utf-8"))]
@@ -81,6 +82,7 @@ def execute(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a block as a reader would who has these files before him."""
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(Path(mien.__file__).parents[1]),  # the code that is tested, from any folder
         "MPLBACKEND": "Agg",
         "no_proxy": "*",
     }
