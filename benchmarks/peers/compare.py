@@ -3,8 +3,9 @@
     python benchmarks/peers/compare.py FER2013 --mien VENV --fer VENV --shapes FOLDER [--rounds N] [--limit N]
 
 FER2013 is any form of it that `mien data` reads. A VENV is a folder made by `python -m venv`, with nothing but the
-library in it; README.md has the commands. Every round asks all systems in turn, and a ratio is formed inside of a round,
-so that other work on the machine, or its changing speed, falls on all alike. Seconds from a busy machine mean nothing.
+library in it; README.md has the commands. Every round asks all systems in turn, and a ratio is formed inside of a
+round, so that other work on the machine, or its changing speed, falls on all alike. Seconds from a busy machine mean
+nothing.
 """
 
 from __future__ import annotations
