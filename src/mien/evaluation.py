@@ -40,7 +40,8 @@ class WithoutCopies:
     Attributes:
         copies: how many were left out.
         n: how many are left.
-        accuracy, interval: of those that are left; None where none is.
+        accuracy: of those that are left; None where none is.
+        interval: 95 % of it; None where none is.
         accuracy_on_copies: of those that were left out; None where there is none.
     """
 
@@ -87,7 +88,10 @@ class EvaluationReport:
     """Scores of one head on one split, one view an image except where it says otherwise.
 
     Attributes:
-        model, data, split, head: what was scored on what.
+        model: name of the model.
+        data: name of the dataset.
+        split: part of it that was scored.
+        head: output that was scored.
         labels: in the order of the confusion matrix.
         n: number of images.
         accuracy: share of right answers.

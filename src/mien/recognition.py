@@ -118,8 +118,10 @@ class EmotionRecognizer:
 
         Args:
             path: a clip; FFmpeg's formats, animated GIFs too.
-            every, fps: read every N-th frame, or so many a second; one of them, or none for all frames.
-            start, end: seconds of the clip.
+            every: read every N-th frame; not together with `fps`.
+            fps: read so many frames a second; without either, all.
+            start: where to begin, in seconds of the clip.
+            end: where to stop, in seconds; None for its end.
             patience: seconds for which a face may be out of sight and come back as the same track.
             smoothing: time constant of the smoothed probabilities in seconds; 0 for none.
 

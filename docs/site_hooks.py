@@ -1,0 +1,90 @@
+"""What MkDocs needs to know of this repository; mkdocs.yml names this file under `hooks`.
+
+Pages lie where GitHub readers look for them: the changelog and the model card at the top, not in docs/. Here they
+become pages of the site, and links to them are turned, so that one text is right in both places. A training run's
+folder gets a page that shows its curves and settings.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parents[1]
+REPOSITORY = "https://github.com/mien/mien/blob/main"
+
+OUTSIDE = {
+    "CHANGELOG.md": "CHANGELOG.md",
+    "CONTRIBUTING.md": "CONTRIBUTING.md",
+    "MODEL_CARD.md": "MODEL_CARD.md",
+    "benchmarks/README.md": "benchmarks.md",
+}
+"""File of the repository -> page of the site."""
+
+_LINK = re.compile(r"(\]\()(?!https?:|mailto:|#)([^)\s]+)(\))")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that do not lie in docs/, and one for each run in docs/runs."""
+    for source, page in OUTSIDE.items():
+        text = (ROOT / source).read_text(encoding="utf-8")
+        files.append(File.generated(config, page, content=turn_links(text, source)))
+    for run in sorted((ROOT / "docs" / "runs").iterdir()):
+        files.append(File.generated(config, f"runs/{run.name}/index.md", content=run_page(run)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Turn the links of a page in docs/; those of generated pages are turned already."""
+    if page.file.generated_by is not None:
+        return markdown
+    return turn_links(markdown, f"docs/{page.file.src_uri}")
+
+
+def turn_links(text: str, source: str) -> str:
+    """Links as they are right in the repository -> as they are right on the site.
+
+    Args:
+        text: Markdown.
+        source: the file's path in the repository, "docs/audit.md".
+    """
+    folder = (ROOT / source).parent
+    depth = 0 if source in OUTSIDE else source.count("/") - 1
+
+    def turn(match: re.Match[str]) -> str:
+        path, mark, anchor = match[2].partition("#")
+        target = (folder / path).resolve()
+        if not target.exists():
+            return match[0]  # MkDocs says so
+        inside = target.relative_to(ROOT).as_posix()
+        return f"{match[1]}{_on_site(inside, depth)}{mark}{anchor}{match[3]}"
+
+    return _LINK.sub(turn, text)
+
+
+def _on_site(inside: str, depth: int) -> str:
+    """A path in the repository -> the address of its page, seen from a page `depth` folders down."""
+    up = "../" * depth
+    if inside in OUTSIDE:
+        return up + OUTSIDE[inside]
+    if inside == "README.md":
+        return f"{up}index.md"
+    if not inside.startswith("docs/"):
+        return f"{REPOSITORY}/{inside}"
+    page = inside.removeprefix("docs/")
+    return f"{up}{page}/index.md" if (ROOT / inside).is_dir() else up + page
+
+
+def run_page(run: Path) -> str:
+    """A page for a folder of docs/runs: its curves, and its settings as they were."""
+    settings = (run / "config.toml").read_text(encoding="utf-8")
+    return (
+        f"# Run {run.name}\n\n"
+        "![Loss and accuracy against the epoch](curves.png)\n\n"
+        f"## Settings\n\n```toml\n{settings}```\n\n"
+        "Every epoch: [history.csv](history.csv).\n"
+    )

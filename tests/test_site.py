@@ -1,0 +1,134 @@
+"""The documentation site: it builds without a warning, loads nothing from elsewhere, and leaves no public name out."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+import mien
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+
+
+def build(folder: Path, *, config: Path = ROOT / "mkdocs.yml") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "-f", config, "-d", folder],
+        capture_output=True, text=True, cwd=ROOT, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}, timeout=300,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    done = build(folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+class Loads(HTMLParser):
+    """What a browser fetches by itself when it opens a page: scripts, styles, pictures, frames."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = {name: value or "" for name, value in attrs}
+        fetching = {"stylesheet", "icon", "preload", "preconnect", "dns-prefetch", "modulepreload"}
+        if tag == "link" and fetching & set(named.get("rel", "").split()):
+            self.addresses.append(named.get("href", ""))
+        elif "src" in named:
+            self.addresses.append(named["src"])
+
+
+def loads(page: Path) -> list[str]:
+    parser = Loads()
+    parser.feed(page.read_text(encoding="utf-8"))
+    return parser.addresses
+
+
+def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
+    pages = sorted(site.rglob("*.html"))
+    assert len(pages) > 25
+    for page in pages:
+        found = loads(page)
+        assert found
+        assert not [address for address in found if re.match(r"(https?:)?//", address)], page
+        assert 'data-md-component="source"' not in page.read_text(encoding="utf-8")  # it would ask GitHub
+    styles = "".join(path.read_text(encoding="utf-8") for path in site.rglob("*.css"))
+    assert not re.search(r"url\(['\"]?(https?:)?//", styles)
+
+
+def test_every_public_name_is_in_the_reference(site: Path) -> None:
+    page = (site / "api.html").read_text(encoding="utf-8")
+    assert not [name for name in mien.__all__ if f'id="mien.{name}"' not in page]
+    for name in ("recognize", "recognize_video"):
+        assert f'id="mien.EmotionRecognizer.{name}"' in page
+    assert "SettingsError" in page  # the drawn tree of errors
+
+
+def test_what_lies_outside_of_docs_is_there_and_linked(site: Path) -> None:
+    evaluation = (site / "evaluation.html").read_text(encoding="utf-8")
+    assert 'href="MODEL_CARD.html"' in evaluation
+    assert 'href="runs/mien-s/index.html"' in (site / "training.html").read_text(encoding="utf-8")
+    run = (site / "runs" / "mien-s" / "index.html").read_text(encoding="utf-8")
+    assert "learning_rate" in run
+    assert (site / "runs" / "mien-s" / "curves.png").is_file()
+    changes = (site / "CHANGELOG.html").read_text(encoding="utf-8")
+    assert mien.__version__ in changes
+
+
+def test_the_search_knows_the_pages(site: Path) -> None:
+    index = json.loads((site / "search" / "search_index.json").read_text(encoding="utf-8"))
+    places = {entry["location"].partition("#")[0] for entry in index["docs"]}
+    assert {"index.html", "photos.html", "api.html", "cli.html", "MODEL_CARD.html"} <= places
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[nowhere](no-such-page.md)", "no-such-page.md"),
+        ("[nowhere](start.md#no-such-anchor)", "no-such-anchor"),
+        ("![nothing](no-such-picture.png)", "no-such-picture.png"),
+        ('--8<-- "README.md:no-such-section"', "no-such-section"),
+    ],
+)
+def test_a_dead_link_fails_the_build(tmp_path: Path, text: str, words: str) -> None:
+    # The site's own settings, on two pages.
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text(f"# Home\n\n{text}\n")
+    (tmp_path / "docs" / "start.md").write_text("# Start\n")
+    (tmp_path / "README.md").write_text("# Nothing\n")
+    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[0]
+    settings = settings.replace("hooks: [docs/site_hooks.py]\n", "").replace(
+        'base_path: ["."]', f"base_path: [{tmp_path}]"
+    )
+    (tmp_path / "mkdocs.yml").write_text(settings.replace("extra_css: [site.css]\n", ""))
+    done = build(tmp_path / "site", config=tmp_path / "mkdocs.yml")
+    assert done.returncode != 0
+    assert words in done.stderr
+
+
+def test_the_gallery_is_what_its_script_makes(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, DOCS / "make_gallery.py", tmp_path], check=True, capture_output=True, timeout=300
+    )
+    made, kept = (folder / "gallery.md" for folder in (tmp_path, DOCS))
+
+    # Probabilities may differ a little between machines.
+    def read(page: Path) -> str:
+        return re.sub(r"0\.\d+", "0.", page.read_text(encoding="utf-8"))
+
+    assert read(made) == read(kept), "run python docs/make_gallery.py"
+    assert {p.name for p in (tmp_path / "gallery").iterdir()} == {
+        p.name for p in (DOCS / "gallery").iterdir()
+    }
+    assert sum(p.stat().st_size for p in (DOCS / "gallery").iterdir()) < 1_000_000
