@@ -40,6 +40,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write(folder / name, face)
     for name in ("b.jpg", "scene.jpg", "photos/more/b.jpg", "my-faces/neutral/b.jpg"):
         write(folder / name, encode(grace_hopper(), "jpeg", quality=92))
+    write(folder / "my-faces" / "groups.csv", b"file,age\nhappy/a.jpg,20-40\nneutral/b.jpg,40-60\n")
     frames = [scene((0, 200 + i, 90)) for i in range(10)]
     for name in ("clip.mp4", "clips/clip.mp4"):
         (folder / name).parent.mkdir(exist_ok=True)

@@ -76,7 +76,7 @@ def audit(
     )
 
 
-@commands.command(epilog="Example: mien audit-model study/ --group age --out audit")
+@commands.command(epilog="Example: mien audit-model my-faces/ --group age --out audit")
 def audit_model(
     data: DataArgument,
     out: Annotated[Path, typer.Option(help="Folder for report.html and audit.json.", show_default=False)],
