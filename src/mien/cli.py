@@ -10,6 +10,7 @@ import typer
 
 import mien
 from mien.cli_batch import commands as batch_commands
+from mien.cli_explain import commands as explain_commands
 from mien.cli_options import (
     DetectorOption,
     DetectorSizeOption,
@@ -178,5 +179,5 @@ def models() -> None:
             )
 
 
-for group in (video_commands, serve_commands, batch_commands, commands):
+for group in (explain_commands, video_commands, serve_commands, batch_commands, commands):
     app.registered_commands += group.registered_commands
