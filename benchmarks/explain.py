@@ -106,7 +106,6 @@ def choose(check: Check) -> None:
     }
     masks |= {"Gaussians, sigma 3, step 4": gaussians(3, 4), "Gaussians, sigma 5, step 4": gaussians(5, 4)}
     masks |= {"RISE, 8 x 8, 20 % hidden": random_masks(256, 8, 0.2)}
-    masks |= {"RISE, 12 x 12, 15 % hidden": random_masks(256, 12, 0.15)}
     print("| masks | number | ms a face | 10 % blurred | 20 % blurred | 10 % mean grey | 20 % mean grey |")
     print("|---|---|---|---|---|---|---|")
     for name, some in masks.items():

@@ -85,7 +85,7 @@ def _heated(image: NDArray[np.uint8], strength: Heat) -> NDArray[np.uint8]:
 
 
 def _explanation_figure(explanation: Explanation, title: str | None) -> Figure:
-    figure = _figure(10.6, 4.0)
+    figure = _figure(10.6, 4.3)
     saw, looked, without = figure.subplots(1, 3)
     word = explanation.emotion + ("?" if explanation.prediction.uncertain and _answers(explanation) else "")
     before, after = 100 * explanation.probability, 100 * explanation.hidden_probability
