@@ -199,7 +199,12 @@ class TestLibraries:
         assert all(file.startswith("training/") for file in users)
 
     def test_matplotlib_only_in_charts(self) -> None:
-        assert importers("matplotlib") <= {"charts.py", "score_charts.py", "robustness_chart.py"}
+        assert importers("matplotlib") <= {
+            "charts.py",
+            "explanation_chart.py",
+            "robustness_chart.py",
+            "score_charts.py",
+        }
 
     def test_onnxruntime_only_where_models_run_and_are_checked(self) -> None:
         assert importers("onnxruntime") <= {
@@ -236,6 +241,7 @@ class TestLibraries:
             "cli.py",
             "cli_audits.py",
             "cli_batch.py",
+            "cli_explain.py",
             "cli_training.py",
             "cli_video.py",
             "cli_serve.py",

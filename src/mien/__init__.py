@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mien.emotions import LABELS, Emotion
     from mien.errors import MienError
     from mien.evaluation import EvaluationReport, evaluate
+    from mien.explanation import Explanation, explain
     from mien.images import crop_face, read_image
     from mien.recognition import EmotionRecognizer
     from mien.results import Box, Face, FaceEmotion, FrameResult, Prediction
@@ -34,6 +35,7 @@ __all__ = [
     "EmotionClassifier",
     "EmotionRecognizer",
     "EvaluationReport",
+    "Explanation",
     "Face",
     "FaceDetector",
     "FaceEmotion",
@@ -44,6 +46,7 @@ __all__ = [
     "available_models",
     "crop_face",
     "evaluate",
+    "explain",
     "load_dataset",
     "read_image",
 ]
@@ -56,6 +59,7 @@ _HOMES = {
     "emotions": ("LABELS", "Emotion"),
     "errors": ("MienError",),
     "evaluation": ("EvaluationReport", "evaluate"),
+    "explanation": ("Explanation", "explain"),
     "images": ("crop_face", "read_image"),
     "recognition": ("EmotionRecognizer",),
     "results": ("Box", "Face", "FaceEmotion", "FrameResult", "Prediction"),

@@ -11,6 +11,7 @@ import typer
 import mien
 from mien.cli_audits import commands as audit_commands
 from mien.cli_batch import commands as batch_commands
+from mien.cli_explain import commands as explain_commands
 from mien.cli_options import (
     AggregateOption,
     BlurOption,
@@ -213,5 +214,12 @@ def models() -> None:
             )
 
 
-for group in (video_commands, serve_commands, batch_commands, commands, audit_commands):
+for group in (
+    explain_commands,
+    video_commands,
+    serve_commands,
+    batch_commands,
+    commands,
+    audit_commands,
+):
     app.registered_commands += group.registered_commands

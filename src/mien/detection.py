@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,6 +36,27 @@ HIDDEN_FROM = 8
 
 TILTED = 10.0
 """Heads tilted by so many degrees or more are cropped upright: measured by benchmarks/tilt.py."""
+
+
+@dataclass(frozen=True, slots=True)
+class Square:
+    """The part of a picture that a crop shows: its middle `(x, y)` and side in pixels, turned by `angle` degrees.
+
+    A positive angle turns it clockwise, as the line of the eyes falls to the right.
+    """
+
+    center: tuple[float, float]
+    side: float
+    angle: float
+
+    def to_picture(self, size: int) -> NDArray[np.float64]:
+        """(2, 3): multiplied with `(x, y, 1)`, pixels in a crop of that side, it gives pixels in the picture.
+
+        Both count from the corner of the first pixel.
+        """
+        cos, sin = math.cos(math.radians(self.angle)), math.sin(math.radians(self.angle))
+        turn = self.side / size * np.array([[cos, -sin], [sin, cos]])
+        return np.column_stack([turn, np.array(self.center) - turn @ [size / 2, size / 2]])
 
 
 class _Backend(Protocol):
@@ -130,6 +152,13 @@ class FaceDetector:
         if abs(angle) < TILTED:
             return crop_face(image, face.box, margin=self._margin, size=size)
         return crop_face(*upright(image, face, angle), margin=self._margin, size=size)
+
+    def square(self, face: Face) -> Square:
+        """What `crop` shows of the picture that the face was found in."""
+        angle = tilt(face)
+        if abs(angle) < TILTED:
+            return Square(face.box.center, self._margin * max(face.box.width, face.box.height), 0.0)
+        return Square(face.box.center, self._margin * upright_height(face.box, angle), angle)
 
     def _large(self, faces: list[Face]) -> list[Face]:
         """Those that are not too small, largest first."""

@@ -16,6 +16,22 @@ from mien.results import Box, FrameResult
 _FACE_SURROUNDINGS = 0.25  # of the box's side, around the face on its chart
 
 
+class FreeStems:
+    """Names for what is made of pictures: the picture's own; of two with one name, the second's is `photo-2`."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def take(self, source: str) -> str:
+        """A name without ending that none got before."""
+        stem = "stdin" if source == "-" else Path(source).stem
+        names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+        # In lower case: some file systems take photo.png and Photo.png for one.
+        free = next(name for name in names if name.lower() not in self._taken)
+        self._taken.add(free.lower())
+        return free
+
+
 class Drawings:
     """Writes drawings into one or two folders, made when first needed.
 
@@ -32,7 +48,7 @@ class Drawings:
         self, annotated: Path | None = None, charts: Path | None = None, *, hide: Hide | None = None
     ) -> None:
         self._annotated, self._charts, self._hide = annotated, charts, hide
-        self._stems: set[str] = set()
+        self._stems = FreeStems()
 
     def draw(self, picture: NDArray[np.uint8], result: FrameResult) -> list[Path]:
         """Draw one result.
@@ -50,31 +66,25 @@ class Drawings:
         if self._hide is not None and (self._annotated or self._charts):
             picture = self._hide(picture, result)
         source = Path(result.source)
-        stem = self._free_stem("stdin" if result.source == "-" else source.stem)
+        stem = self._stems.take(result.source)
         written: list[Path] = []
         if self._annotated is not None:
             suffix = ".jpg" if source.suffix.lower() in (".jpg", ".jpeg") else ".png"
-            path = _in_folder(self._annotated, f"{stem}-annotated{suffix}")
+            path = in_folder(self._annotated, f"{stem}-annotated{suffix}")
             save_image(annotate(picture, result.faces), path)
             written.append(path)
         if self._charts is not None:
             from mien.charts import emotion_chart  # matplotlib is slow to load
 
             for number, face in enumerate(result.faces, 1):
-                path = _in_folder(self._charts, f"{stem}-face{number}.png")
+                path = in_folder(self._charts, f"{stem}-face{number}.png")
                 emotion_chart(_surroundings(picture, face.box), face.prediction, path)
                 written.append(path)
         return written
 
-    def _free_stem(self, stem: str) -> str:
-        names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
-        # In lower case: some file systems take photo.png and Photo.png for one.
-        free = next(name for name in names if name.lower() not in self._stems)
-        self._stems.add(free.lower())
-        return free
 
-
-def _in_folder(folder: Path, name: str) -> Path:
+def in_folder(folder: Path, name: str) -> Path:
+    """A file's path in a folder, which is made when it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     return folder / name
 

@@ -1,0 +1,60 @@
+"""The command that explains answers: `mien explain`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mien.cli_options import DetectorOption, DetectorSizeOption, ModelOption
+from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
+
+commands = typer.Typer()
+
+
+@commands.command(epilog="Example: mien explain photo.jpg --out why")
+def explain(
+    paths: Annotated[
+        list[str], typer.Argument(help="Pictures, folders, globs, or - for stdin.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the charts and explanations.json.")] = Path(
+        "mien-why"
+    ),
+    emotion: Annotated[
+        str | None,
+        typer.Option(
+            help="Explain this expression.  [default: the answer, face by face]", show_default=False
+        ),
+    ] = None,
+    detector: DetectorOption = DEFAULT_DETECTOR,
+    detector_size: DetectorSizeOption = DETECTOR_SIZE,
+    model: ModelOption = DEFAULT_MODEL,
+) -> None:
+    """Show where in a face its expression was read, and what is left of the answer without that place."""
+    from mien.detection import FaceDetector
+    from mien.explanation import explain_faces, label_index
+    from mien.explanation_files import open_explanations
+    from mien.recognition import EmotionRecognizer
+
+    recognizer = EmotionRecognizer(model, detector=FaceDetector(detector, size=detector_size))
+    try:
+        label_index(recognizer.labels, emotion)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--emotion") from None
+    failed = False
+    with open_explanations(out) as files:
+        for result, picture in recognizer.recognize_files(paths):
+            if picture is None:
+                failed = True
+                typer.echo(f"mien: {result.error}", err=True)
+            reasons = (
+                [] if picture is None else explain_faces(recognizer, picture, result.faces, emotion=emotion)
+            )
+            if picture is not None and not reasons:
+                typer.echo(f"{result.source}: no face")
+            for path, one in zip(files.write(result, picture, reasons), reasons, strict=False):
+                typer.echo(f"{path}: {one.sentence()}")
+    typer.echo(f"wrote {out / 'explanations.json'}", err=True)
+    if failed:
+        raise typer.Exit(1)
