@@ -109,9 +109,9 @@ def load(system: str) -> Any:
 
 
 def seconds(call: Callable[[], Any], least: float) -> float:
-    """Median time of a call, over calls that take `least` seconds together and are five at least."""
+    """Median time of a call, over calls that take `least` seconds together and are three at least."""
     times: list[float] = []
-    while len(times) < 5 or sum(times) < least:
+    while len(times) < 3 or sum(times) < least:
         start = time.perf_counter()
         own = call()
         times.append(own if isinstance(own, float) else time.perf_counter() - start)
