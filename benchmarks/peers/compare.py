@@ -30,6 +30,7 @@ from mien import LABELS, load_dataset
 from mien.emotions import FERPLUS_LABELS
 from mien.ferplus import majority
 from mien.metrics import bootstrap_interval
+from mien.weights import DEFAULT_DETECTOR
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from startup import describe_machine, sample_portrait, spread
@@ -118,6 +119,11 @@ def main() -> None:
 def start(args: argparse.Namespace) -> list[Worker]:
     """The systems that were named; mien is the first, to which the others are compared."""
     workers = [Worker("mien", args.mien, "mien")]
+    workers += [
+        Worker(f"mien, {name}", args.mien, f"mien:{name}")
+        for name in ("haar", "mien")
+        if name != DEFAULT_DETECTOR
+    ]
     if args.fer:
         workers += [Worker(name, args.fer, name) for name in ("fer", "fer-keras")]
     if args.shapes:
@@ -139,17 +145,23 @@ def show_answers(
     workers: Sequence[Worker], faces: Path, pictures: Sequence[Path], split: Any, rows: Any
 ) -> None:
     """How right they are on the same rows, and what they say of the two photographs."""
-    print(f"\n{'right':24}{'of the labels':>26}{'FER+ majority':>36}   astronaut; Grace Hopper")
+    print(f"\n{'right':24}{'of the labels':>26}{'FER+ majority':>36}")
     for worker in workers:
-        if worker.is_shape:
+        if worker.is_shape or ":" in worker.system:
             continue
-        told = "; ".join(", ".join(worker.ask("picture", path=str(p))) or "no face" for p in pictures)
         for head, answers in worker.ask("answers", faces=str(faces)).items():
             given = np.array(answers)
             right = share(given == split.targets[rows])
             title = worker.name + (f" ({head})" if head else "")
-            print(f"{title:24}{right:>26}{agreement(given, split, rows):>36}   {told}")
-    print(f"n {len(rows)}; what fer's model was trained on is not told: perhaps on these rows, too")
+            print(f"{title:24}{right:>26}{agreement(given, split, rows):>36}")
+    print(f"n {len(rows)}; what fer's model was trained on is not told: perhaps on these rows, too\n")
+    for worker in workers:
+        if not worker.is_shape:
+            told = ("; ".join(worker.ask("picture", path=str(path))) or "no face" for path in pictures)
+            print(
+                f"{worker.name:24}"
+                + "".join(f"{path.name}: {what:20}" for path, what in zip(pictures, told, strict=True))
+            )
 
 
 def share(correct: Any) -> str:
