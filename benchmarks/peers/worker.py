@@ -108,7 +108,10 @@ def load(system: str) -> Any:
 
 
 def seconds(call: Callable[[], Any], least: float) -> float:
-    """Time of the fastest call: other work on the machine only adds to it. Of calls that take `least` seconds together and are three at least."""
+    """Time of the fastest of calls that take `least` seconds together, three at least.
+
+    Other work on the machine can only add to a call's time.
+    """
     times: list[float] = []
     while len(times) < 3 or sum(times) < least:
         start = time.perf_counter()
