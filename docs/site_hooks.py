@@ -22,6 +22,7 @@ OUTSIDE = {
     "CONTRIBUTING.md": "CONTRIBUTING.md",
     "MODEL_CARD.md": "MODEL_CARD.md",
     "benchmarks/README.md": "benchmarks.md",
+    "benchmarks/peers/README.md": "peers.md",
 }
 """File of the repository -> page of the site."""
 

@@ -23,7 +23,7 @@ import typer
 from mien.cli import app
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "CONTRIBUTING.md", "benchmarks/README.md"] + [
+PAGES = ["README.md", "CONTRIBUTING.md", "benchmarks/README.md", "benchmarks/peers/README.md"] + [
     path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").glob("*.md"))
 ]
 COMMANDS, TEXT = ("bash",), ("text", "toml", "json", "yaml")

@@ -9,16 +9,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from clips import heads, scene, write_clip
 from docs_code import COMMANDS, PAGES, ROOT, TEXT, Block, blocks, check_command, commands, inline
-from numpy.typing import NDArray
 from pictures import astronaut, encode, grace_hopper
 from serving import serving
 
 import mien
-from mien.emotions import LABELS
 
 ALL = [block for page in PAGES for block in blocks(page, (ROOT / page).read_text(encoding="utf-8"))]
 RUN = [
@@ -49,6 +46,8 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("engaged", "bored"):
         for i, head in enumerate(heads()):
             write(folder / "study" / name / f"{i}.jpg", encode(head, "jpeg"))
+    from small_runs import write_fer2013  # loads Keras
+
     write_fer2013(folder / "fer2013.csv")
     shipped = ROOT / "src" / "mien" / "models" / "mien-s"
     for run in ("runs/first", "runs/study"):
@@ -59,24 +58,6 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
-
-
-def write_fer2013(path: Path) -> None:
-    """Stripes and noise as Kaggle's CSV: 70 to train on, 35 of PublicTest."""
-    from small_runs import faces
-
-    rows = ["emotion,pixels,Usage"]
-    for usage, split in (("Training", faces(70, seed=1)), ("PublicTest", faces(35, seed=2))):
-        rows += [
-            f"{label},{pixels(image)},{usage}"
-            for label, image in zip(split.targets, split.images, strict=True)
-        ]
-    assert len(LABELS) == 7
-    path.write_text("\n".join(rows) + "\n")
-
-
-def pixels(image: NDArray[np.uint8]) -> str:
-    return " ".join(str(value) for value in image.reshape(-1))
 
 
 def execute(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -29,6 +29,8 @@ from PIL import Image
 from mien import LABELS, load_dataset
 from mien.emotions import FERPLUS_LABELS
 from mien.ferplus import majority
+from mien.metrics import bootstrap_interval
+from mien.weights import DEFAULT_DETECTOR
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from startup import describe_machine, sample_portrait, spread
@@ -42,7 +44,10 @@ MEASURES = {"one": "one face", "batch": f"{BATCH} faces", "picture": "picture", 
 class Worker:
     """A system in its own process, which waits for requests."""
 
-    def __init__(self, name: str, python: Path, system: str) -> None:
+    def __init__(self, name: str, environment: Path, system: str) -> None:
+        python = environment / "bin" / "python"
+        if not python.exists():
+            raise SystemExit(f"{environment} has no bin/python: expected a folder made by python -m venv")
         self.name, self.python, self.system = name, python, system
         self.process = subprocess.Popen(
             [python, WORKER, system],
@@ -113,12 +118,17 @@ def main() -> None:
 
 def start(args: argparse.Namespace) -> list[Worker]:
     """The systems that were named; mien is the first, to which the others are compared."""
-    workers = [Worker("mien", args.mien / "bin" / "python", "mien")]
+    workers = [Worker("mien", args.mien, "mien")]
+    workers += [
+        Worker(f"mien, {name}", args.mien, f"mien:{name}")
+        for name in ("haar", "mien")
+        if name != DEFAULT_DETECTOR
+    ]
     if args.fer:
-        workers += [Worker(name, args.fer / "bin" / "python", name) for name in ("fer", "fer-keras")]
+        workers += [Worker(name, args.fer, name) for name in ("fer", "fer-keras")]
     if args.shapes:
         found = sorted(args.shapes.glob("*.onnx"))
-        workers += [Worker(path.stem, args.mien / "bin" / "python", str(path.resolve())) for path in found]
+        workers += [Worker(path.stem, args.mien, str(path.resolve())) for path in found]
     return workers
 
 
@@ -135,17 +145,29 @@ def show_answers(
     workers: Sequence[Worker], faces: Path, pictures: Sequence[Path], split: Any, rows: Any
 ) -> None:
     """How right they are on the same rows, and what they say of the two photographs."""
-    print(f"\n{'right':24}{'of the labels':>16}{'FER+ majority':>16}   astronaut; Grace Hopper")
+    print(f"\n{'right':24}{'of the labels':>26}{'FER+ majority':>36}")
     for worker in workers:
-        if worker.is_shape:
+        if worker.is_shape or ":" in worker.system:
             continue
-        told = "; ".join(", ".join(worker.ask("picture", path=str(p))) or "no face" for p in pictures)
         for head, answers in worker.ask("answers", faces=str(faces)).items():
             given = np.array(answers)
-            right = f"{100 * np.mean(given == split.targets[rows]):.1f} %"
-            by_votes = f"{agreement(given, split, rows)}"
-            print(f"{worker.name + (f' ({head})' if head else ''):24}{right:>16}{by_votes:>16}   {told}")
-    print(f"n {len(rows)}; what fer's model was trained on is not told: perhaps on these rows, too")
+            right = share(given == split.targets[rows])
+            title = worker.name + (f" ({head})" if head else "")
+            print(f"{title:24}{right:>26}{agreement(given, split, rows):>36}")
+    print(f"n {len(rows)}; what fer's model was trained on is not told: perhaps on these rows, too\n")
+    for worker in workers:
+        if not worker.is_shape:
+            told = ("; ".join(worker.ask("picture", path=str(path))) or "no face" for path in pictures)
+            print(
+                f"{worker.name:24}"
+                + "".join(f"{path.name}: {what:20}" for path, what in zip(pictures, told, strict=True))
+            )
+
+
+def share(correct: Any) -> str:
+    """Percent that is right, with its 95 % interval by bootstrap."""
+    low, high = bootstrap_interval(correct)
+    return f"{100 * correct.mean():.1f} % ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def agreement(answers: Any, split: Any, rows: Any) -> str:
@@ -156,7 +178,7 @@ def agreement(answers: Any, split: Any, rows: Any) -> str:
     numbers = [LABELS.index(label) if label in LABELS else -1 for label in FERPLUS_LABELS]
     wanted = np.array([numbers[w] if w >= 0 else -1 for w in winners])
     counted = wanted >= 0
-    return f"{100 * np.mean(answers[counted] == wanted[counted]):.1f} % of {counted.sum()}"
+    return f"{share(answers[counted] == wanted[counted])}, n {counted.sum()}" if counted.any() else ""
 
 
 def show_times(workers: Sequence[Worker], faces: Path, picture: Path, rounds: int, seconds: float) -> None:
