@@ -128,7 +128,7 @@ def check_command(words: list[str], *, whole: bool = True) -> None:
     Raises:
         ValueError: an unknown command, option, setting, extra or script.
     """
-    name = words[0]
+    name = words[0].rpartition("/bin/")[2]  # venv/bin/pip is a pip
     if name == "mien":
         _check_mien(words[1:], whole)
     elif name in ("python", "bash") or "/" in name:
