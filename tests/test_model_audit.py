@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -230,6 +231,13 @@ class TestColumns:
             # Folders come in the order of their classes: told by the brightness of the image.
             own = {image.tobytes(): g for image, g in zip(dataset.splits["test"].images, groups, strict=True)}
             assert [own[image.tobytes()] for image in split.images] == list(found), form
+
+    def test_an_archive(self, tmp_path: Path) -> None:
+        folders = write_folders(tmp_path / "folders", *study(20))
+        archive = Path(shutil.make_archive(str(tmp_path / "study"), "zip", folders))
+        names = load_dataset(archive).split("test").names
+        expected = read_group_column(folders, "light").groups(load_dataset(folders).split("test").names)
+        assert read_group_column(archive, "light").groups(names) == expected
 
     def test_a_table_elsewhere(self, tmp_path: Path) -> None:
         dataset, groups = study(20)

@@ -14,11 +14,13 @@ from mien.emotions import LABELS
 from mien.score_charts import (
     _confusion_figure,
     _faces_figure,
+    _groups_figure,
     _per_class_figure,
     _reliability_figure,
     _risk_coverage_figure,
     confusion_matrix_chart,
     faces_chart,
+    groups_chart,
     per_class_chart,
     reliability_chart,
     risk_coverage_chart,
@@ -49,6 +51,20 @@ def test_labels_of_another_model_are_drawn(tmp_path: Path):
     figure = _per_class_figure({"$F_1$": [0, 0.5, 1]}, ODD_LABELS)
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == list(ODD_LABELS)
     assert_nothing_is_cut_off(figure)
+
+
+def test_groups_are_drawn_with_their_intervals(tmp_path: Path):
+    groups = {"all (90)": (0.7, (0.65, 0.75)), "$_$ * (3)": (1.0, (0.4, 1.0)), "радость": (0.0, (0.0, 0.2))}
+    groups_chart(groups, tmp_path / "groups.png")
+    assert_picture(tmp_path / "groups.png", 500, 200)
+    figure = _groups_figure(groups)
+    axes = figure.axes[0]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == list(groups)
+    lines = [list(line.get_xdata()) for line in axes.lines]
+    assert lines == [[0.7, 0.7], [0.65, 0.75], [0.7], [0.4, 1.0], [1.0], [0.0, 0.2], [0.0]]
+    assert_nothing_is_cut_off(figure)
+    with pytest.raises(ValueError, match="expected one or more"):
+        groups_chart({}, tmp_path / "none.png")
 
 
 def test_the_confusion_matrix_has_row_percents_and_counts():

@@ -24,7 +24,7 @@ from mien.cli_options import (
     ReportFormat,
 )
 from mien.cli_serve import commands as serve_commands
-from mien.cli_support import check_aggregate, check_output, open_stream, write_aggregate
+from mien.cli_support import check_hidden, check_written, open_stream, write_aggregate
 from mien.cli_training import commands
 from mien.cli_video import commands as video_commands
 from mien.errors import DetectorError, MienError, MissingExtraError, ModelError, ServerError, SettingsError
@@ -114,9 +114,9 @@ def image(
     from mien.hiding import FaceHider
     from mien.recognition import EmotionRecognizer
 
-    check_output(format.value, output)
-    if aggregate:
-        check_aggregate(format.value, {"--annotate": annotate, "--chart": chart})
+    drawn = {"--annotate": annotate, "--chart": chart}
+    check_written(format.value, output, aggregate, drawn)
+    check_hidden("--blur-faces", blur_faces, drawn)
     recognizer = EmotionRecognizer(model, detector=FaceDetector(detector, size=detector_size))
     if aggregate:
         results = (result for result, _ in recognizer.recognize_files(paths))

@@ -82,14 +82,14 @@ def show_scores(
         typer.echo(f"\n{robustness.to_text()}")
 
 
-def check_output(format: str, output: Path | None) -> None:
-    """Refuse Parquet on a terminal."""
+def check_written(
+    format: str, output: Path | None, aggregate: bool, single: Mapping[str, Path | None]
+) -> None:
+    """Refuse Parquet on a terminal, and with --aggregate formats of rows and options that show single faces."""
     if format == "parquet" and output is None:
         raise typer.BadParameter("parquet is no text: name a file with --output", param_hint="--format")
-
-
-def check_aggregate(format: str, single: Mapping[str, Path | None]) -> None:
-    """Refuse what --aggregate cannot be together with: formats of rows, and options that show single faces."""
+    if not aggregate:
+        return
     if format not in ("table", "json"):
         raise typer.BadParameter(
             "has a row a face: with --aggregate use table or json", param_hint="--format"
@@ -97,6 +97,12 @@ def check_aggregate(format: str, single: Mapping[str, Path | None]) -> None:
     for option, target in single.items():
         if target is not None:
             raise typer.BadParameter("shows single faces: leave it out with --aggregate", param_hint=option)
+
+
+def check_hidden(option: str, wanted: bool, drawn: Mapping[str, Path | None]) -> None:
+    """Refuse an option that hides faces where nothing is drawn: who gives it must not think that it did something."""
+    if wanted and not any(drawn.values()):
+        raise typer.BadParameter(f"changes what {' and '.join(drawn)} write: name one", param_hint=option)
 
 
 def write_aggregate(

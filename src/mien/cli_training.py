@@ -20,7 +20,15 @@ from mien.cli_options import (
     ThumbnailsOption,
     VotesOption,
 )
-from mien.cli_support import check_file, check_outside, load, progress_bar, score_damaged, show_scores
+from mien.cli_support import (
+    check_file,
+    check_hidden,
+    check_outside,
+    load,
+    progress_bar,
+    score_damaged,
+    show_scores,
+)
 from mien.weights import DEFAULT_MODEL
 
 commands = typer.Typer()
@@ -206,6 +214,7 @@ def evaluate(
     if compare and model != DEFAULT_MODEL:
         raise typer.BadParameter("--compare names both models: leave out --model", param_hint="--model")
     check_outside("--out", out, data)
+    check_hidden("--no-thumbnails", no_thumbnails, {"--out": out})
     classifiers = [EmotionClassifier(name) for name in compare or (model,)]
     dataset, part = load(data, votes), split and split.value
     found = [answer(c, dataset, split=part, head=head.value, views=out is not None) for c in classifiers]

@@ -21,7 +21,13 @@ from mien.cli_options import (
     ModelOption,
     ThumbnailsOption,
 )
-from mien.cli_support import check_aggregate, check_output, open_stream, progress_bar, write_aggregate
+from mien.cli_support import (
+    check_hidden,
+    check_written,
+    open_stream,
+    progress_bar,
+    write_aggregate,
+)
 from mien.errors import MissingExtraError
 from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL
 
@@ -69,9 +75,9 @@ def video(
     from mien.recognition import EmotionRecognizer
     from mien.video import Sampling
 
-    check_output(format.value, output)
-    if aggregate:
-        check_aggregate(format.value, {"--annotate": annotate, "--report": report})
+    check_written(format.value, output, aggregate, written := {"--annotate": annotate, "--report": report})
+    check_hidden("--blur-faces", blur_faces, written)
+    check_hidden("--no-thumbnails", no_thumbnails, {"--report": report})
     files = find_clips(paths)
     try:
         sampling = Sampling(every, fps, start, end)
@@ -87,7 +93,7 @@ def video(
     with progress_bar() as progress:
         results = (result for clip in clips for result in clip.watch(progress))
         if aggregate:
-            groups = ((result.source, result) for result in results)
+            groups = ((one.source, one) for one in results)
             failed = write_aggregate(groups, recognizer.labels, min_group, output, format.value)
         else:
             failed = _write_frames(results, recognizer.labels, format, output)

@@ -26,6 +26,9 @@ REACH = 0.35
 HOLD = 0.5
 """Seconds for which a place in a clip stays hidden after the face there was seen last, in case it was only missed."""
 
+SAME_HEAD = 0.3
+"""Boxes that share so much of the smaller one are one head, and get one mosaic."""
+
 Hide: TypeAlias = Callable[[NDArray[np.uint8], FrameResult], NDArray[np.uint8]]
 """A picture (H, W, 3) uint8 RGB and its result -> the picture as it may be shown."""
 
@@ -39,15 +42,43 @@ def hide_faces(picture: NDArray[np.uint8], boxes: Iterable[Box]) -> NDArray[np.u
     """
     shown = picture.copy()
     height, width = picture.shape[:2]
-    for box in boxes:
+    for x1, y1, x2, y2 in hidden_areas(boxes, width, height):
+        cells = cv2.resize(picture[y1:y2, x1:x2], CELLS, interpolation=cv2.INTER_AREA)
+        shown[y1:y2, x1:x2] = cv2.resize(cells, (x2 - x1, y2 - y1), interpolation=cv2.INTER_NEAREST)
+    return shown
+
+
+def hidden_areas(boxes: Iterable[Box], width: int, height: int) -> list[tuple[int, int, int, int]]:
+    """What is hidden for boxes in a picture of that size: `x1 y1 x2 y2` in whole pixels, the largest last."""
+    areas = []
+    for box in sorted(_heads(boxes), key=lambda box: box.width * box.height):
         across, down = REACH * box.width, REACH * box.height
         x1, y1 = max(0, int(box.x1 - across)), max(0, int(box.y1 - down))
         x2, y2 = min(width, int(box.x2 + across) + 1), min(height, int(box.y2 + down) + 1)
         if x1 < x2 and y1 < y2:
-            # From the picture itself: two heads that overlap do not make each other's cells finer.
-            cells = cv2.resize(picture[y1:y2, x1:x2], CELLS, interpolation=cv2.INTER_AREA)
-            shown[y1:y2, x1:x2] = cv2.resize(cells, (x2 - x1, y2 - y1), interpolation=cv2.INTER_NEAREST)
-    return shown
+            areas.append((x1, y1, x2, y2))
+    return areas
+
+
+def _heads(boxes: Iterable[Box]) -> list[Box]:
+    """Boxes of the same head as one: mosaics that lie over each other, each from another grid, would show more."""
+    heads: list[Box] = []
+    for box in boxes:
+        while (other := next((head for head in heads if _shared(head, box) > SAME_HEAD), None)) is not None:
+            heads.remove(other)
+            box = Box(
+                min(box.x1, other.x1), min(box.y1, other.y1), max(box.x2, other.x2), max(box.y2, other.y2)
+            )
+        heads.append(box)
+    return heads
+
+
+def _shared(first: Box, second: Box) -> float:
+    """The share of the smaller box that lies in the other, 0 to 1."""
+    across = min(first.x2, second.x2) - max(first.x1, second.x1)
+    down = min(first.y2, second.y2) - max(first.y1, second.y1)
+    smaller = min(first.width * first.height, second.width * second.height)
+    return max(0.0, across) * max(0.0, down) / smaller
 
 
 class FaceHider:

@@ -82,6 +82,7 @@ class MienDetector:
         long_side: pictures are scaled to this long side before the search, in pixels: less is faster and misses
             small faces. Small pictures are enlarged twice at most.
         threads: of one call; None for as many as the machine has cores.
+        score_factor: on the least score that a box must have: below 1 finds more faces, and more that are none.
 
     Raises:
         DetectorError: the files are missing, damaged, or no such network.
@@ -89,7 +90,12 @@ class MienDetector:
     """
 
     def __init__(
-        self, folder: Path | None = None, *, long_side: int = DETECTOR_SIZE, threads: int | None = None
+        self,
+        folder: Path | None = None,
+        *,
+        long_side: int = DETECTOR_SIZE,
+        threads: int | None = None,
+        score_factor: float = 1.0,
     ) -> None:
         if long_side < 32:
             raise ValueError(f"detector size {long_side}: expected at least 32 pixels")
@@ -97,7 +103,7 @@ class MienDetector:
         if (folder / "export" / CONFIG_FILE).is_file():
             folder = folder / "export"
         self.model = DetectorModel.load(folder)
-        self.long_side = long_side
+        self.long_side, self._least_score = long_side, score_factor * self.model.min_score
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.log_severity_level = 3
@@ -119,7 +125,7 @@ class MienDetector:
 
     def detect_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:
         """The faces of several images, each as `detect` finds them; those of one size go together."""
-        found = search(self.answers, images, self.long_side, self.model.min_score)
+        found = search(self.answers, images, self.long_side, self._least_score)
         return [
             [
                 Face(Box(*box.tolist()), float(score), tuple((x, y) for x, y in points.tolist()))

@@ -84,8 +84,8 @@ def _add_groups(page: Report, audit: ModelAudit, folder: Path) -> None:
         page.chart(
             folder / "groups.png",
             "Accuracy of every group as a point, with its interval",
-            f"Points: accuracy; lines: 95 % interval; in brackets: images; *: fewer than {FEW}. "
-            "The dashed line is the accuracy of all.",
+            "Points: accuracy; lines: 95 % interval; in brackets: images; "
+            f"*: fewer than {FEW}. The dashed line is the accuracy of all.",
         )
     page.table(GROUP_HEADER, group_rows(audit))
     if audit.column is None:
