@@ -15,11 +15,13 @@ from mien.cli_options import (
     DetectorOption,
     DetectorSizeOption,
     ImageFormat,
+    MinQualityOption,
     ModelOption,
+    OutputOption,
     ReportFormat,
 )
 from mien.cli_serve import commands as serve_commands
-from mien.cli_support import open_stream
+from mien.cli_support import open_stream, say_left_out
 from mien.cli_training import commands
 from mien.cli_video import commands as video_commands
 from mien.errors import DetectorError, MienError, MissingExtraError, ModelError, ServerError, SettingsError
@@ -80,15 +82,14 @@ def image(
         list[str], typer.Argument(help="Pictures, folders, globs, or - for stdin.", show_default=False)
     ],
     format: Annotated[ImageFormat, typer.Option(help="How to write the faces.")] = ImageFormat.TABLE,
-    output: Annotated[
-        Path | None, typer.Option(help="Write to this file instead of stdout.", show_default=False)
-    ] = None,
+    output: OutputOption = None,
     annotate: Annotated[
         Path | None, typer.Option(help="Write pictures with boxes and labels here.", show_default=False)
     ] = None,
     chart: Annotated[
         Path | None, typer.Option(help="Write a bar chart of every face here.", show_default=False)
     ] = None,
+    min_quality: MinQualityOption = 0.0,
     detector: DetectorOption = DEFAULT_DETECTOR,
     detector_size: DetectorSizeOption = DETECTOR_SIZE,
     model: ModelOption = DEFAULT_MODEL,
@@ -101,9 +102,11 @@ def image(
 
     if format is ImageFormat.PARQUET and output is None:
         raise typer.BadParameter("parquet is no text: name a file with --output", param_hint="--format")
-    recognizer = EmotionRecognizer(model, detector=FaceDetector(detector, size=detector_size))
+    recognizer = EmotionRecognizer(
+        model, detector=FaceDetector(detector, size=detector_size), min_quality=min_quality
+    )
     drawings = Drawings(annotate, chart)
-    failed = False
+    failed, left_out = False, 0
     with (
         open_stream(output, binary=format is ImageFormat.PARQUET) as stream,
         open_writer(format.value, stream, recognizer.labels) as writer,
@@ -111,8 +114,10 @@ def image(
         for result, picture in recognizer.recognize_files(paths):
             writer.write(result)
             failed = failed or result.error is not None
+            left_out += result.left_out
             if picture is not None:
                 drawings.draw(picture, result)
+    say_left_out(left_out, min_quality)
     if failed:
         raise typer.Exit(1)
 

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from mien.cli_options import DetectorOption, ModelOption, ReportFormat
+from mien.cli_options import DetectorOption, MinQualityOption, ModelOption, ReportFormat
 from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL
 
 commands = typer.Typer()
@@ -35,15 +35,17 @@ class Partition(StrEnum):
     FOLDER = "folder"
 
 
+SourcesArgument = Annotated[
+    list[str],
+    typer.Argument(
+        help="Folders, lists (.txt), .tar, .zip, .parquet, globs, or URLs such as s3://.", show_default=False
+    ),
+]
+
+
 @commands.command(epilog="Example: mien batch photos/ --to faces/")
 def batch(
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            help="Folders, lists (.txt), .tar, .zip, .parquet, globs, or URLs such as s3://.",
-            show_default=False,
-        ),
-    ],
+    sources: SourcesArgument,
     to: Annotated[Path, typer.Option(help="Folder for the Parquet parts; one that was begun goes on.")],
     engine: Annotated[Engine, typer.Option(help="The cores of this machine, or Ray.")] = Engine.LOCAL,
     workers: Annotated[
@@ -60,6 +62,7 @@ def batch(
     min_size: Annotated[
         int, typer.Option(help="Faces with a shorter side in pixels are left out.", min=1)
     ] = 20,
+    min_quality: MinQualityOption = 0.0,
     detector: DetectorOption = DEFAULT_DETECTOR,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
@@ -73,6 +76,7 @@ def batch(
                 to,
                 model=model,
                 detector=detector,
+                min_quality=min_quality,
                 min_size=min_size,
                 partition=partition.value,
                 engine=engine.value,

@@ -60,6 +60,13 @@ DetectorSizeOption = Annotated[
         help="Long side in pixels at which mien's detector searches: less is faster, more finds smaller faces.",
     ),
 ]
+OutputOption = Annotated[
+    Path | None, typer.Option(help="Write to this file instead of stdout.", show_default=False)
+]
+MinQualityOption = Annotated[
+    float,
+    typer.Option(min=0, max=1, help="Faces whose crop has a lower quality, 0 to 1, are left out."),
+]
 DataArgument = Annotated[
     Path,
     typer.Argument(

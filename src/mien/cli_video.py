@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli_options import DetectorOption, ImageFormat, ModelOption
-from mien.cli_support import open_stream, progress_bar
+from mien.cli_options import DetectorOption, ImageFormat, MinQualityOption, ModelOption, OutputOption
+from mien.cli_support import open_stream, progress_bar, say_left_out
 from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ commands = typer.Typer()
 def video(
     paths: Annotated[list[str], typer.Argument(help="Clips, folders or globs.", show_default=False)],
     format: Annotated[ImageFormat, typer.Option(help="How to write the faces.")] = ImageFormat.TABLE,
-    output: Annotated[
-        Path | None, typer.Option(help="Write to this file instead of stdout.", show_default=False)
-    ] = None,
+    output: OutputOption = None,
     annotate: Annotated[
         Path | None,
         typer.Option(help="Write clips with boxes and labels: a .mp4 file, or a folder.", show_default=False),
@@ -45,6 +43,7 @@ def video(
     end: Annotated[float | None, typer.Option(help="End before this second.", show_default=False)] = None,
     patience: Annotated[float, typer.Option(help="Seconds that a face may be out of sight.")] = 1.0,
     smoothing: Annotated[float, typer.Option(help="Time constant in seconds; 0 for none.")] = 0.3,
+    min_quality: MinQualityOption = 0.0,
     detector: DetectorOption = DEFAULT_DETECTOR,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
@@ -61,14 +60,14 @@ def video(
         sampling = Sampling(every, fps, start, end)
         drawn = output_paths(annotate, files, ".mp4", "-annotated") if annotate else [None] * len(files)
         pages = output_paths(report, files, ".html") if report else [None] * len(files)
-        recognizer = EmotionRecognizer(model, detector=detector)
+        recognizer = EmotionRecognizer(model, detector=detector, min_quality=min_quality)
         clips = [
             Clip(recognizer, file, sampling, patience, smoothing, annotated=mp4, report=page)
             for file, mp4, page in zip(files, drawn, pages, strict=True)
         ]
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    failed = False
+    failed, left_out = False, 0
     with ExitStack() as stack:
         stream = stack.enter_context(open_stream(output, binary=format is ImageFormat.PARQUET))
         writer = stack.enter_context(open_writer(format.value, stream, recognizer.labels, smoothed=True))
@@ -77,6 +76,8 @@ def video(
             for result in clip.watch(progress):
                 writer.write(result)
                 failed = failed or result.error is not None
+                left_out += result.left_out
+    say_left_out(left_out, min_quality, " (each in every frame)")
     if failed:
         raise typer.Exit(1)
 
