@@ -42,10 +42,11 @@ COPIES = 3  # damaged ones of every image that the score is fitted to
 
 @dataclass(frozen=True)
 class Photographs:
-    """Crops of the photographs, each with the half, 0 or 1, that its picture belongs to."""
+    """Crops of the photographs, each with the half, 0 or 1, of its picture, and faces with their `turn`."""
 
     faces: Crops
     face_halves: NDArray[np.int64]
+    turns: Floats
     squares: Crops
     square_halves: NDArray[np.int64]
     hits: Crops
@@ -67,6 +68,7 @@ def read_photographs(file: Path) -> Photographs:
     rng = np.random.default_rng(1)
     detectors = [FaceDetector("mien"), FaceDetector("haar")]
     found: dict[str, list[Any]] = {kind: [] for kind in ("faces", "squares", "hits")}
+    turns: list[float] = []
     where: dict[str, list[int]] = {kind: [] for kind in found}
     for row, half in zip(table.to_pylist(), halves, strict=True):
         crops: dict[str, list[Crops]] = {kind: [] for kind in found}
@@ -75,19 +77,29 @@ def read_photographs(file: Path) -> Photographs:
             crops["squares"] = [crop_face(picture, random_square(picture, rng)) for _ in range(SQUARES)]
             crops["hits"] = [d.crop(picture, face) for d in detectors for face in d.detect(picture)]
         else:
-            boxes = [Box(*box) for box, score in sure(row) if score >= 0.8]
-            large = [box for box in boxes if min(box.width, box.height) >= 20]
-            crops["faces"] = [crop_face(picture, box, margin=YUNET_MARGIN) for box in large]
+            seen = sure(row)
+            crops["faces"] = [crop_face(picture, box, margin=YUNET_MARGIN) for box, _ in seen]
+            turns += [turn(points) for _, points in seen]
         for kind, some in crops.items():
             found[kind] += some
             where[kind] += [int(half)] * len(some)
     parts = [(np.stack(found[kind]), np.array(where[kind])) for kind in found]
-    return Photographs(*(value for part in parts for value in part))
+    (faces, face_halves), *others = parts
+    return Photographs(faces, face_halves, np.array(turns), *(value for part in others for value in part))
 
 
-def sure(row: dict[str, Any]) -> list[tuple[list[float], float]]:
-    """The first faces of a photograph, and how sure the teacher is of them."""
-    return list(zip(row["teacher_boxes"], row["teacher_scores"], strict=True))[:FACES]
+def sure(row: dict[str, Any]) -> list[tuple[Box, Floats]]:
+    """Of the first faces of a photograph those that the teacher is sure of and that are not small, and five points."""
+    columns = (row["teacher_boxes"], row["teacher_landmarks"], row["teacher_scores"])
+    faces = [(Box(*box), np.reshape(p, (5, 2)), s) for box, p, s in list(zip(*columns, strict=True))[:FACES]]
+    return [(box, p) for box, p, score in faces if score >= 0.8 and min(box.width, box.height) >= 20]
+
+
+def turn(points: Floats) -> float:
+    """How far the nose is from the middle of the eyes, along their line and over their distance: 0 from the front."""
+    right, left, nose = points[:3]
+    eyes = left - right
+    return float(abs((nose - (right + left) / 2) @ eyes) / max(eyes @ eyes, 1e-6))
 
 
 def random_square(picture: Crops, rng: np.random.Generator) -> Box:
@@ -273,19 +285,33 @@ def report_likeness(like: Likeness, faces: dict[str, Crops], others: dict[str, C
         )
 
 
+def report_turns(like: Likeness, faces: Crops, turns: Floats) -> None:
+    """Prints how likeness falls as heads are turned."""
+    values = like(faces)
+    print("\n| turned by | faces | median log odds | unclear |\n|---|---|---|---|")
+    for low, high in ((0, 0.1), (0.1, 0.2), (0.2, 0.4), (0.4, 0.8), (0.8, np.inf)):
+        part = values[(turns >= low) & (turns < high)]
+        print(
+            f"| {low} to {high} | {len(part)} | {np.median(part):.1f} | {(part < MIN_LIKENESS).mean():.1%} |"
+        )
+
+
 def report_score(some: Damaged, weights: Floats, best: float) -> None:
     """Prints accuracy by fifths of the score on half 1."""
     scores = np.exp(-some.faults @ weights)
     print("\n| images | n |", " | ".join(f"fifth {k}: score, FER+, FER2013" for k in range(1, 6)), "|")
     print("|---|---|---|---|---|---|---|")
-    for kind in ("all", "as it is", *KINDS):
+    alone = np.exp(-some.faults[:, -1] * weights[-1])
+    scores_of = {"all": scores, "as it is": scores, "as it is, by likeness alone": alone}
+    for name, kind_scores in (scores_of | dict.fromkeys(KINDS, scores)).items():
+        kind = name.partition(", by")[0]
         part = np.flatnonzero((some.halves == 1) & ((some.kinds == kind) | (kind == "all")))
-        fifths = np.array_split(part[np.argsort(scores[part], kind="stable")], 5)
+        fifths = np.array_split(part[np.argsort(kind_scores[part], kind="stable")], 5)
         cells = " | ".join(
-            f"{np.median(scores[f]):.2f}, {some.right[f].mean():.1%}, {some.right_fer2013[f].mean():.1%}"
+            f"{np.median(kind_scores[f]):.2f}, {some.right[f].mean():.1%}, {some.right_fer2013[f].mean():.1%}"
             for f in fifths
         )
-        print(f"| {kind} | {len(part)} | {cells} |")
+        print(f"| {name} | {len(part)} | {cells} |")
     print("\n| score | n | of the undamaged | accuracy, FER+ | as the score says |\n|---|---|---|---|---|")
     check, plain = some.halves == 1, some.kinds == "as it is"
     for low in (0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9):
@@ -330,6 +356,7 @@ def main() -> None:
             "false hits of the detectors": photographs.hits[~fit[2]],
         },
     )
+    report_turns(like, photographs.faces[~fit[0]], photographs.turns[~fit[0]])
     copies = damaged(public, labels, votes, like)
     weights, best = fit_weights(copies)
     names = dict(zip(WEIGHTS, weights.tolist(), strict=True))

@@ -191,6 +191,12 @@ class TestCommand:
         assert dict(zip(header.split(","), row.split(","), strict=True))["emotion"] == ""
         assert done.stderr == "mien: faces left out, of a quality below 1: 1\n"
 
+    @pytest.mark.parametrize("least", ["nan", "1.5"])
+    def test_a_quality_out_of_range_is_wrong_usage(self, least: str) -> None:
+        done = self.run("image", grace_hopper_path(), "--min-quality", least)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "--min-quality" in done.stderr
+
     def test_batch(self, tmp_path: Path) -> None:
         parquet = pytest.importorskip("pyarrow.parquet")
         pytest.importorskip("fsspec")
