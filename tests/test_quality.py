@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from pictures import ASTRONAUT_FACE, GRACE_HOPPER_FACE, astronaut, grace_hopper
+from pictures import ASTRONAUT_FACE, GRACE_HOPPER_FACE, astronaut, grace_hopper, grace_hopper_path
 
+from mien import degradations
+from mien.classification import EmotionClassifier
+from mien.detection import FaceDetector
+from mien.following import Follower
 from mien.images import crop_face
-from mien.quality import MAX_GREY, MIN_GREY, assess, sharpness
+from mien.likeness import likeness
+from mien.quality import MAX_GREY, MIN_GREY, assess, judge, sharpness
+from mien.recognition import EmotionRecognizer
 from mien.results import Box
 
 LARGE = Box(0, 0, 100, 120)
+
+WORSE = {
+    "blurred": lambda crop, level: cv2.GaussianBlur(crop, (0, 0), 0.5 + level),
+    "dark": lambda crop, level: (crop * 0.4**level).astype(np.uint8),
+    "bright": lambda crop, level: (255 - (255 - crop) * 0.4**level).astype(np.uint8),
+    "pale": lambda crop, level: (128 + (crop.astype(float) - 128) * 0.4**level).astype(np.uint8),
+    "moved": lambda crop, level: degradations.move(crop, shift=(0.2 * level, 0.2 * level)),
+}
 
 
 def crops() -> list[np.ndarray]:
@@ -61,6 +78,154 @@ def test_colour_crops_of_any_size_are_assessed_alike() -> None:
     assert assess((face * 0.05).astype(np.uint8), LARGE) == "dark"
     with pytest.raises(TypeError):
         assess(np.zeros((48, 48)), LARGE)  # type: ignore[arg-type]
+
+
+class TestScore:
+    @pytest.mark.parametrize("crop", crops())
+    def test_good_portraits_are_good(self, crop: np.ndarray) -> None:
+        assert 0.75 < judge(crop, LARGE).score <= 1
+
+    @pytest.mark.parametrize("crop", crops())
+    @pytest.mark.parametrize("how", sorted(WORSE))
+    def test_it_falls_the_worse_the_crop_is(self, how: str, crop: np.ndarray) -> None:
+        scores = [judge(WORSE[how](crop, level), LARGE).score for level in (0, 1.5, 3)]
+        assert scores == sorted(scores, reverse=True)
+        assert scores[0] - scores[2] > 0.05
+
+    def test_it_falls_with_the_size_in_the_picture(self) -> None:
+        scores = [judge(crops()[0], Box(0, 0, side, side)).score for side in (100, 40, 20, 8)]
+        assert scores[0] == scores[1] > scores[2] > scores[3] > 0
+
+    def test_every_reason_is_told_and_the_first_is_the_quality(self) -> None:
+        small = Box(0, 0, 10, 10)
+        dark, blurred = (crops()[0] * 0.1).astype(np.uint8), cv2.GaussianBlur(crops()[0], (0, 0), 3)
+        assert judge(dark, small).reasons[:2] == ("small", "dark")
+        assert judge(blurred, small).reasons[:2] == ("small", "blurred")
+        assert assess(dark, small) == "small"
+
+    def test_what_is_no_face_is_unclear(self) -> None:
+        from skimage import data
+
+        assert judge(data.brick()[:170, :170], LARGE).reasons == ("unclear",)
+
+    @pytest.mark.parametrize("value", [0, 128, 255])
+    def test_nothing_at_all_has_a_low_score(self, value: int) -> None:
+        found = judge(np.full((48, 48), value, np.uint8), Box(0, 0, 1, 1))
+        assert 0 <= found.score < 0.3 and "blurred" in found.reasons
+
+    def test_faces_look_more_like_faces_than_textures_and_noise(self) -> None:
+        from skimage import data
+
+        things = [data.brick()[:200, :200], data.grass()[:200, :200], data.gravel()[:200, :200]]
+        things.append(np.random.default_rng(0).integers(0, 256, (48, 48), np.uint8))
+        faces = [likeness(crop) for crop in crops()]
+        assert min(faces) > 0 > -1 > max(likeness(np.asarray(thing, np.uint8)) for thing in things)
+        assert likeness(crops()[0][::-1]) < likeness(crops()[0])  # upside down
+
+    def test_light_and_mirroring_hardly_change_how_much_it_is_a_face(self) -> None:
+        crop = crops()[0]
+        assert likeness((crop * 0.5).astype(np.uint8)) == pytest.approx(likeness(crop), abs=1.5)
+        assert likeness(np.ascontiguousarray(crop[:, ::-1])) == pytest.approx(likeness(crop), abs=3)
+
+
+class TestLeavingOut:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def picture(cls) -> np.ndarray:
+        """A good portrait beside a dark and blurred one."""
+        poor = (cv2.GaussianBlur(grace_hopper(), (0, 0), 4) * 0.3).astype(np.uint8)
+        return np.concatenate([grace_hopper(), poor], axis=1)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def detector(cls) -> FaceDetector:
+        return FaceDetector("haar")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def least(cls, picture: np.ndarray, detector: FaceDetector) -> float:
+        """A quality that one of the two faces has."""
+        scores = [face.judged.score for face in EmotionRecognizer(detector=detector).recognize(picture)]
+        assert len(scores) == 2 and abs(scores[0] - scores[1]) > 0.1
+        return sum(scores) / 2
+
+    def test_poor_faces_are_left_out_and_counted(
+        self, picture: np.ndarray, detector: FaceDetector, least: float
+    ) -> None:
+        recognizer = EmotionRecognizer(detector=detector, min_quality=least)
+        (face,) = recognizer.recognize(picture)
+        assert face.box.center[0] < 512 and face.is_good(least)
+        result = recognizer.recognize_picture(picture, "two.png")
+        assert (result.faces, result.left_out) == ((face,), 1)
+        assert "left_out" not in result.rows()[0] and len(result.rows()) == 1
+
+    def test_none_are_left_out_by_default(self, picture: np.ndarray, detector: FaceDetector) -> None:
+        result = EmotionRecognizer(detector=detector).recognize_picture(picture, "two.png")
+        assert (len(result.faces), result.left_out) == (2, 0)
+        assert all(f.quality == next(iter(f.judged.reasons), None) for f in result.faces)
+
+    def test_in_a_clip(self, picture: np.ndarray, detector: FaceDetector, least: float) -> None:
+        follower = Follower(EmotionRecognizer(detector=detector, min_quality=least))
+        for number in range(3):
+            result = follower.follow(picture, 0.04 * number, frame=number)
+            assert (len(result.faces), result.left_out) == (1, 1)
+            assert result.faces[0].smoothed is not None and result.faces[0].judged is not None
+
+    @pytest.mark.parametrize("least", [-0.1, 1.1, float("nan")])
+    def test_a_quality_out_of_range(self, least: float) -> None:
+        with pytest.raises(ValueError, match=r"min_quality .*: expected 0, for every face, to 1"):
+            EmotionRecognizer(min_quality=least)
+
+
+class TestCommand:
+    @staticmethod
+    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "mien", *map(str, arguments)], capture_output=True, text=True, timeout=120
+        )
+
+    def test_a_picture_whose_faces_are_left_out_keeps_a_row(self) -> None:
+        done = self.run("image", grace_hopper_path(), "--min-quality", "1", "--format", "csv")
+        assert done.returncode == 0
+        header, row = done.stdout.splitlines()
+        assert dict(zip(header.split(","), row.split(","), strict=True))["emotion"] == ""
+        assert done.stderr == "mien: faces left out, of a quality below 1: 1\n"
+
+    @pytest.mark.parametrize("least", ["nan", "1.5"])
+    def test_a_quality_out_of_range_is_wrong_usage(self, least: str) -> None:
+        done = self.run("image", grace_hopper_path(), "--min-quality", least)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "--min-quality" in done.stderr
+
+    def test_batch(self, tmp_path: Path) -> None:
+        parquet = pytest.importorskip("pyarrow.parquet")
+        pytest.importorskip("fsspec")
+        (tmp_path / "in").mkdir()
+        shutil.copy(grace_hopper_path(), tmp_path / "in")
+        for least, faces in (("0", 1), ("1", 0)):
+            to = tmp_path / f"out{least}"
+            done = self.run("batch", tmp_path / "in", "--to", to, "--min-quality", least, "--workers", "1")
+            assert done.returncode == 0, done.stderr
+            rows = parquet.read_table(next(to.glob("*.parquet"))).to_pylist()
+            assert sum(row["emotion"] is not None for row in rows) == faces
+        done = self.run("batch", tmp_path / "in", "--to", tmp_path / "out1", "--min-quality", "0.5")
+        assert done.returncode == 2 and "min_quality 1.0" in done.stderr
+
+
+@pytest.mark.skipif("MIEN_DATA" not in os.environ, reason="needs the data folder that MIEN_DATA names")
+def test_the_model_is_more_often_right_where_the_score_is_higher() -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = parquet.read_table(Path(os.environ["MIEN_DATA"], "fer2013", "public_test.parquet")).slice(0, 400)
+    encoded = (np.frombuffer(row["bytes"], np.uint8) for row in table["image"].to_pylist())
+    images = [np.asarray(cv2.imdecode(e, cv2.IMREAD_GRAYSCALE), np.uint8) for e in encoded]
+    worse = [WORSE[how](one, level) for how in ("blurred", "dark") for level in (0, 2) for one in images]
+    scores = np.array([judge(crop, LARGE).score for crop in worse])
+    right = (
+        EmotionClassifier().predict_proba(worse, head="fer2013").argmax(axis=1)
+        == 4 * table["label"].to_pylist()
+    )
+    fifths = [right[part].mean() for part in np.array_split(np.argsort(scores), 5)]
+    assert fifths[-1] - fifths[0] > 0.15 and fifths[-1] > fifths[2] > fifths[0]
 
 
 @pytest.mark.skipif("MIEN_DATA" not in os.environ, reason="needs the data folder that MIEN_DATA names")

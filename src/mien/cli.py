@@ -19,12 +19,14 @@ from mien.cli_options import (
     DetectorSizeOption,
     ImageFormat,
     MinGroupOption,
+    MinQualityOption,
     ModelOption,
+    OutputOption,
     Partition,
     ReportFormat,
 )
 from mien.cli_serve import commands as serve_commands
-from mien.cli_support import check_hidden, check_written, open_stream, write_aggregate
+from mien.cli_support import check_hidden, check_written, open_stream, say_left_out, write_aggregate
 from mien.cli_training import commands
 from mien.cli_video import commands as video_commands
 from mien.errors import DetectorError, MienError, MissingExtraError, ModelError, ServerError, SettingsError
@@ -89,15 +91,14 @@ def image(
         list[str], typer.Argument(help="Pictures, folders, globs, or - for stdin.", show_default=False)
     ],
     format: Annotated[ImageFormat, typer.Option(help="How to write the faces.")] = ImageFormat.TABLE,
-    output: Annotated[
-        Path | None, typer.Option(help="Write to this file instead of stdout.", show_default=False)
-    ] = None,
+    output: OutputOption = None,
     annotate: Annotated[
         Path | None, typer.Option(help="Write pictures with boxes and labels here.", show_default=False)
     ] = None,
     chart: Annotated[
         Path | None, typer.Option(help="Write a bar chart of every face here.", show_default=False)
     ] = None,
+    min_quality: MinQualityOption = 0.0,
     detector: DetectorOption = DEFAULT_DETECTOR,
     detector_size: DetectorSizeOption = DETECTOR_SIZE,
     model: ModelOption = DEFAULT_MODEL,
@@ -117,7 +118,9 @@ def image(
     drawn = {"--annotate": annotate, "--chart": chart}
     check_written(format.value, output, aggregate, drawn)
     check_hidden("--blur-faces", blur_faces, drawn)
-    recognizer = EmotionRecognizer(model, detector=FaceDetector(detector, size=detector_size))
+    recognizer = EmotionRecognizer(
+        model, detector=FaceDetector(detector, size=detector_size), min_quality=min_quality
+    )
     if aggregate:
         results = (result for result, _ in recognizer.recognize_files(paths))
         groups = ((str(Path(r.source).parent) if by is Partition.FOLDER else "all", r) for r in results)
@@ -139,7 +142,7 @@ def _write_faces(
     """Rows and drawings of pictures; whether one could not be read."""
     from mien.writers import open_writer
 
-    failed = False
+    failed, left_out = False, 0
     with (
         open_stream(output, binary=format is ImageFormat.PARQUET) as stream,
         open_writer(format.value, stream, recognizer.labels) as writer,
@@ -147,8 +150,10 @@ def _write_faces(
         for result, picture in recognizer.recognize_files(paths):
             writer.write(result)
             failed = failed or result.error is not None
+            left_out += result.left_out
             if picture is not None:
                 drawings.draw(picture, result)
+    say_left_out(left_out, recognizer.min_quality)
     return failed
 
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from mien.cli_options import DetectorOption, ModelOption, Partition, ReportFormat
+from mien.cli_options import DetectorOption, MinQualityOption, ModelOption, Partition, ReportFormat
 from mien.cli_support import say_hidden, show_summaries
 from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL
 
@@ -28,15 +28,17 @@ class Engine(StrEnum):
     RAY = "ray"
 
 
+SourcesArgument = Annotated[
+    list[str],
+    typer.Argument(
+        help="Folders, lists (.txt), .tar, .zip, .parquet, globs, or URLs such as s3://.", show_default=False
+    ),
+]
+
+
 @commands.command(epilog="Example: mien batch photos/ --to faces/")
 def batch(
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            help="Folders, lists (.txt), .tar, .zip, .parquet, globs, or URLs such as s3://.",
-            show_default=False,
-        ),
-    ],
+    sources: SourcesArgument,
     to: Annotated[Path, typer.Option(help="Folder for the Parquet parts; one that was begun goes on.")],
     engine: Annotated[Engine, typer.Option(help="The cores of this machine, or Ray.")] = Engine.LOCAL,
     workers: Annotated[
@@ -53,6 +55,7 @@ def batch(
     min_size: Annotated[
         int, typer.Option(help="Faces with a shorter side in pixels are left out.", min=1)
     ] = 20,
+    min_quality: MinQualityOption = 0.0,
     detector: DetectorOption = DEFAULT_DETECTOR,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
@@ -66,6 +69,7 @@ def batch(
                 to,
                 model=model,
                 detector=detector,
+                min_quality=min_quality,
                 min_size=min_size,
                 partition=partition.value,
                 engine=engine.value,

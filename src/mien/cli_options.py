@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -51,6 +52,12 @@ class Head(StrEnum):
     BLEND = "blend"
 
 
+def _quality(value: float) -> float:
+    if math.isnan(value):  # lies neither below 0 nor above 1
+        raise typer.BadParameter("expected 0, for every face, to 1")
+    return value
+
+
 ModelOption = Annotated[
     str, typer.Option(help="Name of a shipped model, a model folder, or a run of `mien train`.")
 ]
@@ -65,6 +72,15 @@ DetectorSizeOption = Annotated[
     typer.Option(
         min=32,
         help="Long side in pixels at which mien's detector searches: less is faster, more finds smaller faces.",
+    ),
+]
+OutputOption = Annotated[
+    Path | None, typer.Option(help="Write to this file instead of stdout.", show_default=False)
+]
+MinQualityOption = Annotated[
+    float,
+    typer.Option(
+        callback=_quality, min=0, max=1, help="Faces whose crop has a lower quality, 0 to 1, are left out."
     ),
 ]
 DataArgument = Annotated[

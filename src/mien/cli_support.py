@@ -51,6 +51,12 @@ def open_stream(output: Path | None, *, binary: bool) -> Iterator[IO[Any]]:
             yield text
 
 
+def say_left_out(faces: int, min_quality: float, how: str = "") -> None:
+    """Say on stderr how many faces were not good enough, if there were any."""
+    if faces:
+        typer.echo(f"mien: faces left out, of a quality below {min_quality:g}: {faces}{how}", err=True)
+
+
 def load(path: Path, votes: Path | None) -> Dataset:
     """A dataset, read under a progress bar."""
     from mien.datasets import load_dataset

@@ -18,7 +18,9 @@ from mien.cli_options import (
     DetectorOption,
     ImageFormat,
     MinGroupOption,
+    MinQualityOption,
     ModelOption,
+    OutputOption,
     ThumbnailsOption,
 )
 from mien.cli_support import (
@@ -26,6 +28,7 @@ from mien.cli_support import (
     check_written,
     open_stream,
     progress_bar,
+    say_left_out,
     write_aggregate,
 )
 from mien.errors import MissingExtraError
@@ -33,6 +36,7 @@ from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from mien.live import LiveFrame
+    from mien.recognition import EmotionRecognizer
     from mien.results import FrameResult
 
 commands = typer.Typer()
@@ -42,9 +46,7 @@ commands = typer.Typer()
 def video(
     paths: Annotated[list[str], typer.Argument(help="Clips, folders or globs.", show_default=False)],
     format: Annotated[ImageFormat, typer.Option(help="How to write the faces.")] = ImageFormat.TABLE,
-    output: Annotated[
-        Path | None, typer.Option(help="Write to this file instead of stdout.", show_default=False)
-    ] = None,
+    output: OutputOption = None,
     annotate: Annotated[
         Path | None,
         typer.Option(help="Write clips with boxes and labels: a .mp4 file, or a folder.", show_default=False),
@@ -63,6 +65,7 @@ def video(
     end: Annotated[float | None, typer.Option(help="End before this second.", show_default=False)] = None,
     patience: Annotated[float, typer.Option(help="Seconds that a face may be out of sight.")] = 1.0,
     smoothing: Annotated[float, typer.Option(help="Time constant in seconds; 0 for none.")] = 0.3,
+    min_quality: MinQualityOption = 0.0,
     detector: DetectorOption = DEFAULT_DETECTOR,
     model: ModelOption = DEFAULT_MODEL,
     blur_faces: BlurOption = False,
@@ -83,7 +86,7 @@ def video(
         sampling = Sampling(every, fps, start, end)
         drawn = output_paths(annotate, files, ".mp4", "-annotated") if annotate else [None] * len(files)
         pages = output_paths(report, files, ".html") if report else [None] * len(files)
-        recognizer = EmotionRecognizer(model, detector=detector)
+        recognizer = EmotionRecognizer(model, detector=detector, min_quality=min_quality)
         clips = [
             Clip(recognizer, file, sampling, patience, smoothing, mp4, page, blur_faces, not no_thumbnails)
             for file, mp4, page in zip(files, drawn, pages, strict=True)
@@ -96,25 +99,27 @@ def video(
             groups = ((one.source, one) for one in results)
             failed = write_aggregate(groups, recognizer.labels, min_group, output, format.value)
         else:
-            failed = _write_frames(results, recognizer.labels, format, output)
+            failed = _write_frames(recognizer, results, format, output)
     if failed:
         raise typer.Exit(1)
 
 
 def _write_frames(
-    results: Iterable[FrameResult], labels: tuple[str, ...], format: ImageFormat, output: Path | None
+    recognizer: EmotionRecognizer, results: Iterable[FrameResult], format: ImageFormat, output: Path | None
 ) -> bool:
     """Rows of frames; whether a clip could not be read to its end."""
     from mien.writers import open_writer
 
-    failed = False
+    failed, left_out = False, 0
     with (
         open_stream(output, binary=format is ImageFormat.PARQUET) as stream,
-        open_writer(format.value, stream, labels, smoothed=True) as writer,
+        open_writer(format.value, stream, recognizer.labels, smoothed=True) as writer,
     ):
         for result in results:
             writer.write(result)
             failed = failed or result.error is not None
+            left_out += result.left_out
+    say_left_out(left_out, recognizer.min_quality, " (each in every frame)")
     return failed
 
 

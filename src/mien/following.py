@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,10 +76,12 @@ class Follower:
         followed = None if self._must_search(time) else self._follow(grey, scale)
         self._faces = self._search(picture, time) if followed is None else followed
         self._grey = grey
-        faces = self._read(picture, time)
+        faces, left_out = self._read(picture, time)
         height, width = picture.shape[:2]
-        labels = self._recognizer.labels
-        return FrameResult(source, width, height, faces, frame=frame, time=time, labels=labels, smoothed=True)
+        return FrameResult(
+            source, width, height, faces, frame=frame, time=time, labels=self._recognizer.labels, smoothed=True,
+            left_out=left_out,
+        )  # fmt: skip
 
     def _forget(self) -> None:
         self._tracker.clear()
@@ -131,21 +134,23 @@ class Follower:
         """The track's box, which is steadier, unless the filter is far off."""
         return track.box if track.box.iou(face.box) > 0.5 else face.box
 
-    def _read(self, picture: NDArray[np.uint8], time: float) -> tuple[FaceEmotion, ...]:
+    def _read(self, picture: NDArray[np.uint8], time: float) -> tuple[tuple[FaceEmotion, ...], int]:
+        """The faces of this frame with their expressions, and how many were not good enough."""
         height, width = picture.shape[:2]
         self._faces = {n: f for n, f in self._faces.items() if _touches(f.box, width, height)}
         numbers = sorted(self._faces, key=lambda n: -self._faces[n].box.width * self._faces[n].box.height)
         alive = {track.number for track in self._tracker.tracks}
         self._smoothers = {n: s for n, s in self._smoothers.items() if n in alive}
         results = []
-        for number, face in zip(
-            numbers, self._recognizer.read_faces(picture, [self._faces[n] for n in numbers]), strict=True
-        ):
+        seen = self._recognizer.read_faces(picture, [self._faces[n] for n in numbers])
+        for number, face in zip(numbers, seen, strict=True):
+            if not face.is_good(self._recognizer.min_quality):
+                continue  # it does not blur what was seen well, either
             if number not in self._smoothers:
                 self._smoothers[number] = Smoother(self._smoothing, self._uncertain_below)
             steady = self._smoothers[number].add(face.prediction, time)
-            results.append(FaceEmotion(face.face, face.prediction, face.quality, number, steady))
-        return tuple(results)
+            results.append(replace(face, track=number, smoothed=steady))
+        return tuple(results), len(seen) - len(results)
 
 
 def _scaled(box: Box, factor: float) -> Box:

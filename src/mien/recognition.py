@@ -14,7 +14,7 @@ from mien.detection import FaceDetector
 from mien.errors import ImageError
 from mien.following import PATIENCE, Follower, follow_frames
 from mien.images import MAX_BYTES, ImageSource, find_images, read_image
-from mien.quality import assess
+from mien.quality import check_min_quality, judge, split_by_quality
 from mien.results import Face, FaceEmotion, FrameResult
 from mien.steady import TIME_CONSTANT
 from mien.video import Sampling, read_video
@@ -30,9 +30,11 @@ class EmotionRecognizer:
     Args:
         model: an `EmotionClassifier`, or what it takes: the name of a shipped model, a folder, a run.
         detector: a `FaceDetector`, or what it takes: "mien", "haar", "yunet", a run, or the path of a YuNet file.
+        min_quality: faces with a lower `judged.score`, 0 to 1, are left out; 0 for none.
 
     Raises:
         ModelError, DetectorError: the model or the detector cannot be loaded.
+        ValueError: a `min_quality` out of range.
     """
 
     def __init__(
@@ -40,7 +42,9 @@ class EmotionRecognizer:
         model: EmotionClassifier | str | os.PathLike[str] = DEFAULT_MODEL,
         *,
         detector: FaceDetector | str = DEFAULT_DETECTOR,
+        min_quality: float = 0.0,
     ) -> None:
+        self.min_quality = check_min_quality(min_quality)
         self.classifier = model if isinstance(model, EmotionClassifier) else EmotionClassifier(model)
         self.detector = detector if isinstance(detector, FaceDetector) else FaceDetector(detector)
 
@@ -76,30 +80,38 @@ class EmotionRecognizer:
             found.append(self._cut(picture, self.detector.detect(picture)))
             waiting += len(found[-1])
             if waiting >= _TOGETHER or len(found) >= _TOGETHER:
-                yield from self._tell(found)
+                yield from self._tell_good(found)
                 found, waiting = [], 0
-        yield from self._tell(found)
+        yield from self._tell_good(found)
 
     def read_faces(self, picture: NDArray[np.uint8], faces: Sequence[Face]) -> list[FaceEmotion]:
-        """The expressions of faces that were found in a picture (H, W, 3) uint8 RGB, in their order."""
+        """The expressions of faces that were found in a picture (H, W, 3) uint8 RGB, in their order; of all of them."""
         return next(self._tell([self._cut(picture, faces)]))
 
     def _cut(self, picture: NDArray[np.uint8], faces: Sequence[Face]) -> list[_Cut]:
         size = self.classifier.config.input_size
         return [(face, self.detector.crop(picture, face, size=size)) for face in faces]
 
+    def _tell_good(self, found: list[list[_Cut]]) -> Iterator[list[FaceEmotion]]:
+        return (split_by_quality(faces, self.min_quality)[0] for faces in self._tell(found))
+
     def _tell(self, found: list[list[_Cut]]) -> Iterator[list[FaceEmotion]]:
         """Faces with their crops, a list a picture -> with their expressions."""
         predictions = iter(self.classifier.classify([crop for faces in found for _, crop in faces]))
         for faces in found:
             yield [
-                FaceEmotion(face, next(predictions), quality=assess(crop, face.box)) for face, crop in faces
+                FaceEmotion(face, next(predictions), next(iter(judged.reasons), None), judged=judged)
+                for face, crop in faces
+                for judged in [judge(crop, face.box)]
             ]
 
     def recognize_picture(self, picture: NDArray[np.uint8], source: str) -> FrameResult:
         """The faces of a picture (H, W, 3) uint8 RGB together with its size, under the name `source`."""
         height, width = picture.shape[:2]
-        return FrameResult(source, width, height, tuple(self.recognize(picture)), labels=self.labels)
+        faces, left_out = split_by_quality(
+            self.read_faces(picture, self.detector.detect(picture)), self.min_quality
+        )
+        return FrameResult(source, width, height, tuple(faces), labels=self.labels, left_out=left_out)
 
     def recognize_video(
         self,

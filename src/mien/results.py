@@ -91,10 +91,19 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
+class Quality:
+    """How good a face's crop is: a `score` from 0 to 1, and in words why not to trust it, the gravest first."""
+
+    score: float
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class FaceEmotion:
     """A face and its expression. `quality` says why not to trust it ("small", "dark", ...), or is None.
 
     In a clip `track` tells who it is, and `smoothed` is the expression over time, next to that of this one frame.
+    `judged` is what `quality` comes from: a score, and every reason.
     """
 
     face: Face
@@ -102,6 +111,7 @@ class FaceEmotion:
     quality: str | None = None
     track: int | None = None
     smoothed: Prediction | None = None
+    judged: Quality | None = None
 
     @property
     def box(self) -> Box:
@@ -122,6 +132,10 @@ class FaceEmotion:
     def probabilities(self) -> Mapping[str, float]:
         """Label -> probability."""
         return self.prediction.probabilities
+
+    def is_good(self, least: float) -> bool:
+        """Whether its quality's score is `least` or more; a face that nobody judged is good."""
+        return self.judged is None or self.judged.score >= least
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON: from `track` to the last label's probability, then the smoothed ones."""
@@ -151,7 +165,7 @@ class FrameResult:
 
     `width` and `height` are the picture's, in pixels, and None where it could not be read; `error` then says
     why. `frame` and `time` (seconds) are None for a still picture. `smoothed` says whether faces have
-    a smoothed expression, and rows its columns.
+    a smoothed expression, and rows its columns. `left_out` counts the faces that were not good enough to be here.
     """
 
     source: str
@@ -163,6 +177,7 @@ class FrameResult:
     time: float | None = None
     labels: tuple[str, ...] = field(default=())
     smoothed: bool = False
+    left_out: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """`{source, width, height, faces, error}`; each face also carries source, frame and time.

@@ -40,6 +40,7 @@ class BatchSettings:
         detector: what `FaceDetector` takes.
         min_size: the least shorter side of a face's box, in pixels.
         partition: "folder" for a folder a first folder of the source, "none" for one folder in all.
+        min_quality: the least quality of a face's crop, 0 to 1.
     """
 
     model: str
@@ -47,6 +48,7 @@ class BatchSettings:
     detector: str = DEFAULT_DETECTOR
     min_size: int = 20
     partition: str = "none"
+    min_quality: float = 0.0
 
 
 def check_installed() -> None:
@@ -143,7 +145,7 @@ def check_settings(path: Path, settings: BatchSettings) -> None:
         SettingsError: it was not; the message says what differs.
     """
     try:
-        before = json.loads(path.read_bytes())
+        before = {"min_quality": 0.0} | json.loads(path.read_bytes())  # older folders do not name it
         asked = asdict(settings)
         differ = [name for name in asked if before[name] != asked[name] and name != "model"]
     except (ValueError, KeyError, TypeError, OSError):

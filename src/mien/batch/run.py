@@ -14,6 +14,7 @@ from mien.batch.processes import run_here, run_in_processes
 from mien.batch.sources import Entry, list_entries
 from mien.batch.work import Outcome, Task, cores, in_tasks
 from mien.errors import MienError, SettingsError
+from mien.quality import check_min_quality
 from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL, ModelConfig, resolve_model
 
 PART = 500  # pictures a part
@@ -48,6 +49,7 @@ def run_batch(
     model: str = DEFAULT_MODEL,
     detector: str = DEFAULT_DETECTOR,
     min_size: int = 20,
+    min_quality: float = 0.0,
     partition: str = "none",
     engine: str = "local",
     workers: int | None = None,
@@ -63,7 +65,7 @@ def run_batch(
     Args:
         sources: as `list_entries` takes them.
         folder: where the parts go; a run of the same settings may have begun it.
-        model, detector, min_size: of the recognizer.
+        model, detector, min_size, min_quality: of the recognizer.
         partition: "folder" writes a folder a first folder of the source, "none" one folder in all.
         engine: "local", or "ray".
         workers: processes; None for one a core.
@@ -73,14 +75,16 @@ def run_batch(
 
     Raises:
         MissingExtraError: fsspec or pyarrow is not installed.
+        ValueError: a `min_quality` out of range.
         SettingsError: the folder was begun with other settings, or another run writes there.
         SourceError: a source is missing, or vanished; what was done is kept.
         OSError: a part cannot be written, as on a full disk; what was done is kept.
     """
     check_installed()
     _check(engine, partition, part_size, workers)
+    check_min_quality(min_quality)
     sha256 = ModelConfig.load(resolve_model(model)).sha256
-    output = Output(folder, BatchSettings(model, sha256, detector, min_size, partition))
+    output = Output(folder, BatchSettings(model, sha256, detector, min_size, partition, min_quality))
     sources = list(sources)
     with output.locked():
         parts = output.parts()

@@ -63,6 +63,7 @@ class Worker:
         self._recognizer = EmotionRecognizer(
             EmotionClassifier(settings.model, threads=1),
             detector=FaceDetector(settings.detector, min_size=settings.min_size, threads=1),
+            min_quality=settings.min_quality,
         )
 
     def run(self, task: Task) -> Outcome:

@@ -7,6 +7,7 @@ const REMARKS = {
   dark: "The face is dark: do not trust this much.",
   bright: "The face is very bright: do not trust this much.",
   blurred: "The face is blurred: do not trust this much.",
+  unclear: "The face is turned, covered or cut off, or is none: do not trust this much.",
 };
 
 /** Shows the faces in the list; `pointed` is told the number of the card that is pointed at, or -1. */
