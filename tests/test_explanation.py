@@ -19,6 +19,7 @@ from PIL import Image
 
 import mien
 from mien import EmotionClassifier, EmotionRecognizer, Explanation, FaceDetector, explain
+from mien.annotation import COLORS
 from mien.detection import Square, tilt
 from mien.emotions import LABELS
 from mien.explanation import explain_crop, explain_faces
@@ -218,6 +219,14 @@ class TestPictures:
             half = int(0.4 * one.face.box.width)
             assert colour[y - half : y + half, x - half : x + half].any()
         assert not colour[400:, :400].any()
+
+    def test_the_label_is_the_expression_that_the_heat_is_of(self, recognizer: EmotionRecognizer) -> None:
+        picture = grace_hopper()
+        faces = recognizer.recognize(picture)
+        (one,) = explain_faces(recognizer, picture, faces, emotion="surprise")
+        drawn = explained_picture(picture, [one])
+        shown = (drawn == np.array(COLORS["surprise"])).all(axis=2).sum()
+        assert shown > 500 > (drawn == np.array(COLORS[faces[0].emotion])).all(axis=2).sum()
 
     def test_crops_of_no_picture_are_left_out(self, explanations: list[Explanation]) -> None:
         assert np.ptp(explained_picture(astronaut(), explanations), axis=2).max() == 0

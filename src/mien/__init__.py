@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mien.explanation import Explanation, explain
     from mien.images import crop_face, read_image
     from mien.recognition import EmotionRecognizer
-    from mien.results import Box, Face, FaceEmotion, FrameResult, Prediction
+    from mien.results import Box, Face, FaceEmotion, FrameResult, Prediction, Quality
     from mien.weights import available_models
 
 __version__ = "0.1.0"
@@ -42,6 +42,7 @@ __all__ = [
     "FrameResult",
     "MienError",
     "Prediction",
+    "Quality",
     "annotate",
     "available_models",
     "crop_face",
@@ -62,7 +63,7 @@ _HOMES = {
     "explanation": ("Explanation", "explain"),
     "images": ("crop_face", "read_image"),
     "recognition": ("EmotionRecognizer",),
-    "results": ("Box", "Face", "FaceEmotion", "FrameResult", "Prediction"),
+    "results": ("Box", "Face", "FaceEmotion", "FrameResult", "Prediction", "Quality"),
     "weights": ("available_models",),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}

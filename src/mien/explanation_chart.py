@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from mien.annotation import annotate
 from mien.charts import _figure, _save
 from mien.occlusion import REGION, Heat, Region
+from mien.results import FaceEmotion, Prediction
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,7 +64,14 @@ def explained_picture(picture: NDArray[np.uint8], explanations: Sequence[Explana
     # Colours of the picture would be mistaken for those of the heat.
     grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     heated = _heated(np.asarray(grey, np.uint8), strength)
-    return annotate(heated, [face for _, face, _ in faces if face is not None])
+    return annotate(heated, [_labelled(face, one) for one, face, _ in faces if face is not None])
+
+
+def _labelled(face: FaceEmotion, explanation: Explanation) -> FaceEmotion:
+    """The face with the explained expression as its label: the heat is that of this one, not of the answer."""
+    if _answers(explanation):
+        return face
+    return replace(face, prediction=Prediction({explanation.emotion: explanation.probability}))
 
 
 def _scale(heat: Heat) -> float:
