@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from mien.face_grid import OUTPUTS, cell_grid, decode, overlaps, suppress
+from mien.face_grid import OUTPUTS, cell_grid, decode, overlaps, suppress, vote
 from mien.training.detection_targets import box_overlap, detection_loss, encode, mean_overlap
 from mien.training.scene_geometry import Faces
 
@@ -135,6 +135,18 @@ def test_the_score_is_to_tell_how_well_the_box_fits() -> None:
         answers[cells, 0] = logit
         costs[logit] = loss(targets, answers)
     assert costs[0.0] < costs[-2.0] and costs[0.0] < costs[2.0]
+
+
+def test_all_boxes_of_a_face_say_where_it_lies() -> None:
+    boxes = np.array([[0, 0, 10, 10], [2, 0, 12, 10], [50, 0, 60, 10]], np.float32)
+    landmarks = np.repeat(boxes[:, None, :2], 5, axis=1)
+    scores = np.array([0.6, 0.2, 0.5], np.float32)
+    means, points = vote(scores, boxes, landmarks, np.array([0, 2]), 0.4)
+    assert means == pytest.approx(np.array([[0.5, 0, 10.5, 10], [50, 0, 60, 10]]))
+    assert points[:, 0] == pytest.approx(means[:, :2])
+    assert (means.dtype, points.dtype) == (np.float32, np.float32)
+    none = vote(scores, boxes, landmarks, np.array([], np.intp), 0.4)
+    assert [part.shape for part in none] == [(0, 4), (0, 5, 2)]
 
 
 def test_suppression_keeps_the_best_of_those_that_overlap() -> None:

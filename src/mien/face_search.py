@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.face_grid import STRIDES, Floats, cell_grid, decode, suppress
+from mien.face_grid import STRIDES, Floats, cell_grid, decode, suppress, vote
 
 ENLARGED = 2.0
 """Small pictures are enlarged by no more than this."""
@@ -24,7 +24,11 @@ ENLARGED = 2.0
 QUARTER = 4
 
 OVERLAP = 0.4
-"""Of two boxes with a higher intersection over union the one with the higher score stays."""
+"""Two boxes with a higher intersection over union tell of one face: the one with the higher score stays, and all of
+them say where it lies."""
+
+VOTER = 0.05
+"""Boxes with a lower score than this, and than the least of a face, have no say in where a face lies."""
 
 INSIDE = 0.7
 """The same where so much of the smaller box lies in the other: a part of a face may look like a smaller one."""
@@ -88,8 +92,8 @@ def search(
             for (place, view), answers in zip(
                 some, network(np.stack([v.image for _, v in some])), strict=True
             ):
-                seen[place].append(_read(answers, view, min_score))
-    return [_merged(parts) for parts in seen]
+                seen[place].append(_read(answers, view, min(min_score, VOTER)))
+    return [_merged(parts, min_score) for parts in seen]
 
 
 def views_of(image: NDArray[np.uint8], long_side: int) -> list[View]:
@@ -144,9 +148,11 @@ def _read(answers: Floats, view: View, min_score: float) -> Found:
     return scores[fits], boxes[fits], landmarks[fits]
 
 
-def _merged(parts: Sequence[Found]) -> Found:
-    """One box a face."""
+def _merged(parts: Sequence[Found], min_score: float) -> Found:
+    """One box a face, of those that have a high enough score."""
     scores, boxes, landmarks = (np.concatenate(values) for values in zip(*parts, strict=True))
     best = np.argsort(-scores, kind="stable")[:MOST_BOXES]
-    kept = best[suppress(scores[best], boxes[best], OVERLAP, INSIDE)]
-    return scores[kept], boxes[kept], landmarks[kept]
+    scores, boxes, landmarks = scores[best], boxes[best], landmarks[best]
+    kept = suppress(scores, boxes, OVERLAP, INSIDE)
+    kept = kept[scores[kept] >= min_score]
+    return scores[kept], *vote(scores, boxes, landmarks, kept, OVERLAP)
