@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -74,8 +74,8 @@ class Contender:
 
 def of_mien(run: Path | None) -> Contender:
     """The shipped detector, or that of a run."""
-    own, every = MienDetector(run, threads=2), MienDetector(run, threads=2)
-    every.model = replace(every.model, min_score=LEAST)
+    own = MienDetector(run, threads=2)
+    every = MienDetector(run, threads=2, score_factor=LEAST / own.model.min_score)
     small = MienDetector(run, long_side=320, threads=2)
     return Contender("mien", own.detect, every.detect, own.model.min_score, small.detect)
 

@@ -78,9 +78,16 @@ def test_counts_at_a_least_score() -> None:
     assert counts_at(PICTURES, 0.0) == (3, 2)
 
 
-def test_the_least_score_weighs_faces_against_false_boxes() -> None:
-    assert choose_min_score(PICTURES, dear=0.5) == pytest.approx(0.25)
-    assert choose_min_score(PICTURES, dear=3) == pytest.approx(0.85)
+def test_the_least_score_gets_most_pictures_right() -> None:
+    pictures = [
+        scored([0.9, 0.3], [True, False], 1),  # right above 0.3 and up to 0.9
+        scored([0.8, 0.6], [True, True], 2),  # up to 0.6
+        scored([0.5], [False], 0),  # above 0.5
+        scored([0.2], [False], 1),  # never
+    ]
+    assert choose_min_score(pictures) == pytest.approx(0.55)
+    # Of the equal 0.9 and 0.8 to 0.3 the one with fewer boxes.
+    assert choose_min_score(pictures[:1]) == pytest.approx(0.6)
     assert choose_min_score([scored([0.9], [False], 1)]) == 0.5
 
 

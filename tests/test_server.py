@@ -507,3 +507,11 @@ class TestProcess:
                 assert client.get("/health").status_code == 200
             server.stop()
             assert "set MIEN_TOKEN" in server.log
+
+
+def test_answers_do_not_wait_for_their_acknowledgement():
+    """asyncio sets TCP_NODELAY only where a socket says that it is TCP."""
+    from mien.server.serving import _listen
+
+    with _listen("127.0.0.1", 0) as listening:
+        assert listening.proto == socket.IPPROTO_TCP

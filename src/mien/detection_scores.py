@@ -93,8 +93,8 @@ def counts_at(pictures: Sequence[PictureScores], min_score: float) -> tuple[int,
     return found, sum(int((~p.hits[p.scores >= min_score]).sum()) for p in pictures)
 
 
-def choose_min_score(pictures: Sequence[PictureScores], *, dear: float = 2.0) -> float:
-    """The least score of a face that finds most: a face found counts one, a false box minus `dear`.
+def choose_min_score(pictures: Sequence[PictureScores]) -> float:
+    """The least score of a face with which most pictures have exactly the right faces; of equals the highest.
 
     Raises:
         ValueError: there is no face in any of the pictures.
@@ -102,8 +102,15 @@ def choose_min_score(pictures: Sequence[PictureScores], *, dear: float = 2.0) ->
     scores, hits, _ = _pooled(pictures)
     if not hits.any():
         return 0.5
-    gain = np.cumsum(np.where(hits, 1.0, -dear))
-    best = int(gain.argmax())
+    # A picture is right with a least score above its best false box and not above its worst hit.
+    ranges = [
+        (max(p.scores[~p.hits], default=0.0), min(p.scores[p.hits], default=1.0))
+        for p in pictures
+        if p.hits.sum() == p.faces
+    ]
+    low, high = np.array(ranges, np.float64).reshape(-1, 2).T
+    right = ((low < scores[:, None]) & (scores[:, None] <= high)).sum(axis=1)
+    best = int(right.argmax())
     below = scores[best + 1] if best + 1 < len(scores) else 0.0
     return float((scores[best] + below) / 2)
 

@@ -33,6 +33,13 @@ VOTER = 0.05
 INSIDE = 0.7
 """The same where so much of the smaller box lies in the other: a part of a face may look like a smaller one."""
 
+LARGE = 0.4
+"""A face whose longer side is this share of the picture's: the picture was taken of it ..."""
+
+LESS = 0.75
+"""... so that this share of the least score is enough. It hardly matters in photographs; of blurred or tiny pictures of
+one face far fewer are missed."""
+
 LARGEST = 280.0
 """Boxes with a longer side, in pixels of the view, are left to the small view."""
 
@@ -93,7 +100,7 @@ def search(
                 some, network(np.stack([v.image for _, v in some])), strict=True
             ):
                 seen[place].append(_read(answers, view, min(min_score, VOTER)))
-    return [_merged(parts, min_score) for parts in seen]
+    return [_merged(parts, min_score, image) for parts, image in zip(seen, images, strict=True)]
 
 
 def views_of(image: NDArray[np.uint8], long_side: int) -> list[View]:
@@ -148,11 +155,13 @@ def _read(answers: Floats, view: View, min_score: float) -> Found:
     return scores[fits], boxes[fits], landmarks[fits]
 
 
-def _merged(parts: Sequence[Found], min_score: float) -> Found:
+def _merged(parts: Sequence[Found], min_score: float, image: NDArray[np.uint8]) -> Found:
     """One box a face, of those that have a high enough score."""
     scores, boxes, landmarks = (np.concatenate(values) for values in zip(*parts, strict=True))
     best = np.argsort(-scores, kind="stable")[:MOST_BOXES]
     scores, boxes, landmarks = scores[best], boxes[best], landmarks[best]
     kept = suppress(scores, boxes, OVERLAP, INSIDE)
-    kept = kept[scores[kept] >= min_score]
+    longer = (boxes[kept, 2:] - boxes[kept, :2]).max(axis=1, initial=0)
+    large = longer >= LARGE * max(image.shape[:2])
+    kept = kept[scores[kept] >= np.where(large, LESS * min_score, min_score)]
     return scores[kept], *vote(scores, boxes, landmarks, kept, OVERLAP)

@@ -13,7 +13,7 @@ from mien.network_files import NetworkFiles
 
 DEFAULT_MODEL = "mien-s"
 
-DEFAULT_DETECTOR = "haar"
+DEFAULT_DETECTOR = "mien"
 
 DETECTOR_SIZE = 640
 """Pictures are scaled to this long side before mien's face detector searches them, in pixels."""

@@ -41,8 +41,8 @@ from mien.training.photographs import Photograph, fingerprint, split_photographs
 from mien.training.run_folder import CHECKPOINT, SETTINGS, check_free, read_record, write_record
 from mien.training.scenes import SceneMaker
 
-MARGIN = 0.97
-"""FER2013's picture over the longer side of the teacher's box: measured by benchmarks/detectors.py."""
+MARGIN = 1.0
+"""FER2013's picture over the longer side of a box: measured by benchmarks/detectors.py."""
 
 
 def train_detector(
