@@ -355,6 +355,20 @@ def test_commands_that_find_faces_take_the_same_options_with_the_defaults_of_pyt
             assert shown[option] == python[option].default
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["image", "x.png", "--by", "folder"], "--by: does nothing without --aggregate"),
+        (["audit", "x.csv", "--drop-wrong-labels"], "--drop-wrong-labels: does nothing without --clean"),
+        (["batch", "x", "--to", "y", "--address", "auto"], "--address: does nothing without --engine ray"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(arguments: list[str], words: str):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert words in " ".join(done.stderr.decode().replace("│", " ").split())
+
+
 def test_a_token_that_cannot_be_sent_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MIEN_TOKEN", "two words")
     with pytest.raises(ServerError, match="token: expected letters"):

@@ -31,13 +31,14 @@ from mien.cli_options import (
 from mien.cli_serve import commands as serve_commands
 from mien.cli_support import (
     check_hidden,
+    check_together,
     check_written,
     open_recognizer,
     open_stream,
     say_left_out,
     write_aggregate,
 )
-from mien.cli_training import commands
+from mien.cli_training import commands as training_commands
 from mien.cli_video import commands as video_commands
 from mien.errors import DetectorError, MienError, MissingExtraError, ModelError, ServerError, SettingsError
 from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
@@ -125,6 +126,7 @@ def image(
     drawn = {"--annotate": annotate, "--chart": chart}
     check_written(format.value, output, aggregate, drawn)
     check_hidden("--blur-faces", blur_faces, drawn)
+    check_together("--by", by is not Partition.NONE, "--aggregate", aggregate)
     recognizer = open_recognizer(model, detector, detector_size, min_quality=min_quality)
     if aggregate:
         results = (result for result, _ in recognizer.recognize_files(paths))
@@ -224,12 +226,14 @@ def models() -> None:
             )
 
 
-for group in (
-    explain_commands,
-    video_commands,
-    serve_commands,
-    batch_commands,
-    commands,
-    audit_commands,
-):
-    app.registered_commands += group.registered_commands
+_PANELS = {
+    "Read faces": (app, explain_commands, video_commands, serve_commands, batch_commands),
+    "Train and score models": (training_commands,),
+    "Find faults": (audit_commands,),
+}
+for panel, groups in _PANELS.items():
+    for group in groups:
+        for command in group.registered_commands:
+            command.rich_help_panel = panel
+        if group is not app:
+            app.registered_commands += group.registered_commands

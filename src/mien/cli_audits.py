@@ -22,7 +22,7 @@ from mien.cli_options import (
     ThumbnailsOption,
     VotesOption,
 )
-from mien.cli_support import check_hidden, check_outside, load, progress_bar, score_damaged
+from mien.cli_support import check_hidden, check_outside, check_together, load, progress_bar, score_damaged
 from mien.weights import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def audit(
 
     if clean is not None and (reason := wrong_target(clean, data)):
         raise typer.BadParameter(reason, param_hint="--clean")
+    check_together("--drop-wrong-labels", drop_wrong_labels, "--clean", clean is not None)
     check_outside("--out", out, data)
     check_hidden("--no-thumbnails", no_thumbnails, {"--out": out})
     classifier = None if model is None else EmotionClassifier(model)

@@ -21,7 +21,7 @@ from mien.cli_options import (
     ReportFormat,
     ReportFormatOption,
 )
-from mien.cli_support import say_hidden, show_summaries
+from mien.cli_support import check_together, say_hidden, show_summaries
 from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
 
 commands = typer.Typer()
@@ -68,9 +68,10 @@ def batch(
     detector_size: DetectorSizeOption = DETECTOR_SIZE,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
-    """Turn a collection into Parquet, a row a face; stopped at any moment, it goes on with what is missing."""
+    """Turn a collection into Parquet, a row a face; stopped at any moment, the same command goes on."""
     from mien.batch.run import run_batch
 
+    check_together("--address", address is not None, "--engine ray", engine is Engine.RAY)
     try:
         with _progress() as progress:
             outcome = run_batch(

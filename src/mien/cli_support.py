@@ -141,6 +141,12 @@ def check_hidden(option: str, wanted: bool, drawn: Mapping[str, Path | None]) ->
         raise typer.BadParameter(f"changes what {' and '.join(drawn)} write: name one", param_hint=option)
 
 
+def check_together(option: str, given: bool, needed: str, there: bool) -> None:
+    """Refuse an option that does nothing without another one."""
+    if given and not there:
+        raise typer.BadParameter(f"does nothing without {needed}: name both", param_hint=option)
+
+
 def write_aggregate(
     results: Iterable[tuple[str, FrameResult]],
     labels: Iterable[str],
