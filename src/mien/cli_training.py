@@ -57,8 +57,7 @@ def train(
     network: Annotated[
         str | None,
         typer.Option(
-            help="What to train: mien-s, mien-pool, mien-l, tutorial-cnn or resnet50.  [default: mien-s]",
-            show_default=False,
+            help="mien-s, mien-pool, mien-l, tutorial-cnn or resnet50.  [default: mien-s]", show_default=False
         ),
     ] = None,
     config: Annotated[
@@ -74,24 +73,20 @@ def train(
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option(
-            help="Weights of resnet50's base to start from: imagenet, none, or a Keras file.",
-            show_default=False,
-        ),
+        typer.Option(help="For resnet50's base: imagenet, none, or a Keras file.", show_default=False),
     ] = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Passes over the training images.", show_default=False)
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=2, help="Images a step.", show_default=False)] = None,
     learning_rate: Annotated[
-        float | None,
-        typer.Option(min=1e-9, help="The highest learning rate of the schedule.", show_default=False),
+        float | None, typer.Option(min=1e-9, help="The highest one of its schedule.", show_default=False)
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of the random numbers.", show_default=False)
     ] = None,
     devices: Annotated[
-        int, typer.Option(min=1, help="How many devices share every batch: GPUs, with KERAS_BACKEND=jax.")
+        int, typer.Option(min=1, help="Devices that share a batch: GPUs, with KERAS_BACKEND=jax.")
     ] = 1,
     setting: SettingOption = None,
     votes: VotesOption = None,
