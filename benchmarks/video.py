@@ -37,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Speed and memory of clips.")
     parser.add_argument("clip", nargs="?", type=Path, help="default: one that is made, 1280 x 720")
     parser.add_argument("--seconds", type=float, default=10.0, help="of the made clip; default: %(default)s")
-    parser.add_argument("--detector", default="haar", help="default: %(default)s")
+    parser.add_argument("--detector", default="mien", help="default: %(default)s")
     parser.add_argument("--soak", type=int, metavar="N", help="watch N frames, print memory")
     args = parser.parse_args()
 

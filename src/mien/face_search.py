@@ -33,7 +33,7 @@ VOTER = 0.05
 INSIDE = 0.7
 """The same where so much of the smaller box lies in the other: a part of a face may look like a smaller one."""
 
-LARGE = 0.4
+LARGE = 0.7
 """A face whose longer side is this share of the picture's: the picture was taken of it ..."""
 
 LESS = 0.75
