@@ -23,7 +23,7 @@ import onnx
 from startup import describe_machine, sample_portrait, spread
 
 from mien import Box, EmotionClassifier, EmotionRecognizer, annotate, crop_face, read_image
-from mien.weights import MODEL_FILE, resolve_model
+from mien.weights import DEFAULT_DETECTOR, MODEL_FILE, resolve_model
 
 _BATCH = 64
 _SGEMM = 1024
@@ -38,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Speed of the classifier and of whole pictures.")
     parser.add_argument("pictures", nargs="*", type=Path, help="default: Grace Hopper and the astronaut")
     parser.add_argument("--model", default="mien-s", help="default: %(default)s")
-    parser.add_argument("--detector", default="haar", help="default: %(default)s")
+    parser.add_argument("--detector", default=DEFAULT_DETECTOR, help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=9, help="default: %(default)s")
     parser.add_argument("--seconds", type=float, default=0.5, help="a measurement; default: %(default)s")
     args = parser.parse_args()

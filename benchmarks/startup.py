@@ -42,7 +42,8 @@ def main() -> None:
         f"mien image {picture.name}": [*command, "image", str(picture)],
     }
     print(describe_machine())
-    print(f"mien is {' '.join(command)}; {args.rounds} rounds after one that is not counted")
+    kind = "the installed command" if len(command) == 1 else "python -m mien"
+    print(f"mien is {kind}; {args.rounds} rounds after one that is not counted")
     rounds = [[_seconds(argv) for argv in commands.values()] for _ in range(args.rounds + 1)][1:]
 
     print(f"\n{'':32}{'seconds':>22}{'times a bare Python':>26}")

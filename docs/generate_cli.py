@@ -31,8 +31,10 @@ def _rows(callback: Callable[..., Any]) -> Iterator[str]:
     hints = get_type_hints(callback, include_extras=True)
     for name, parameter in inspect.signature(callback).parameters.items():
         kind, info = get_args(hints[name])[:2]
-        flags = [flag for flag in info.param_decls or () if flag.startswith("--")]
-        given = name.upper() if isinstance(info, ArgumentInfo) else [*flags, f"--{name.replace('_', '-')}"][0]
+        # Within Annotated typer takes the first of an option's names for its default.
+        named = next((n for n in (info.default, *(info.param_decls or ())) if str(n).startswith("--")), None)
+        option = named or f"--{name.replace('_', '-')}"
+        given = name.upper() if isinstance(info, ArgumentInfo) else option
         choices = [c.value for k in (kind, *get_args(kind)) if isinstance(k, EnumType) for c in k]
         text = f"{info.help} {', '.join(choices)}".strip()
         default = "required" if parameter.default is parameter.empty else parameter.default

@@ -289,6 +289,7 @@ class TestRefusals:
         [
             ({"min_size": 30}, "min_size 20, this run has min_size 30"),
             ({"partition": "folder"}, "partition none"),
+            ({"detector_size": 320}, "detector_size 640, this run has detector_size 320"),
         ],
     )
     def test_other_settings_do_not_mix(self, settings: dict, words: str, folder: Path, tmp_path: Path):
@@ -301,6 +302,16 @@ class TestRefusals:
         Output(tmp_path, BatchSettings("mien-s", "one"))
         with pytest.raises(SettingsError, match="model_sha256 one, this run has model_sha256 two"):
             Output(tmp_path, BatchSettings("mien-s", "two"))
+
+    def test_a_folder_of_an_earlier_version_goes_on(self, tmp_path: Path):
+        Output(tmp_path, BatchSettings("mien-s", "one"))
+        path = tmp_path / "batch.json"
+        settings = json.loads(path.read_bytes())
+        del settings["detector_size"], settings["min_quality"]
+        path.write_text(json.dumps(settings))
+        Output(tmp_path, BatchSettings("mien-s", "one"))
+        with pytest.raises(SettingsError, match="detector_size 640"):
+            Output(tmp_path, BatchSettings("mien-s", "one", detector_size=320))
 
     def test_a_folder_of_something_else_is_left_alone(self, folder: Path, tmp_path: Path):
         (tmp_path / "mine.txt").write_text("x")

@@ -7,19 +7,27 @@ import inspect
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import typer
 from PIL import Image
 
 import mien
 from mien.charts import sample_portrait
+from mien.cli import app
+from mien.cli_support import server_settings
 from mien.emotions import LABELS
+from mien.errors import ServerError
+from mien.recognition import EmotionRecognizer
+from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
 
 COLUMNS = [
     "source", "frame", "time", "track", "x1", "y1", "x2", "y2", "detection_score",
@@ -317,6 +325,54 @@ def test_the_page_of_the_command_is_not_stale():
         cwd=docs, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert (docs / "cli.md").read_text() == made.stdout, "run python docs/generate_cli.py"
+
+
+def commands() -> dict[str, Any]:
+    return typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+def test_the_page_of_the_command_names_the_options_that_are_taken():
+    page = (Path(__file__).parents[1] / "docs" / "cli.md").read_text()
+    sections = {text.partition("\n")[0]: text for text in page.split("\n## mien ")[1:]}
+    assert sections.keys() == commands().keys()
+    for name, command in commands().items():
+        shown = re.findall(r"^\| `(--[^`]+)`", sections[name], flags=re.MULTILINE)
+        taken = ["/".join([*p.opts, *p.secondary_opts]) for p in command.params if p.opts[0].startswith("--")]
+        assert shown == [option for option in taken if option != "--help"], name
+
+
+def test_commands_that_find_faces_take_the_same_options_with_the_defaults_of_python():
+    finding = {name: c for name, c in commands().items() if any(p.name == "detector" for p in c.params)}
+    assert finding.keys() >= {"image", "bench", "explain", "video", "camera", "serve", "batch"}
+    for command in finding.values():
+        defaults = {p.name: p.default for p in command.params}
+        assert (defaults["detector"], defaults["detector_size"]) == (DEFAULT_DETECTOR, DETECTOR_SIZE)
+        assert defaults["model"] == DEFAULT_MODEL
+    python = inspect.signature(EmotionRecognizer.recognize_video).parameters
+    for name in ("video", "camera"):
+        shown = {p.name: p.default for p in finding[name].params}
+        for option in ("patience", "smoothing"):
+            assert shown[option] == python[option].default
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["image", "x.png", "--by", "folder"], "--by: does nothing without --aggregate"),
+        (["audit", "x.csv", "--drop-wrong-labels"], "--drop-wrong-labels: does nothing without --clean"),
+        (["batch", "x", "--to", "y", "--address", "auto"], "--address: does nothing without --engine ray"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(arguments: list[str], words: str):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert words in " ".join(done.stderr.decode().replace("│", " ").split())
+
+
+def test_a_token_that_cannot_be_sent_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MIEN_TOKEN", "two words")
+    with pytest.raises(ServerError, match="token: expected letters"):
+        server_settings(port=0)
 
 
 def test_every_option_of_train_is_a_setting_or_says_where_things_are():

@@ -160,7 +160,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("made")
     clip = write_clip(folder / "story <b>.mp4", story(), sound="aac")
     outputs = {"annotated": folder / "annotated.mp4", "report": folder / "page.html"}
-    for _ in Clip(EmotionRecognizer(), clip, Sampling(every=2), **outputs).watch():
+    for _ in Clip(EmotionRecognizer(detector="haar"), clip, Sampling(every=2), **outputs).watch():
         pass
     yield folder
 

@@ -20,7 +20,7 @@ from mien.cli import app
 from mien.detection import TILTED, FaceDetector, tilt, upright
 from mien.errors import DetectorError
 from mien.face_grid import cell_grid
-from mien.face_search import search, views_of
+from mien.face_search import DARK, brightened, search, views_of
 from mien.images import crop_face
 from mien.mien_detector import SHIPPED, MienDetector
 from mien.results import Box, Face
@@ -111,6 +111,33 @@ class TestScenes:
         noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
         assert detector.detect(noise) == []
         assert detector.detect(np.zeros_like(noise)) == []
+
+
+class TestDarkPictures:
+    @pytest.mark.parametrize("light", [0.5, 0.3, 0.2, 0.1, 0.07])
+    @pytest.mark.parametrize(
+        ("picture", "face"), [(astronaut(), ASTRONAUT_FACE), (grace_hopper(), GRACE_HOPPER_FACE)]
+    )
+    def test_a_face_is_found_in_little_light(
+        self, detector: FaceDetector, picture: np.ndarray, face: Box, light: float
+    ) -> None:
+        dark = (picture * light).astype(np.uint8)
+        before = dark.copy()
+        (found,) = but_medals(detector.detect(dark))
+        (bright,) = but_medals(detector.detect(picture))
+        assert found.box.iou(bright.box) > 0.8
+        assert (dark == before).all()
+
+    def test_black_and_dark_pictures_without_a_face_have_none(self, detector: FaceDetector) -> None:
+        noise = np.random.default_rng(0).integers(0, 12, (200, 300, 3), np.uint8)
+        for picture in (np.zeros((200, 300, 3), np.uint8), noise, (pattern() * 0.1).astype(np.uint8)):
+            assert detector.detect(picture) == []
+
+    def test_other_pictures_are_searched_as_they_are(self) -> None:
+        bright = np.full((40, 60, 3), DARK, np.uint8)
+        assert brightened(bright) is bright
+        assert (brightened(astronaut()) == astronaut()).all()
+        assert brightened(bright // 4).max() > 2 * (bright // 4).max()
 
 
 class TestBatches:

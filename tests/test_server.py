@@ -381,7 +381,15 @@ class TestLimits:
             wait_until(lambda: server.metrics()["mien_work"] == 0)  # once the thread is done
 
     @pytest.mark.parametrize(
-        "wrong", [{"queue": -1}, {"seconds": 0}, {"max_faces": 0}, {"port": 70000}, {"token": "ü"}]
+        "wrong",
+        [
+            {"queue": -1},
+            {"seconds": 0},
+            {"max_faces": 0},
+            {"port": 70000},
+            {"detector_size": 16},
+            {"token": "ü"},
+        ],
     )
     def test_settings_say_what_they_expect(self, wrong: dict[str, Any]):
         with pytest.raises(ValueError, match="expected"):

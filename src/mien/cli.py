@@ -17,17 +17,28 @@ from mien.cli_options import (
     BlurOption,
     DetectorOption,
     DetectorSizeOption,
+    FaceFormatOption,
     ImageFormat,
     MinGroupOption,
     MinQualityOption,
     ModelOption,
     OutputOption,
     Partition,
+    PicturesArgument,
     ReportFormat,
+    ReportFormatOption,
 )
 from mien.cli_serve import commands as serve_commands
-from mien.cli_support import check_hidden, check_written, open_stream, say_left_out, write_aggregate
-from mien.cli_training import commands
+from mien.cli_support import (
+    check_hidden,
+    check_together,
+    check_written,
+    open_recognizer,
+    open_stream,
+    say_left_out,
+    write_aggregate,
+)
+from mien.cli_training import commands as training_commands
 from mien.cli_video import commands as video_commands
 from mien.errors import DetectorError, MienError, MissingExtraError, ModelError, ServerError, SettingsError
 from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
@@ -87,10 +98,8 @@ def _options(
 
 @app.command(epilog="Example: mien image photos/ portrait.jpg --format csv > faces.csv")
 def image(
-    paths: Annotated[
-        list[str], typer.Argument(help="Pictures, folders, globs, or - for stdin.", show_default=False)
-    ],
-    format: Annotated[ImageFormat, typer.Option(help="How to write the faces.")] = ImageFormat.TABLE,
+    paths: PicturesArgument,
+    format: FaceFormatOption = ImageFormat.TABLE,
     output: OutputOption = None,
     annotate: Annotated[
         Path | None, typer.Option(help="Write pictures with boxes and labels here.", show_default=False)
@@ -110,17 +119,15 @@ def image(
     min_group: MinGroupOption = 10,
 ) -> None:
     """Tell the expressions in pictures."""
-    from mien.detection import FaceDetector, search_to_hide
+    from mien.detection import search_to_hide
     from mien.drawings import Drawings
     from mien.hiding import FaceHider
-    from mien.recognition import EmotionRecognizer
 
     drawn = {"--annotate": annotate, "--chart": chart}
     check_written(format.value, output, aggregate, drawn)
     check_hidden("--blur-faces", blur_faces, drawn)
-    recognizer = EmotionRecognizer(
-        model, detector=FaceDetector(detector, size=detector_size), min_quality=min_quality
-    )
+    check_together("--by", by is not Partition.NONE, "--aggregate", aggregate)
+    recognizer = open_recognizer(model, detector, detector_size, min_quality=min_quality)
     if aggregate:
         results = (result for result, _ in recognizer.recognize_files(paths))
         groups = ((str(Path(r.source).parent) if by is Partition.FOLDER else "all", r) for r in results)
@@ -183,19 +190,19 @@ def bench(
     picture: Annotated[
         Path | None, typer.Argument(help="A picture.  [default: the demo's portrait]", show_default=False)
     ] = None,
-    format: Annotated[ReportFormat, typer.Option(help="How to write the figures.")] = ReportFormat.TABLE,
+    format: ReportFormatOption = ReportFormat.TABLE,
     seconds: Annotated[float, typer.Option(help="About how long to measure.", min=0.1, max=600)] = 5.0,
     detector: DetectorOption = DEFAULT_DETECTOR,
+    detector_size: DetectorSizeOption = DETECTOR_SIZE,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
     """Measure how fast this machine finds and reads faces."""
     import json
 
     from mien.charts import sample_portrait
-    from mien.recognition import EmotionRecognizer
     from mien.speed import measure_speed
 
-    recognizer = EmotionRecognizer(model, detector=detector)
+    recognizer = open_recognizer(model, detector, detector_size)
     speed = measure_speed(recognizer, picture or sample_portrait(), seconds=seconds)
     if format is ReportFormat.JSON:
         typer.echo(json.dumps(speed.to_dict(), indent=2))
@@ -219,12 +226,14 @@ def models() -> None:
             )
 
 
-for group in (
-    explain_commands,
-    video_commands,
-    serve_commands,
-    batch_commands,
-    commands,
-    audit_commands,
-):
-    app.registered_commands += group.registered_commands
+_PANELS = {
+    "Read faces": (app, explain_commands, video_commands, serve_commands, batch_commands),
+    "Train and score models": (training_commands,),
+    "Find faults": (audit_commands,),
+}
+for panel, groups in _PANELS.items():
+    for group in groups:
+        for command in group.registered_commands:
+            command.rich_help_panel = panel
+        if group is not app:
+            app.registered_commands += group.registered_commands

@@ -14,13 +14,15 @@ import typer
 from mien.cli_options import (
     DataArgument,
     Head,
+    HeadOption,
     ModelOption,
     ReportFormat,
+    ReportFormatOption,
     SplitOption,
     ThumbnailsOption,
     VotesOption,
 )
-from mien.cli_support import check_hidden, check_outside, load, progress_bar, score_damaged
+from mien.cli_support import check_hidden, check_outside, check_together, load, progress_bar, score_damaged
 from mien.weights import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def audit(
     model: Annotated[
         str | None, typer.Option(help="Judge labels by this model: mien-s, or a run.", show_default=False)
     ] = None,
-    format: Annotated[ReportFormat, typer.Option(help="How to write the figures.")] = ReportFormat.TABLE,
+    format: ReportFormatOption = ReportFormat.TABLE,
     votes: VotesOption = None,
     no_thumbnails: ThumbnailsOption = False,
 ) -> None:
@@ -60,6 +62,7 @@ def audit(
 
     if clean is not None and (reason := wrong_target(clean, data)):
         raise typer.BadParameter(reason, param_hint="--clean")
+    check_together("--drop-wrong-labels", drop_wrong_labels, "--clean", clean is not None)
     check_outside("--out", out, data)
     check_hidden("--no-thumbnails", no_thumbnails, {"--out": out})
     classifier = None if model is None else EmotionClassifier(model)
@@ -88,23 +91,21 @@ def audit_model(
     groups: Annotated[
         Path | None,
         typer.Option(
-            help="CSV or Parquet with the columns file and GROUP.  [default: the data's own column; of folders "
-            "groups.csv in them]",
+            help="Table (CSV, Parquet) with the column file and the one that --group names.  "
+            "[default: the data itself; for class folders the groups.csv in them]",
             show_default=False,
         ),
     ] = None,
     model: ModelOption = DEFAULT_MODEL,
     split: SplitOption = None,
-    head: Annotated[
-        Head, typer.Option(help="Output to score; auto: the one trained on such labels.")
-    ] = Head.AUTO,
+    head: HeadOption = Head.AUTO,
     robustness: Annotated[
         bool, typer.Option("--robustness/--no-robustness", help="Score damaged faces, too; takes longest.")
     ] = True,
-    format: Annotated[ReportFormat, typer.Option(help="How to write the figures.")] = ReportFormat.TABLE,
+    format: ReportFormatOption = ReportFormat.TABLE,
     votes: VotesOption = None,
 ) -> None:
-    """Is a model as right, and its confidence as true, for every group? And on damaged faces?"""
+    """Measure whether a model is as right, and its confidence as true, for every group, and on damaged faces."""
     from mien.answers import answer
     from mien.classification import EmotionClassifier
     from mien.dataset_groups import read_group_column

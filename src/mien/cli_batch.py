@@ -12,9 +12,17 @@ from typing import Annotated
 
 import typer
 
-from mien.cli_options import DetectorOption, MinQualityOption, ModelOption, Partition, ReportFormat
-from mien.cli_support import say_hidden, show_summaries
-from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL
+from mien.cli_options import (
+    DetectorOption,
+    DetectorSizeOption,
+    MinQualityOption,
+    ModelOption,
+    Partition,
+    ReportFormat,
+    ReportFormatOption,
+)
+from mien.cli_support import check_together, say_hidden, show_summaries
+from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
 
 commands = typer.Typer()
 
@@ -57,11 +65,13 @@ def batch(
     ] = 20,
     min_quality: MinQualityOption = 0.0,
     detector: DetectorOption = DEFAULT_DETECTOR,
+    detector_size: DetectorSizeOption = DETECTOR_SIZE,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
-    """Turn a collection into Parquet, a row a face; stopped at any moment, it goes on with what is missing."""
+    """Turn a collection into Parquet, a row a face; stopped at any moment, the same command goes on."""
     from mien.batch.run import run_batch
 
+    check_together("--address", address is not None, "--engine ray", engine is Engine.RAY)
     try:
         with _progress() as progress:
             outcome = run_batch(
@@ -69,6 +79,7 @@ def batch(
                 to,
                 model=model,
                 detector=detector,
+                detector_size=detector_size,
                 min_quality=min_quality,
                 min_size=min_size,
                 partition=partition.value,
@@ -98,7 +109,7 @@ def batch(
 def summarize(
     folder: Annotated[Path, typer.Argument(help="What mien batch wrote.", show_default=False)],
     by: Annotated[Partition, typer.Option(help="A summary of every folder, too.")] = Partition.NONE,
-    format: Annotated[ReportFormat, typer.Option(help="How to write the summaries.")] = ReportFormat.TABLE,
+    format: ReportFormatOption = ReportFormat.TABLE,
     chart: Annotated[
         Path | None, typer.Option(help="Write the shares as a picture here.", show_default=False)
     ] = None,

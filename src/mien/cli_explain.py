@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from mien.cli_options import DetectorOption, DetectorSizeOption, ModelOption
+from mien.cli_options import DetectorOption, DetectorSizeOption, ModelOption, PicturesArgument
+from mien.cli_support import open_recognizer
 from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
 
 commands = typer.Typer()
@@ -15,9 +16,7 @@ commands = typer.Typer()
 
 @commands.command(epilog="Example: mien explain photo.jpg --out why")
 def explain(
-    paths: Annotated[
-        list[str], typer.Argument(help="Pictures, folders, globs, or - for stdin.", show_default=False)
-    ],
+    paths: PicturesArgument,
     out: Annotated[Path, typer.Option(help="Folder for the charts and explanations.json.")] = Path(
         "mien-why"
     ),
@@ -32,12 +31,10 @@ def explain(
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
     """Show where in a face its expression was read, and what is left of the answer without that place."""
-    from mien.detection import FaceDetector
     from mien.explanation import explain_faces, label_index
     from mien.explanation_files import open_explanations
-    from mien.recognition import EmotionRecognizer
 
-    recognizer = EmotionRecognizer(model, detector=FaceDetector(detector, size=detector_size))
+    recognizer = open_recognizer(model, detector, detector_size)
     try:
         label_index(recognizer.labels, emotion)
     except ValueError as error:

@@ -58,6 +58,11 @@ def _quality(value: float) -> float:
     return value
 
 
+PicturesArgument = Annotated[
+    list[str], typer.Argument(help="Pictures, folders, globs, or - for stdin.", show_default=False)
+]
+FaceFormatOption = Annotated[ImageFormat, typer.Option(help="How to write the faces.")]
+ReportFormatOption = Annotated[ReportFormat, typer.Option(help="How to write the figures.")]
 ModelOption = Annotated[
     str, typer.Option(help="Name of a shipped model, a model folder, or a run of `mien train`.")
 ]
@@ -89,6 +94,12 @@ DataArgument = Annotated[
         help="fer2013.csv, a folder of class folders, Parquet, or a .zip of it.", show_default=False
     ),
 ]
+PatienceOption = Annotated[
+    float, typer.Option(help="Seconds that a face may be out of sight and still be the same person.")
+]
+SmoothingOption = Annotated[
+    float, typer.Option(help="Time constant of the smoothed probabilities in seconds; 0 for none.")
+]
 BlurOption = Annotated[
     bool,
     typer.Option("--blur-faces", help="Make faces unrecognisable on all that is drawn; clips become silent."),
@@ -107,6 +118,11 @@ VotesOption = Annotated[Path | None, typer.Option(help="FER+ votes: fer2013new.c
 SplitOption = Annotated[
     SplitName | None,
     typer.Option(help="Part of the data.  [default: validation, else test]", show_default=False),
+]
+HeadOption = Annotated[Head, typer.Option(help="Output to score; auto: the one trained on such labels.")]
+RunOption = Annotated[Path, typer.Option(help="Folder of the run.", show_default=False)]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Go on with a run that was stopped, by its own settings.")
 ]
 SettingOption = Annotated[
     list[str] | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,14 +12,18 @@ from typing import IO, TYPE_CHECKING, Any
 
 import typer
 
+from mien.errors import ServerError
+
 if TYPE_CHECKING:
     from mien.answers import Answers
     from mien.classification import EmotionClassifier
     from mien.comparison import Comparison
     from mien.datasets import Dataset
     from mien.evaluation import EvaluationReport
+    from mien.recognition import EmotionRecognizer
     from mien.results import FrameResult
     from mien.robustness import RobustnessReport
+    from mien.server.settings import Settings
     from mien.summaries import Summary
 
 
@@ -36,6 +41,31 @@ def check_file(option: str, target: Path, data: Path) -> None:
     if target.resolve() == data.resolve() or target.is_dir():
         raise typer.BadParameter(f"{target}: expected a file of its own", param_hint=option)
     target.parent.mkdir(parents=True, exist_ok=True)
+
+
+def open_recognizer(
+    model: str, detector: str, detector_size: int, *, min_quality: float = 0.0
+) -> EmotionRecognizer:
+    """The recognizer that a command's options name."""
+    from mien.detection import FaceDetector
+    from mien.recognition import EmotionRecognizer
+
+    found_by = FaceDetector(detector, size=detector_size)
+    return EmotionRecognizer(model, detector=found_by, min_quality=min_quality)
+
+
+def server_settings(**values: Any) -> Settings:
+    """The settings of a server, as `Settings` takes them, with the token that MIEN_TOKEN names.
+
+    Raises:
+        ServerError: a value out of range, or a token that cannot be sent.
+    """
+    from mien.server.settings import Settings
+
+    try:
+        return Settings(**values, token=os.environ.get("MIEN_TOKEN") or None)
+    except ValueError as error:
+        raise ServerError(str(error)) from None
 
 
 @contextmanager
@@ -109,6 +139,12 @@ def check_hidden(option: str, wanted: bool, drawn: Mapping[str, Path | None]) ->
     """Refuse an option that hides faces where nothing is drawn: who gives it must not think that it did something."""
     if wanted and not any(drawn.values()):
         raise typer.BadParameter(f"changes what {' and '.join(drawn)} write: name one", param_hint=option)
+
+
+def check_together(option: str, given: bool, needed: str, there: bool) -> None:
+    """Refuse an option that does nothing without another one."""
+    if given and not there:
+        raise typer.BadParameter(f"does nothing without {needed}: name both", param_hint=option)
 
 
 def write_aggregate(

@@ -13,8 +13,12 @@ from mien.cli_options import (
     DataArgument,
     DetectorSettingOption,
     Head,
+    HeadOption,
     ModelOption,
     ReportFormat,
+    ReportFormatOption,
+    ResumeOption,
+    RunOption,
     SettingOption,
     SplitOption,
     ThumbnailsOption,
@@ -48,10 +52,8 @@ def data(path: DataArgument, votes: VotesOption = None) -> None:
 )
 def train(
     data: DataArgument,
-    out: Annotated[Path, typer.Option(help="Folder of the run.", show_default=False)],
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that was stopped, by its own settings.")
-    ] = False,
+    out: RunOption,
+    resume: ResumeOption = False,
     network: Annotated[
         str | None,
         typer.Option(
@@ -71,18 +73,20 @@ def train(
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option(help="Of resnet50's base: imagenet, none, or a Keras file.", show_default=False),
+        typer.Option(help="For resnet50's base: imagenet, none, or a Keras file.", show_default=False),
     ] = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Passes over the training images.", show_default=False)
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=2, help="Images a step.", show_default=False)] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(min=1e-9, help="Its peak.", show_default=False)
+        float | None, typer.Option(min=1e-9, help="The highest one of its schedule.", show_default=False)
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of all chance.", show_default=False)] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the random numbers.", show_default=False)
+    ] = None,
     devices: Annotated[
-        int, typer.Option(min=1, help="That share every batch: GPUs, with KERAS_BACKEND=jax.")
+        int, typer.Option(min=1, help="Devices that share a batch: GPUs, with KERAS_BACKEND=jax.")
     ] = 1,
     setting: SettingOption = None,
     votes: VotesOption = None,
@@ -113,16 +117,14 @@ def train_detector(
     data: Annotated[
         Path, typer.Argument(help="Parquet of photographs with boxes of their faces.", show_default=False)
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the run.", show_default=False)],
+    out: RunOption,
     faces: Annotated[
         Path | None,
         typer.Option(
             help="FER2013, in any of its forms: its training faces are pasted in.", show_default=False
         ),
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that was stopped, by its own settings.")
-    ] = False,
+    resume: ResumeOption = False,
     setting: DetectorSettingOption = None,
 ) -> None:
     """Train a face detector, export it, and score it on photographs that it has not seen."""
@@ -153,7 +155,7 @@ def distill(
         str, typer.Option(help="Settings of the student: a TOML file, or a recipe by its name.")
     ] = "mien-s",
     setting: SettingOption = None,
-    views: Annotated[int, typer.Option(min=1, max=256, help="Views of every image.")] = 8,
+    views: Annotated[int, typer.Option(min=1, max=256, help="Randomly changed views of every image.")] = 8,
     votes: VotesOption = None,
 ) -> None:
     """Write down what trained models think of the training images, for a student to learn from.
@@ -182,10 +184,8 @@ def evaluate(
     data: DataArgument,
     model: ModelOption = DEFAULT_MODEL,
     split: SplitOption = None,
-    head: Annotated[
-        Head, typer.Option(help="Output to score; auto: the one trained on such labels.")
-    ] = Head.AUTO,
-    format: Annotated[ReportFormat, typer.Option(help="How to write the scores.")] = ReportFormat.TABLE,
+    head: HeadOption = Head.AUTO,
+    format: ReportFormatOption = ReportFormat.TABLE,
     votes: VotesOption = None,
     compare: Annotated[
         tuple[str, str] | None,

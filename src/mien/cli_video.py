@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, suppress
@@ -16,28 +15,36 @@ from mien.cli_options import (
     AggregateOption,
     BlurOption,
     DetectorOption,
+    DetectorSizeOption,
+    FaceFormatOption,
     ImageFormat,
     MinGroupOption,
     MinQualityOption,
     ModelOption,
     OutputOption,
+    PatienceOption,
+    SmoothingOption,
     ThumbnailsOption,
 )
 from mien.cli_support import (
     check_hidden,
     check_written,
+    open_recognizer,
     open_stream,
     progress_bar,
     say_left_out,
+    server_settings,
     write_aggregate,
 )
 from mien.errors import MissingExtraError
-from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL
+from mien.steady import TIME_CONSTANT
+from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
 
 if TYPE_CHECKING:
     from mien.live import LiveFrame
     from mien.recognition import EmotionRecognizer
     from mien.results import FrameResult
+    from mien.server.settings import Settings
 
 commands = typer.Typer()
 
@@ -45,7 +52,7 @@ commands = typer.Typer()
 @commands.command(epilog="Example: mien video clip.mp4 --format csv --output faces.csv --annotate faces.mp4")
 def video(
     paths: Annotated[list[str], typer.Argument(help="Clips, folders or globs.", show_default=False)],
-    format: Annotated[ImageFormat, typer.Option(help="How to write the faces.")] = ImageFormat.TABLE,
+    format: FaceFormatOption = ImageFormat.TABLE,
     output: OutputOption = None,
     annotate: Annotated[
         Path | None,
@@ -63,10 +70,11 @@ def video(
     ] = None,
     start: Annotated[float, typer.Option(help="Begin at this second.")] = 0.0,
     end: Annotated[float | None, typer.Option(help="End before this second.", show_default=False)] = None,
-    patience: Annotated[float, typer.Option(help="Seconds that a face may be out of sight.")] = 1.0,
-    smoothing: Annotated[float, typer.Option(help="Time constant in seconds; 0 for none.")] = 0.3,
+    patience: PatienceOption = 1.0,
+    smoothing: SmoothingOption = TIME_CONSTANT,
     min_quality: MinQualityOption = 0.0,
     detector: DetectorOption = DEFAULT_DETECTOR,
+    detector_size: DetectorSizeOption = DETECTOR_SIZE,
     model: ModelOption = DEFAULT_MODEL,
     blur_faces: BlurOption = False,
     no_thumbnails: ThumbnailsOption = False,
@@ -75,7 +83,6 @@ def video(
 ) -> None:
     """Tell the expressions in clips: who is who, frame by frame, smoothed over time."""
     from mien.clips import Clip, find_clips, output_paths
-    from mien.recognition import EmotionRecognizer
     from mien.video import Sampling
 
     check_written(format.value, output, aggregate, written := {"--annotate": annotate, "--report": report})
@@ -86,7 +93,7 @@ def video(
         sampling = Sampling(every, fps, start, end)
         drawn = output_paths(annotate, files, ".mp4", "-annotated") if annotate else [None] * len(files)
         pages = output_paths(report, files, ".html") if report else [None] * len(files)
-        recognizer = EmotionRecognizer(model, detector=detector, min_quality=min_quality)
+        recognizer = open_recognizer(model, detector, detector_size, min_quality=min_quality)
         clips = [
             Clip(recognizer, file, sampling, patience, smoothing, mp4, page, blur_faces, not no_thumbnails)
             for file, mp4, page in zip(files, drawn, pages, strict=True)
@@ -140,16 +147,11 @@ def _on_page(web: bool | None) -> bool:
     return True
 
 
-def _show_page(
-    live: Iterator[LiveFrame], write: Callable[[FrameResult], None], port: int, detector: str, model: str
-) -> None:
+def _show_page(live: Iterator[LiveFrame], write: Callable[[FrameResult], None], settings: Settings) -> None:
     from mien.server.serving import serve
-    from mien.server.settings import Settings
     from mien.server.watching import Watched
 
     watched = Watched(live, write)
-    token = os.environ.get("MIEN_TOKEN") or None
-    settings = Settings(model=model, detector=detector, port=port, token=token)
     serve(settings, open_browser=True, path="/?watch", watched=watched)
     if watched.error is not None:
         raise watched.error
@@ -164,8 +166,8 @@ def camera(
         Path | None,
         typer.Option(help="Write rows: a .csv, .jsonl, .json or .parquet file.", show_default=False),
     ] = None,
-    patience: Annotated[float, typer.Option(help="Seconds that a face may be out of sight.")] = 1.0,
-    smoothing: Annotated[float, typer.Option(help="Time constant in seconds; 0 for none.")] = 0.3,
+    patience: PatienceOption = 1.0,
+    smoothing: SmoothingOption = TIME_CONSTANT,
     web: Annotated[
         bool | None,
         typer.Option(
@@ -174,8 +176,9 @@ def camera(
             show_default=False,
         ),
     ] = None,
-    port: Annotated[int, typer.Option(help="Of the page; 0 for a free one.", min=0, max=65535)] = 0,
+    port: Annotated[int, typer.Option(help="Port of the page; 0 for a free one.", min=0, max=65535)] = 0,
     detector: DetectorOption = DEFAULT_DETECTOR,
+    detector_size: DetectorSizeOption = DETECTOR_SIZE,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
     """Tell the expressions in front of a camera, live, in a window or, where there is none, on a page of the browser;
@@ -184,14 +187,13 @@ def camera(
     from mien.following import Follower
     from mien.live import watch_live
     from mien.live_views import open_view
-    from mien.recognition import EmotionRecognizer
     from mien.writers import open_writer
 
     kind = record.suffix.lower().removeprefix(".") if record else "csv"
     if kind not in ("csv", "jsonl", "json", "parquet"):
         raise typer.BadParameter(f"{record}: expected .csv, .jsonl, .json or .parquet", param_hint="--record")
     on_page = _on_page(web)
-    recognizer = EmotionRecognizer(model, detector=detector)
+    recognizer = open_recognizer(model, detector, detector_size)
     try:
         follower = Follower(recognizer, patience=patience, smoothing=smoothing)
     except ValueError as error:
@@ -206,7 +208,8 @@ def camera(
             write = stack.enter_context(open_writer(kind, stream, recognizer.labels, smoothed=True)).write
         frames = chain([first] if first else [], live)
         if on_page:
-            _show_page(frames, write, port, detector, model)
+            settings = server_settings(model=model, detector=detector, detector_size=detector_size, port=port)
+            _show_page(frames, write, settings)
             return
         view = stack.enter_context(open_view())
         stack.enter_context(suppress(KeyboardInterrupt))

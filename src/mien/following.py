@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mien.flow import CutFinder, follow, small_grey
 from mien.results import Box, Face, FaceEmotion, FrameResult
 from mien.steady import TIME_CONSTANT, Smoother
-from mien.tracking import FLOW_NOISE, Track, Tracker
+from mien.tracking import FLOW_NOISE, Tracker
 from mien.video import Frame
 
 if TYPE_CHECKING:
@@ -125,14 +125,9 @@ class Follower:
         found = self._recognizer.detector.detect(picture)
         tracks = self._tracker.update([face.box for face in found], time)
         return {
-            track.number: Face(self._inside(track, face, picture), face.score, face.landmarks)
+            track.number: Face(_steadier(track.box, face.box), face.score, face.landmarks)
             for track, face in zip(tracks, found, strict=True)
         }
-
-    @staticmethod
-    def _inside(track: Track, face: Face, picture: NDArray[np.uint8]) -> Box:
-        """The track's box, which is steadier, unless the filter is far off."""
-        return track.box if track.box.iou(face.box) > 0.5 else face.box
 
     def _read(self, picture: NDArray[np.uint8], time: float) -> tuple[tuple[FaceEmotion, ...], int]:
         """The faces of this frame with their expressions, and how many were not good enough."""
@@ -151,6 +146,11 @@ class Follower:
             steady = self._smoothers[number].add(face.prediction, time)
             results.append(replace(face, track=number, smoothed=steady))
         return tuple(results), len(seen) - len(results)
+
+
+def _steadier(steady: Box, found: Box) -> Box:
+    """The track's box, which is steadier, unless the filter is far off."""
+    return steady if steady.iou(found) > 0.5 else found
 
 
 def _scaled(box: Box, factor: float) -> Box:

@@ -50,7 +50,7 @@ def write_model_audit(
         f"On {audit.data}, split {audit.split}, head {audit.head}, {audit.whole.n:,} images.",
     )
     _add_groups(page, audit, folder)
-    _add_calibration(page, audit, answers, folder)
+    _add_calibration(page, answers, folder)
     if robustness:
         _add_robustness(page, robustness, folder)
     page.heading("What this cannot show")
@@ -101,7 +101,7 @@ def _add_groups(page: Report, audit: ModelAudit, folder: Path) -> None:
     )
 
 
-def _add_calibration(page: Report, audit: ModelAudit, answers: Answers, folder: Path) -> None:
+def _add_calibration(page: Report, answers: Answers, folder: Path) -> None:
     page.heading("Is the confidence true?")
     reliability_chart(answers.confidences, answers.correct, folder / "reliability.png")
     page.chart(

@@ -62,11 +62,6 @@ def judge(image: NDArray[np.uint8], box: Box) -> Quality:
     return Quality(float(np.exp(-cost)), tuple(reason for reason, true in holds.items() if true))
 
 
-def assess(image: NDArray[np.uint8], box: Box) -> str | None:
-    """The first of the reasons of `judge`, or None where nothing speaks against the face; arguments as there."""
-    return next(iter(judge(image, box).reasons), None)
-
-
 def faults(crop: NDArray[np.uint8], box: Box, like: float) -> dict[str, float]:
     """How far a crop falls short of a good one, each 0 or more: doublings, for "unclear" steps of four in log odds.
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MissingExtraError, SettingsError
-from mien.weights import DEFAULT_DETECTOR
+from mien.weights import DEFAULT_DETECTOR, DETECTOR_SIZE
 
 SETTINGS_FILE = "batch.json"
 MANIFEST_FILE = "manifest.json"
@@ -41,6 +41,7 @@ class BatchSettings:
         min_size: the least shorter side of a face's box, in pixels.
         partition: "folder" for a folder a first folder of the source, "none" for one folder in all.
         min_quality: the least quality of a face's crop, 0 to 1.
+        detector_size: long side in pixels at which mien's own detector searches.
     """
 
     model: str
@@ -49,6 +50,7 @@ class BatchSettings:
     min_size: int = 20
     partition: str = "none"
     min_quality: float = 0.0
+    detector_size: int = DETECTOR_SIZE
 
 
 def check_installed() -> None:
@@ -145,7 +147,11 @@ def check_settings(path: Path, settings: BatchSettings) -> None:
         SettingsError: it was not; the message says what differs.
     """
     try:
-        before = {"min_quality": 0.0} | json.loads(path.read_bytes())  # older folders do not name it
+        older = {
+            "min_quality": 0.0,
+            "detector_size": DETECTOR_SIZE,
+        }  # not named by folders of earlier versions
+        before = older | json.loads(path.read_bytes())
         asked = asdict(settings)
         differ = [name for name in asked if before[name] != asked[name] and name != "model"]
     except (ValueError, KeyError, TypeError, OSError):

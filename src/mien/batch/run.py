@@ -15,7 +15,7 @@ from mien.batch.sources import Entry, list_entries
 from mien.batch.work import Outcome, Task, cores, in_tasks
 from mien.errors import MienError, SettingsError
 from mien.quality import check_min_quality
-from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL, ModelConfig, resolve_model
+from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE, ModelConfig, resolve_model
 
 PART = 500  # pictures a part
 ENGINES = ("local", "ray")
@@ -48,6 +48,7 @@ def run_batch(
     *,
     model: str = DEFAULT_MODEL,
     detector: str = DEFAULT_DETECTOR,
+    detector_size: int = DETECTOR_SIZE,
     min_size: int = 20,
     min_quality: float = 0.0,
     partition: str = "none",
@@ -65,7 +66,7 @@ def run_batch(
     Args:
         sources: as `list_entries` takes them.
         folder: where the parts go; a run of the same settings may have begun it.
-        model, detector, min_size, min_quality: of the recognizer.
+        model, detector, detector_size, min_size, min_quality: of the recognizer.
         partition: "folder" writes a folder a first folder of the source, "none" one folder in all.
         engine: "local", or "ray".
         workers: processes; None for one a core.
@@ -84,7 +85,8 @@ def run_batch(
     _check(engine, partition, part_size, workers)
     check_min_quality(min_quality)
     sha256 = ModelConfig.load(resolve_model(model)).sha256
-    output = Output(folder, BatchSettings(model, sha256, detector, min_size, partition, min_quality))
+    settings = BatchSettings(model, sha256, detector, min_size, partition, min_quality, detector_size)
+    output = Output(folder, settings)
     sources = list(sources)
     with output.locked():
         parts = output.parts()

@@ -62,7 +62,9 @@ class Worker:
         cv2.setNumThreads(1)
         self._recognizer = EmotionRecognizer(
             EmotionClassifier(settings.model, threads=1),
-            detector=FaceDetector(settings.detector, min_size=settings.min_size, threads=1),
+            detector=FaceDetector(
+                settings.detector, min_size=settings.min_size, size=settings.detector_size, threads=1
+            ),
             min_quality=settings.min_quality,
         )
 

@@ -22,8 +22,8 @@ from mien.server.settings import Settings
 class LargestFaces(FaceDetector):
     """A detector that keeps the largest `max_faces` faces of a picture; `found` is called where there are some."""
 
-    def __init__(self, backend: str, max_faces: int, found: Callable[[], None]) -> None:
-        super().__init__(backend)
+    def __init__(self, backend: str, size: int, max_faces: int, found: Callable[[], None]) -> None:
+        super().__init__(backend, size=size)
         self._max_faces = max_faces
         self._found = found
 
@@ -55,7 +55,10 @@ class Reader:
         self._recognizers: SimpleQueue[EmotionRecognizer] = SimpleQueue()
         for _ in range(settings.workers):
             detector = LargestFaces(
-                settings.detector, settings.max_faces, lambda: self._with_faces.add(threading.get_ident())
+                settings.detector,
+                settings.detector_size,
+                settings.max_faces,
+                lambda: self._with_faces.add(threading.get_ident()),
             )
             self._recognizers.put(EmotionRecognizer(self.classifier, detector=detector))
 

@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass, field, fields
 
-from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL
+from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
 
 CORES = os.cpu_count() or 1
 
@@ -21,6 +21,7 @@ class Settings:
     Attributes:
         model: as `EmotionRecognizer` takes it.
         detector: as `FaceDetector` takes it.
+        detector_size: long side in pixels at which mien's own detector searches, 32 or more.
         host: the address to listen on; only this machine can reach 127.0.0.1.
         port: 0 for one that is free.
         names: host names, besides localhost and IP addresses, by which people reach the server.
@@ -38,6 +39,7 @@ class Settings:
 
     model: str = DEFAULT_MODEL
     detector: str = DEFAULT_DETECTOR
+    detector_size: int = DETECTOR_SIZE
     host: str = "127.0.0.1"
     port: int = 8000
     names: tuple[str, ...] = ()
@@ -60,6 +62,8 @@ class Settings:
                 raise ValueError(
                     f"{limit.name} {value}: expected {'0 or more' if not least else 'more than 0'}"
                 )
+        if self.detector_size < 32:
+            raise ValueError(f"detector_size {self.detector_size}: expected at least 32 pixels")
         if self.port > 65535:
             raise ValueError(f"port {self.port}: expected at most 65535")
         if self.token is not None and not _TOKEN.fullmatch(self.token):
