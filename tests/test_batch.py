@@ -29,6 +29,7 @@ from mien.batch.sources import Entry, list_entries, read_entries
 from mien.batch.summary import summarize
 from mien.batch.work import Task, decode
 from mien.charts import sample_portrait
+from mien.detection import detector_sha256
 from mien.emotions import LABELS
 from mien.errors import ImageError, SettingsError, SourceError
 from mien.images import read_image
@@ -302,6 +303,15 @@ class TestRefusals:
         Output(tmp_path, BatchSettings("mien-s", "one"))
         with pytest.raises(SettingsError, match="model_sha256 one, this run has model_sha256 two"):
             Output(tmp_path, BatchSettings("mien-s", "two"))
+
+    def test_other_weights_of_the_detector_do_not_mix(self, folder: Path, tmp_path: Path):
+        run_batch([str(folder)], tmp_path / "out", workers=1)
+        path = tmp_path / "out" / "batch.json"
+        settings = json.loads(path.read_bytes())
+        assert settings["detector_sha256"] == detector_sha256("mien")
+        path.write_text(json.dumps(settings | {"detector_sha256": "older"}))
+        with pytest.raises(SettingsError, match="detector_sha256 older"):
+            run_batch([str(folder)], tmp_path / "out", workers=1)
 
     def test_a_folder_of_an_earlier_version_goes_on(self, tmp_path: Path):
         Output(tmp_path, BatchSettings("mien-s", "one"))

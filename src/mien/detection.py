@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mien.errors import DetectorError
 from mien.haar import HaarDetector
 from mien.images import ImageSource, crop_face, read_image
-from mien.mien_detector import MienDetector
+from mien.mien_detector import DetectorModel, MienDetector, detector_folder
 from mien.results import Box, Face
 from mien.weights import DEFAULT_DETECTOR, DETECTOR_SIZE
 from mien.yunet import YuNetDetector, fetch_yunet
@@ -116,6 +116,11 @@ class FaceDetector:
         self._lock = nullcontext() if self._mien else threading.Lock()
 
     @property
+    def concurrent(self) -> bool:
+        """Whether threads search at the same time, and not one after the other."""
+        return self._mien is not None
+
+    @property
     def margin(self) -> float:
         """The `margin` of `crop_face` that frames this detector's faces as the training pictures are framed."""
         return self._margin
@@ -173,6 +178,17 @@ def search_to_hide() -> Callable[[NDArray[np.uint8]], list[Face]]:
     """The search for `mien.hiding.FaceHider`, by mien's own detector: rather a mosaic too many than a face too few."""
     searches = [MienDetector(long_side=side, score_factor=HIDING_FACTOR).detect for side in HIDING_SIZES]
     return lambda picture: [face for search in searches for face in search(picture)]
+
+
+def detector_sha256(backend: str) -> str:
+    """Which weights a `FaceDetector` of that name has, if they are a network of mien's own; else "".
+
+    Raises:
+        DetectorError: a folder that holds no detector.
+    """
+    if backend != "mien" and not Path(backend).is_dir():
+        return ""
+    return DetectorModel.load(detector_folder(None if backend == "mien" else Path(backend))).sha256
 
 
 def tilt(face: Face) -> float:

@@ -74,6 +74,12 @@ class DetectorModel:
         _FILES.save_config(self, folder)
 
 
+def detector_folder(folder: Path | None) -> Path:
+    """Where the two files lie: of the shipped detector for None, of a run in its `export`."""
+    folder = folder or SHIPPED
+    return folder / "export" if (folder / "export" / CONFIG_FILE).is_file() else folder
+
+
 class MienDetector:
     """Faces with five landmarks; safe to share between threads.
 
@@ -99,9 +105,7 @@ class MienDetector:
     ) -> None:
         if long_side < 32:
             raise ValueError(f"detector size {long_side}: expected at least 32 pixels")
-        folder = folder or SHIPPED
-        if (folder / "export" / CONFIG_FILE).is_file():
-            folder = folder / "export"
+        folder = detector_folder(folder)
         self.model = DetectorModel.load(folder)
         self.long_side, self._least_score = long_side, score_factor * self.model.min_score
         options = onnxruntime.SessionOptions()

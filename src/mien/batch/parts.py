@@ -42,6 +42,7 @@ class BatchSettings:
         partition: "folder" for a folder a first folder of the source, "none" for one folder in all.
         min_quality: the least quality of a face's crop, 0 to 1.
         detector_size: long side in pixels at which mien's own detector searches.
+        detector_sha256: of mien's own detector, "" for others.
     """
 
     model: str
@@ -51,6 +52,7 @@ class BatchSettings:
     partition: str = "none"
     min_quality: float = 0.0
     detector_size: int = DETECTOR_SIZE
+    detector_sha256: str = ""
 
 
 def check_installed() -> None:
@@ -150,6 +152,7 @@ def check_settings(path: Path, settings: BatchSettings) -> None:
         older = {
             "min_quality": 0.0,
             "detector_size": DETECTOR_SIZE,
+            "detector_sha256": "",
         }  # not named by folders of earlier versions
         before = older | json.loads(path.read_bytes())
         asked = asdict(settings)

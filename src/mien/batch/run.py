@@ -82,10 +82,14 @@ def run_batch(
         OSError: a part cannot be written, as on a full disk; what was done is kept.
     """
     check_installed()
+    from mien.detection import detector_sha256
+
     _check(engine, partition, part_size, workers)
     check_min_quality(min_quality)
     sha256 = ModelConfig.load(resolve_model(model)).sha256
-    settings = BatchSettings(model, sha256, detector, min_size, partition, min_quality, detector_size)
+    settings = BatchSettings(
+        model, sha256, detector, min_size, partition, min_quality, detector_size, detector_sha256(detector)
+    )
     output = Output(folder, settings)
     sources = list(sources)
     with output.locked():

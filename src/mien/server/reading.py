@@ -36,7 +36,7 @@ class LargestFaces(FaceDetector):
 
 
 class Reader:
-    """Reads pictures in many threads: a detector for each, which keeps state, and one model for all.
+    """Reads pictures in many threads: one model for all, and a detector for each where it keeps state.
 
     Raises:
         ModelError, DetectorError: the model or the detector cannot be loaded.
@@ -53,13 +53,15 @@ class Reader:
             seen=measured.batch.observe,
         )
         self._recognizers: SimpleQueue[EmotionRecognizer] = SimpleQueue()
+        detector: LargestFaces | None = None
         for _ in range(settings.workers):
-            detector = LargestFaces(
-                settings.detector,
-                settings.detector_size,
-                settings.max_faces,
-                lambda: self._with_faces.add(threading.get_ident()),
-            )
+            if detector is None or not detector.concurrent:
+                detector = LargestFaces(
+                    settings.detector,
+                    settings.detector_size,
+                    settings.max_faces,
+                    lambda: self._with_faces.add(threading.get_ident()),
+                )
             self._recognizers.put(EmotionRecognizer(self.classifier, detector=detector))
 
     def read(self, pictures: Sequence[tuple[str, bytes]]) -> list[FrameResult]:
