@@ -24,10 +24,11 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from startup import describe_machine, sample_portrait, spread
 
-from mien.images import read_image
+from mien.reduced import read_reduced
 
 _FOLDER = 1000
 _ASK = 5.0  # seconds
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--side", type=int, default=320, help="width in pixels; default: %(default)s")
     parser.add_argument("--scaling", type=int, nargs="+", help="numbers of pictures instead of ratios")
+    parser.add_argument("--decode-side", type=int, default=0, help="as of mien batch; default: %(default)s")
     parser.add_argument("--engine", default="local", help="default: %(default)s")
     parser.add_argument("--detector", default="mien", help="default: %(default)s")
     args = parser.parse_args()
@@ -48,6 +50,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mien-batch-") as temporary:
         source = Path(temporary) / "in"
         options = ["--detector", args.detector, "--engine", args.engine]
+        options += ["--decode-side", str(args.decode_side)]
         if args.scaling:
             measure_scaling(source, args.scaling, args.side, options)
         else:
@@ -66,14 +69,14 @@ def measure_processes(source: Path, pictures: int, rounds: int, side: int, optio
         print(f"{workers} process{'es' if workers > 1 else '  '}  {spread(found, '.1f')} pictures/s")
     ratios = [two / one for one, two in zip(rates[1], rates[2], strict=True)]
     print(f"ratio         {spread(ratios, '.2f')}")
-    ideal = measure_ideal(sorted(source.rglob("*.jpg"))[:300], options[1])
+    ideal = measure_ideal(sorted(source.rglob("*.jpg"))[:300], options[1], int(options[5]))
     shares = [two / (2 * ideal) for two in rates[2]]
     print(
         f"ideal         {2 * ideal:.1f} pictures/s for two; reached {spread(shares, '.2f')} of it, start included"
     )
 
 
-def measure_ideal(paths: list[Path], detector: str) -> float:
+def measure_ideal(paths: list[Path], detector: str, decode_side: int) -> float:
     """Pictures a second of one thread that does nothing but decode, find, crop and classify; prints the parts."""
     from mien.classification import EmotionClassifier
     from mien.detection import FaceDetector
@@ -81,20 +84,19 @@ def measure_ideal(paths: list[Path], detector: str) -> float:
     cv2.setNumThreads(1)
     finder, classifier = FaceDetector(detector, threads=1), EmotionClassifier(threads=1)
     finder.detect(paths[0])
-    parts: dict[str, float] = {}
+    parts: dict[str, float] = dict.fromkeys(("decode", "find", "crop", "classify"), 0.0)
 
     def timed(name: str, work: Callable[[], Any]) -> Any:
         start = time.perf_counter()
         done = work()
-        parts[name] = (time.perf_counter() - start) / len(paths)
+        parts[name] += (time.perf_counter() - start) / len(paths)
         return done
 
-    pictures = timed("decode", lambda: [read_image(path) for path in paths])
-    faces = timed("find", lambda: [finder.detect(picture) for picture in pictures])
-    crops = timed(
-        "crop",
-        lambda: [finder.crop(p, face) for p, some in zip(pictures, faces, strict=True) for face in some],
-    )
+    crops: list[NDArray[np.uint8]] = []
+    for path in paths:
+        picture, _ = timed("decode", lambda path=path: read_reduced(path.read_bytes(), decode_side))
+        faces = timed("find", lambda picture=picture: finder.detect(picture))
+        crops += timed("crop", lambda picture=picture, faces=faces: [finder.crop(picture, f) for f in faces])
     timed("classify", lambda: [classifier.classify(crops[i : i + 64]) for i in range(0, len(crops), 64)])
     print(", ".join(f"{name} {1000 * seconds:.2f} ms" for name, seconds in parts.items()) + " a picture")
     return 1 / sum(parts.values())

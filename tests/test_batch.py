@@ -274,6 +274,26 @@ class TestRun:
                 [two[name][label] for label in ("x1", *LABELS)], abs=1e-5
             )
 
+    def test_a_large_jpeg_is_decoded_smaller_and_told_in_its_own_pixels(self, tmp_path: Path):
+        (tmp_path / "large.jpg").write_bytes(portrait(1280))
+        whole, smaller, none = (tmp_path / name for name in ("whole", "smaller", "none"))
+        run_batch([f"{tmp_path}/*.jpg"], whole, workers=1)
+        run_batch([f"{tmp_path}/*.jpg"], smaller, workers=1, decode_side=640)
+        (one,), (other,) = rows_of(whole), rows_of(smaller)
+        assert one["emotion"] == other["emotion"]
+        assert one["x1"] != other["x1"]  # it was another picture that was searched
+        assert [other[side] for side in ("x1", "y1", "x2", "y2")] == pytest.approx(
+            [one[side] for side in ("x1", "y1", "x2", "y2")], abs=0.02 * 1280
+        )
+        # The size that counts is the one in the whole picture.
+        shorter = min(one["x2"] - one["x1"], one["y2"] - one["y1"])
+        run_batch([f"{tmp_path}/*.jpg"], none, workers=1, decode_side=640, min_size=round(1.1 * shorter))
+        assert rows_of(none)[0]["emotion"] is None
+        run_batch(
+            [f"{tmp_path}/*.jpg"], tmp_path / "x", workers=1, decode_side=640, min_size=round(0.9 * shorter)
+        )
+        assert rows_of(tmp_path / "x")[0]["emotion"] == one["emotion"]
+
     def test_progress_ends_at_the_total(self, folder: Path, tmp_path: Path):
         told: list[tuple[int, int | None]] = []
         run_batch(
@@ -475,7 +495,7 @@ class TestDecode:
     def test_is_in_order_and_names_what_is_broken(self, folder: Path, pictures: dict[str, bytes]):
         found = list(decode(list(list_entries([str(folder)]))))
         assert [entry.name for entry, _ in found] == [f"{folder}/{name}" for name in sorted(pictures)]
-        assert np.array_equal(found[0][1], read_image(folder / "a/0.jpg"))
+        assert np.array_equal(found[0][1][0], read_image(folder / "a/0.jpg"))
 
 
 @pytest.fixture(scope="module")

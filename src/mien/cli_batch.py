@@ -44,6 +44,14 @@ SourcesArgument = Annotated[
 ]
 
 
+DecodeSideOption = Annotated[
+    int,
+    typer.Option(
+        help="Decode large JPEGs at 1/2, 1/4 or 1/8, with so many pixels on the long side; 0: whole.", min=0
+    ),
+]
+
+
 @commands.command(epilog="Example: mien batch photos/ --to faces/")
 def batch(
     sources: SourcesArgument,
@@ -64,6 +72,7 @@ def batch(
         int, typer.Option(help="Faces with a shorter side in pixels are left out.", min=1)
     ] = 20,
     min_quality: MinQualityOption = 0.0,
+    decode_side: DecodeSideOption = 0,
     detector: DetectorOption = DEFAULT_DETECTOR,
     detector_size: DetectorSizeOption = DETECTOR_SIZE,
     model: ModelOption = DEFAULT_MODEL,
@@ -82,6 +91,7 @@ def batch(
                 detector_size=detector_size,
                 min_quality=min_quality,
                 min_size=min_size,
+                decode_side=decode_side,
                 partition=partition.value,
                 engine=engine.value,
                 workers=workers,

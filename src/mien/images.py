@@ -222,7 +222,7 @@ def _decode(data: bytes, name: str, max_pixels: int) -> NDArray[np.uint8]:
     if len(data) > MAX_BYTES:
         raise ImageError(f"{name}: larger than {MAX_BYTES / 1e6:.0f} MB; expected a smaller file")
     try:
-        with _no_warnings():
+        with no_warnings():
             picture = Image.open(io.BytesIO(data))
     except Image.DecompressionBombError:
         raise ImageError(_too_large(name, max_pixels)) from None
@@ -242,7 +242,7 @@ def _from_pillow(picture: Image.Image, name: str, max_pixels: int) -> NDArray[np
         raise ImageError(f"{name}: {width} x {height} pixels; expected at least one")
     try:
         picture.load()
-        with _no_warnings():
+        with no_warnings():
             orientation = picture.getexif().get(_EXIF_ORIENTATION, 1)
         pixels = _to_rgb(picture, name)
     except ImageError:
@@ -322,7 +322,7 @@ def _upright(pixels: NDArray[np.uint8], orientation: object) -> NDArray[np.uint8
 
 
 @contextmanager
-def _no_warnings() -> Iterator[None]:
+def no_warnings() -> Iterator[None]:
     """Silences Pillow's remarks on odd headers, short blocks only."""
     with _WARNINGS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")

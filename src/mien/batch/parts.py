@@ -43,6 +43,7 @@ class BatchSettings:
         min_quality: the least quality of a face's crop, 0 to 1.
         detector_size: long side in pixels at which mien's own detector searches.
         detector_sha256: of mien's own detector, "" for others.
+        decode_side: large JPEGs are decoded smaller, but with so many pixels on the long side; 0 for whole.
     """
 
     model: str
@@ -53,6 +54,7 @@ class BatchSettings:
     min_quality: float = 0.0
     detector_size: int = DETECTOR_SIZE
     detector_sha256: str = ""
+    decode_side: int = 0
 
 
 def check_installed() -> None:
@@ -153,6 +155,7 @@ def check_settings(path: Path, settings: BatchSettings) -> None:
             "min_quality": 0.0,
             "detector_size": DETECTOR_SIZE,
             "detector_sha256": "",
+            "decode_side": 0,
         }  # not named by folders of earlier versions
         before = older | json.loads(path.read_bytes())
         asked = asdict(settings)

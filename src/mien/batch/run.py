@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mien.batch.parts import BatchSettings, Done, Output, check_installed
 from mien.batch.processes import run_here, run_in_processes
@@ -51,6 +52,7 @@ def run_batch(
     detector_size: int = DETECTOR_SIZE,
     min_size: int = 20,
     min_quality: float = 0.0,
+    decode_side: int = 0,
     partition: str = "none",
     engine: str = "local",
     workers: int | None = None,
@@ -67,6 +69,8 @@ def run_batch(
         sources: as `list_entries` takes them.
         folder: where the parts go; a run of the same settings may have begun it.
         model, detector, detector_size, min_size, min_quality: of the recognizer.
+        decode_side: JPEGs are decoded at the least of 1/8, 1/4 and 1/2 that leaves the long side so many pixels, and
+            boxes are told in pixels of the whole picture all the same; 0 decodes all as they are.
         partition: "folder" writes a folder a first folder of the source, "none" one folder in all.
         engine: "local", or "ray".
         workers: processes; None for one a core.
@@ -82,14 +86,12 @@ def run_batch(
         OSError: a part cannot be written, as on a full disk; what was done is kept.
     """
     check_installed()
-    from mien.detection import detector_sha256
-
-    _check(engine, partition, part_size, workers)
+    _check(engine, partition, part_size, workers, decode_side)
     check_min_quality(min_quality)
-    sha256 = ModelConfig.load(resolve_model(model)).sha256
-    settings = BatchSettings(
-        model, sha256, detector, min_size, partition, min_quality, detector_size, detector_sha256(detector)
-    )
+    settings = _settings(
+        model, detector, min_size=min_size, partition=partition, min_quality=min_quality,
+        detector_size=detector_size, decode_side=decode_side,
+    )  # fmt: skip
     output = Output(folder, settings)
     sources = list(sources)
     with output.locked():
@@ -151,13 +153,23 @@ def _start(
     return run_here(tasks, settings) if workers == 1 else run_in_processes(tasks, settings, workers)
 
 
-def _check(engine: str, partition: str, part_size: int, workers: int | None) -> None:
+def _settings(model: str, detector: str, **others: Any) -> BatchSettings:
+    """With the digests of the weights."""
+    from mien.detection import detector_sha256
+
+    sha256 = ModelConfig.load(resolve_model(model)).sha256
+    return BatchSettings(model, sha256, detector, detector_sha256=detector_sha256(detector), **others)
+
+
+def _check(engine: str, partition: str, part_size: int, workers: int | None, decode_side: int) -> None:
     if engine not in ENGINES:
         raise SettingsError(f"engine {engine!r}: expected one of {', '.join(ENGINES)}")
     if partition not in PARTITIONS:
         raise SettingsError(f"partition {partition!r}: expected one of {', '.join(PARTITIONS)}")
     if part_size < 1 or (workers is not None and workers < 1):
         raise SettingsError(f"part size {part_size}, workers {workers}: expected 1 or more")
+    if decode_side < 0:
+        raise SettingsError(f"decode side {decode_side}: expected pixels, or 0 to decode whole pictures")
 
 
 class _Total:

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from mien.batch.parts import BatchSettings, unfinished
 from mien.batch.sources import Entry, read_entries
 from mien.errors import ImageError
-from mien.images import read_image
+from mien.reduced import SCALES, Reduction, read_reduced
 from mien.results import FrameResult
 from mien.writers import open_writer
 
 _AHEAD = 4  # pictures that are decoded while another one is searched for faces
 
-Decoded = tuple[Entry, NDArray[np.uint8] | ImageError]
+Decoded = tuple[Entry, tuple[NDArray[np.uint8], Reduction] | ImageError]
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,13 @@ class Worker:
         from mien.recognition import EmotionRecognizer
 
         cv2.setNumThreads(1)
+        self._settings = settings
+        # Of a picture that is decoded smaller, the faces that are too small are only known afterwards.
+        min_size = settings.min_size // max(SCALES) if settings.decode_side else settings.min_size
         self._recognizer = EmotionRecognizer(
             EmotionClassifier(settings.model, threads=1),
             detector=FaceDetector(
-                settings.detector, min_size=settings.min_size, size=settings.detector_size, threads=1
+                settings.detector, min_size=max(1, min_size), size=settings.detector_size, threads=1
             ),
             min_quality=settings.min_quality,
         )
@@ -82,34 +85,37 @@ class Worker:
 
     def _recognize(self, entries: Sequence[Entry]) -> list[FrameResult]:
         """Every picture's result; pixels are let go as soon as its faces are cut out."""
-        seen: list[tuple[str, tuple[int, ...], str | None]] = []
+        seen: list[tuple[str, Reduction | ImageError]] = []
 
         def pictures() -> Iterator[NDArray[np.uint8]]:
-            for entry, picture in decode(entries):
-                if isinstance(picture, ImageError):
-                    seen.append((entry.name, (), str(picture)))
+            for entry, decoded in decode(entries, self._settings.decode_side):
+                if isinstance(decoded, ImageError):
+                    seen.append((entry.name, decoded))
                 else:
-                    seen.append((entry.name, picture.shape[:2], None))
+                    picture, reduction = decoded
+                    seen.append((entry.name, reduction))
                     yield picture
 
         faces = iter(list(self._recognizer.recognize_all(pictures())))
         labels = self._recognizer.labels
         return [
-            FrameResult(name, error=error, labels=labels)
-            if error is not None
-            else FrameResult(name, shape[1], shape[0], tuple(next(faces)), labels=labels)
-            for name, shape, error in seen
+            FrameResult(name, error=str(how), labels=labels)
+            if isinstance(how, ImageError)
+            else FrameResult(
+                name, how.width, how.height, how.large(next(faces), self._settings.min_size), labels=labels
+            )
+            for name, how in seen
         ]
 
 
-def decode(entries: Sequence[Entry]) -> Iterator[Decoded]:
-    """Every picture as pixels (H, W, 3), or why it cannot be read, in order; a thread reads and decodes ahead."""
+def decode(entries: Sequence[Entry], side: int = 0) -> Iterator[Decoded]:
+    """Every picture as `read_reduced` reads it, or why it cannot be read, in order; a thread works ahead."""
     with ThreadPoolExecutor(1) as reader:
         read = iter(read_entries(entries))
 
         def one() -> Decoded | None:
             found = next(read, None)
-            return None if found is None else (found[0], _pixels(*found))
+            return None if found is None else (found[0], _read(*found, side))
 
         ahead = [reader.submit(one) for _ in range(_AHEAD)]
         while (found := ahead.pop(0).result()) is not None:
@@ -117,11 +123,13 @@ def decode(entries: Sequence[Entry]) -> Iterator[Decoded]:
             yield found
 
 
-def _pixels(entry: Entry, data: bytes | ImageError) -> NDArray[np.uint8] | ImageError:
+def _read(
+    entry: Entry, data: bytes | ImageError, side: int
+) -> tuple[NDArray[np.uint8], Reduction] | ImageError:
     if isinstance(data, ImageError):
         return data
     try:
-        return read_image(data)
+        return read_reduced(data, side)
     except ImageError as error:
         # It names the bytes; a row names the picture.
         return ImageError(f"{entry.name}: {str(error).partition(': ')[2] or error}")
