@@ -23,6 +23,7 @@ import onnx
 from startup import describe_machine, sample_portrait, spread
 
 from mien import Box, EmotionClassifier, EmotionRecognizer, annotate, crop_face, read_image
+from mien.speed import time_calls
 from mien.weights import DEFAULT_DETECTOR, MODEL_FILE, resolve_model
 
 _BATCH = 64
@@ -165,18 +166,8 @@ def interleave(
             # numpy's and onnxruntime's idle threads spin for a while, on the cores of the next one.
             time.sleep(_PAUSE)
             task()
-            calls[name].append(_time(task, seconds))
+            calls[name].append(time_calls(task, seconds))
     return calls
-
-
-def _time(task: Callable[[], object], seconds: float) -> list[float]:
-    times: list[float] = []
-    end = time.perf_counter() + seconds
-    while len(times) < 3 or time.perf_counter() < end:
-        start = time.perf_counter()
-        task()
-        times.append(time.perf_counter() - start)
-    return times
 
 
 def default_pictures() -> list[Path]:

@@ -98,13 +98,18 @@ def measure_speed(recognizer: EmotionRecognizer, image: ImageSource, *, seconds:
     )
 
 
-def _median(task: Callable[[], object], seconds: float) -> float:
-    """Seconds a call: the median of as many as fit, at least three, after one that warms up."""
-    task()
+def time_calls(task: Callable[[], object], seconds: float) -> list[float]:
+    """The seconds of every call of a task: as many as fit into `seconds`, three at least."""
     times: list[float] = []
     end = time.perf_counter() + seconds
     while len(times) < 3 or time.perf_counter() < end:
         start = time.perf_counter()
         task()
         times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return times
+
+
+def _median(task: Callable[[], object], seconds: float) -> float:
+    """Seconds a call, after one that warms up."""
+    task()
+    return statistics.median(time_calls(task, seconds))
