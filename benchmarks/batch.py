@@ -54,22 +54,22 @@ def main() -> None:
         if args.scaling:
             measure_scaling(source, args.scaling, args.side, options)
         else:
-            measure_processes(source, args.pictures, args.rounds, args.side, options)
+            measure_processes(source, args, options)
 
 
-def measure_processes(source: Path, pictures: int, rounds: int, side: int, options: list[str]) -> None:
+def measure_processes(source: Path, args: argparse.Namespace, options: list[str]) -> None:
     """Print the rate of one process and of two, and their ratio inside each round."""
-    make_pictures(source, pictures, side)
+    make_pictures(source, args.pictures, args.side)
     rates: dict[int, list[float]] = {1: [], 2: []}
-    for _ in range(rounds):
+    for _ in range(args.rounds):
         for workers, found in rates.items():
             seconds, _ = run(source, [*options, "--workers", str(workers), "--part-size", "100"], watch=False)
-            found.append(pictures / seconds)
+            found.append(args.pictures / seconds)
     for workers, found in rates.items():
         print(f"{workers} process{'es' if workers > 1 else '  '}  {spread(found, '.1f')} pictures/s")
     ratios = [two / one for one, two in zip(rates[1], rates[2], strict=True)]
     print(f"ratio         {spread(ratios, '.2f')}")
-    ideal = measure_ideal(sorted(source.rglob("*.jpg"))[:300], options[1], int(options[5]))
+    ideal = measure_ideal(sorted(source.rglob("*.jpg"))[:300], args.detector, args.decode_side)
     shares = [two / (2 * ideal) for two in rates[2]]
     print(
         f"ideal         {2 * ideal:.1f} pictures/s for two; reached {spread(shares, '.2f')} of it, start included"

@@ -77,6 +77,13 @@ class TestRead:
         with pytest.raises(ImageError, match="100 megapixels"):
             read_reduced(data, 100)
 
+    def test_too_many_bytes_are_refused(self, monkeypatch: pytest.MonkeyPatch):
+        data = encoded(gradient())
+        for module in ("images", "reduced"):
+            monkeypatch.setattr(f"mien.{module}.MAX_BYTES", len(data) - 1)
+        with pytest.raises(ImageError, match="expected a smaller file"):
+            read_reduced(data, 100)
+
 
 class TestEnlarge:
     face = FaceEmotion(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien.images import MAX_PIXELS, no_warnings, read_image
+from mien.images import MAX_BYTES, MAX_PIXELS, no_warnings, read_image
 from mien.results import Box, FaceEmotion
 
 SCALES = (8, 4, 2)
@@ -63,7 +63,7 @@ def read_reduced(data: bytes, side: int) -> tuple[NDArray[np.uint8], Reduction]:
     Raises:
         ImageError: as `read_image` raises it.
     """
-    picture = _open_jpeg(data) if side else None
+    picture = _open_jpeg(data) if side and len(data) <= MAX_BYTES else None
     if picture is not None:
         with picture:
             width, height = picture.size
