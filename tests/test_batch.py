@@ -311,6 +311,7 @@ class TestRefusals:
             ({"min_size": 30}, "min_size 20, this run has min_size 30"),
             ({"partition": "folder"}, "partition none"),
             ({"detector_size": 320}, "detector_size 640, this run has detector_size 320"),
+            ({"decode_side": 1280}, "decode_side 0, this run has decode_side 1280"),
         ],
     )
     def test_other_settings_do_not_mix(self, settings: dict, words: str, folder: Path, tmp_path: Path):

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
@@ -151,13 +151,9 @@ def check_settings(path: Path, settings: BatchSettings) -> None:
         SettingsError: it was not; the message says what differs.
     """
     try:
-        older = {
-            "min_quality": 0.0,
-            "detector_size": DETECTOR_SIZE,
-            "detector_sha256": "",
-            "decode_side": 0,
-        }  # not named by folders of earlier versions
-        before = older | json.loads(path.read_bytes())
+        # What a folder of an earlier version does not name.
+        defaults = {item.name: item.default for item in fields(BatchSettings) if item.default is not MISSING}
+        before = defaults | json.loads(path.read_bytes())
         asked = asdict(settings)
         differ = [name for name in asked if before[name] != asked[name] and name != "model"]
     except (ValueError, KeyError, TypeError, OSError):
