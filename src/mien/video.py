@@ -256,7 +256,8 @@ def open_container(address: str, options: dict[str, str], timeout: float | None 
     # A text that some other coding wrote is no reason to refuse the pictures. PyAV 19 never refuses it, and has lost
     # the argument by which versions before are told so.
     lenient: Any = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "replace"}
-    return av.open(address, options=options, timeout=timeout, **lenient)
+    container: InputContainer = av.open(address, options=options, timeout=timeout, **lenient)
+    return container
 
 
 def _video_stream(container: InputContainer, name: str) -> VideoStream:
