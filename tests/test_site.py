@@ -14,6 +14,8 @@ import pytest
 
 import mien
 
+pytest.importorskip("mkdocs", reason="needs mkdocs-material")
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 
