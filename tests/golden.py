@@ -76,6 +76,8 @@ class Workshop:
         )
         kind, stdout = golden_text.printed(stdout)
         head = f"### step {number}: exit {done.returncode}\n"
+        # Older versions of rich end a progress bar that nobody sees with an empty line.
+        stderr = stderr if stderr.strip() else ""
         return head + _section(f"stdout, {kind}", stdout) + _section("stderr", stderr)
 
     def _files(self, place: Path) -> Iterable[str]:
