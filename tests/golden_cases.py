@@ -69,6 +69,11 @@ COLLECTIONS = {
     "batch": [
         "batch input/pictures --to faces",
         "summarize faces --format json",
+        "summarize faces --by folder",
+    ],
+    # Of a partition: its groups have relative names, and a chart shows them.
+    "batch-chart": [
+        "batch input/pictures --to faces --partition folder",
         "summarize faces --by folder --chart shares.png",
     ],
     "batch-partitioned": [
