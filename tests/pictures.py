@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien.results import Box
+from mien import Box
 
 GRACE_HOPPER_FACE = Box(160, 118, 372, 330)
 """The face in `grace_hopper()`: forehead to chin, drawn by hand."""
