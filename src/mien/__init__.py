@@ -8,6 +8,7 @@ for face in EmotionRecognizer().recognize("photo.jpg"):
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from mien.weights import available_models
 
 __version__ = "0.1.0"
+
+# onnxruntime reports to its maker unless this is set when it is loaded: here, so that it holds too where a program
+# imports mien, then onnxruntime, and uses mien only later. Processes started from here have it as well.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __all__ = [
     "LABELS",

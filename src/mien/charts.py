@@ -10,6 +10,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -113,9 +114,12 @@ def detector_curves(history: Sequence[Mapping[str, float]], path: str | PathLike
 
 def sample_portrait() -> Path:
     """The public-domain portrait of Grace Hopper that matplotlib brings: (600, 512, 3), one face."""
-    from matplotlib import get_data_path
-
-    return Path(get_data_path()) / "sample_data" / "grace_hopper.jpg"
+    spec = find_spec(
+        "matplotlib"
+    )  # found, not loaded: that takes a while, and makes a folder in the user's home
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("mien needs matplotlib: pip install matplotlib")
+    return Path(spec.origin).parent / "mpl-data" / "sample_data" / "grace_hopper.jpg"
 
 
 def _emotion_figure(face_picture: NDArray[np.uint8], prediction: Prediction, title: str | None) -> Figure:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from mien.errors import ModelError
 from mien.images import to_crop
+from mien.onnx_runtime import open_session
 from mien.results import Prediction
 from mien.weights import DEFAULT_MODEL, ModelConfig, read_model, resolve_model
 
@@ -36,19 +36,8 @@ class EmotionClassifier:
     def __init__(self, model: str | os.PathLike[str] = DEFAULT_MODEL, *, threads: int | None = None) -> None:
         folder = resolve_model(model)
         self.config = ModelConfig.load(folder)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
-        options.log_severity_level = 3
-        # Threads that wait busily for the next face would slow the detector down.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = onnxruntime.InferenceSession(
-                read_model(folder, self.config), options, providers=["CPUExecutionProvider"]
-            )
-        except ModelError:
-            raise
-        except Exception as error:  # onnxruntime's own exceptions have no common base
-            raise ModelError(f"{folder}: not an ONNX model that can be run ({_first_line(error)})") from error
+        network = read_model(folder, self.config)
+        self._session = open_session(network, folder, ModelError, threads=threads)
         self._input = self._check_shapes(folder)
 
     @property
@@ -130,7 +119,3 @@ def _is_batch(value: Any, kind: str, rest: list[int]) -> bool:
     """Whether an input or output is of that type and shape, for any number of crops."""
     shape = list(value.shape)
     return value.type == kind and shape[1:] == rest and not isinstance(shape[0], int)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200]

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from mien.errors import DetectorError
 from mien.face_grid import OUTPUTS, Floats
 from mien.face_search import search
 from mien.network_files import NetworkFiles
+from mien.onnx_runtime import Session, open_session
 from mien.results import Box, Face
 from mien.weights import DETECTOR_SIZE
 
@@ -108,20 +108,10 @@ class MienDetector:
         folder = detector_folder(folder)
         self.model = DetectorModel.load(folder)
         self.long_side, self._least_score = long_side, score_factor * self.model.min_score
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
-        options.log_severity_level = 3
-        # Threads that wait busily for the next picture would slow others down.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        data = _FILES.read_network(folder, self.model.sha256, MAX_BYTES)
-        try:
-            self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's own exceptions have no common base
-            reason = str(error).strip().split("\n")[0][:200]
-            raise DetectorError(
-                f"{folder / MODEL_FILE}: not an ONNX model that can be run ({reason})"
-            ) from error
-        self._input = _check_shapes(self._session, folder / MODEL_FILE)
+        network = _FILES.read_network(folder, self.model.sha256, MAX_BYTES)
+        path = folder / MODEL_FILE
+        self._session = open_session(network, path, DetectorError, threads=threads)
+        self._input = _check_shapes(self._session, path)
 
     def detect(self, image: NDArray[np.uint8]) -> list[Face]:
         """All faces of an image (H, W, 3) uint8 RGB, boxes and landmarks in its pixels, best first."""
@@ -143,7 +133,7 @@ class MienDetector:
         return np.asarray(self._session.run(None, {self._input: pictures})[0], np.float32)
 
 
-def _check_shapes(session: onnxruntime.InferenceSession, path: Path) -> str:
+def _check_shapes(session: Session, path: Path) -> str:
     """The name of the input, if the network takes pictures of any size and answers in cells."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
     came = ", ".join(f"{value.name} {value.type} {value.shape}" for value in (*inputs, *outputs))

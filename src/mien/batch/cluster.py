@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterable
+import os
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -42,11 +44,13 @@ def run_on_ray(
         tasks: taken some thousands at a time.
         settings: of the run.
         workers: at most; Ray starts fewer where it has fewer cores.
-        address: of a running cluster; None starts one on this machine, for as long as the run takes.
+        address: of a running cluster; None starts one on this machine, for as long as the
+            run takes, unless RAY_ADDRESS names one.
 
     Raises:
         MissingExtraError: Ray is not installed.
     """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     try:
         import ray
         from ray.data import ActorPoolStrategy, DataContext
@@ -54,7 +58,7 @@ def run_on_ray(
         raise MissingExtraError("--engine ray", "batch", _WITHOUT_RAY) from None
     begun = not ray.is_initialized()
     if begun:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        _start(address or os.environ.get("RAY_ADDRESS"))
     DataContext.get_current().enable_progress_bars = False
     try:
         queue = iter(tasks)
@@ -71,3 +75,41 @@ def run_on_ray(
     finally:
         if begun:
             ray.shutdown()
+
+
+def _start(address: str | None) -> None:
+    """Join a running cluster, or begin one that this machine has for itself."""
+    import ray
+
+    if address is not None:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        return
+    with _silent():
+        ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """A cluster that begins now keeps to loopback and asks nobody; Ray has no settings for that.
+
+    Without a dashboard its server is there to report usage alone; told not to, it still asks the cloud's metadata
+    servers where it runs. And Ray looks for the address by which other machines would see this one, unless it takes
+    itself to be on a system that cannot have such a cluster; its own processes read that from the environment.
+    """
+    from ray._private import ray_constants
+    from ray._private.node import Node
+
+    node: Any = Node
+    name = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+    kept = node.start_api_server, ray_constants.ENABLE_RAY_CLUSTER, os.environ.get(name)
+    node.start_api_server = lambda self, **_: None
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    os.environ[name] = "0"
+    try:
+        yield
+    finally:
+        node.start_api_server, ray_constants.ENABLE_RAY_CLUSTER, before = kept
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import onnxruntime
 from keras import ops
 
 import mien
 from mien.errors import ExportError
 from mien.mien_detector import MODEL_FILE, DetectorModel
+from mien.onnx_runtime import open_session
 from mien.training.onnx_file import write_onnx
 
 TOLERANCE = 2e-3
@@ -55,7 +55,7 @@ def export_detector(model: keras.Model, folder: Path, config: DetectorModel | No
 
 
 def _check_parity(serving: keras.Model, path: Path) -> None:
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = open_session(path.read_bytes(), path, ExportError)
     rng = np.random.default_rng(0)
     for height, width in _SIZES:
         batch = rng.integers(0, 256, (2, height, width, 3), np.uint8)

@@ -10,7 +10,6 @@ from typing import Any
 import keras
 import numpy as np
 import onnx
-import onnxruntime
 from keras import ops
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
@@ -18,6 +17,7 @@ from onnx import helper, numpy_helper
 import mien
 from mien.errors import ExportError
 from mien.metrics import fit_mixture, fit_temperature, softmax, threshold_for_precision
+from mien.onnx_runtime import open_session
 from mien.training.augmentation import center_view
 from mien.training.onnx_file import write_onnx
 from mien.weights import MODEL_FILE, ModelConfig
@@ -125,10 +125,10 @@ def _write(serving: keras.Model, path: Path, images: NDArray[np.uint8]) -> dict[
     size = images.shape[1]
     write_onnx(serving, path, keras.InputSpec(shape=(None, size, size), dtype="uint8", name="crops"))
     data = path.read_bytes()
-    probabilities = _check_parity(serving, data, images, TOLERANCE)
+    probabilities = _check_parity(serving, data, path, images, TOLERANCE)
     half = with_half_weights(data)
     try:
-        probabilities = _check_parity(serving, half, images, HALF_TOLERANCE)
+        probabilities = _check_parity(serving, half, path, images, HALF_TOLERANCE)
     except ExportError:
         return probabilities  # a network that needs all digits keeps them
     path.write_bytes(half)
@@ -187,10 +187,10 @@ def _serving_model(
 
 
 def _check_parity(
-    serving: keras.Model, data: bytes, images: NDArray[np.uint8], tolerance: float
+    serving: keras.Model, data: bytes, path: Path, images: NDArray[np.uint8], tolerance: float
 ) -> dict[str, NDArray[np.float32]]:
     """The ONNX model's probabilities on the images, if they are Keras' own."""
-    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    session = open_session(data, path, ExportError)
     names = [output.name for output in session.get_outputs()]
     got: dict[str, list[Any]] = {name: [] for name in names}
     worst = 0.0
