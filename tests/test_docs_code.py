@@ -64,7 +64,9 @@ def execute(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a block as a reader would who has these files before him."""
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(Path(mien.__file__).parents[1]),  # the code that is tested, from any folder
+        "PYTHONPATH": os.pathsep.join(  # the code that is tested, from any folder
+            filter(None, [str(Path(mien.__file__).parents[1]), os.environ.get("PYTHONPATH")])
+        ),
         "MPLBACKEND": "Agg",
         "no_proxy": "*",
     }

@@ -1,4 +1,4 @@
-"""The folder that a run writes: its settings, its finished parts, and what they hold already.
+"""The folder that a run writes: its finished parts, what they hold already, and what made them.
 
 The rows are the record: a picture is done when a finished part has a row of it. A part appears by one rename, whole or
 not at all, so that a run may be killed at any moment, and the next one goes on with what is missing.
@@ -8,26 +8,36 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.parse import quote, unquote
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.batch.books import (
+    MANIFEST_FILE,
+    OWN_FILES,
+    SETTINGS_FILE,
+    books_places,
+    has_settings,
+    locked,
+    open_books,
+    write_atomically,
+)
 from mien.errors import MissingExtraError, SettingsError
 from mien.weights import DEFAULT_DETECTOR, DETECTOR_SIZE
 
-SETTINGS_FILE = "batch.json"
-MANIFEST_FILE = "manifest.json"
-_LOCK_FILE = ".lock"
-_UNFINISHED = ".unfinished"
-_PARTITION, _NO_VALUE = "folder=", "__HIVE_DEFAULT_PARTITION__"
+PARTS = "part-*.parquet"
+_PARTITION = "folder="
+_TOP = "."
+"""The partition of pictures that lie in no folder of the source; no folder has this name."""
+_OLD_TOP = "__HIVE_DEFAULT_PARTITION__"
+"""The same in earlier versions: Hive's null, beside which pandas reads no other partition."""
 
 
 @dataclass(frozen=True)
@@ -68,48 +78,57 @@ def check_installed() -> None:
 
 
 class Output:
-    """A folder of parts, made when it is missing.
+    """A folder of parts, made when it is missing; its books lie beside it.
 
     Args:
         folder: where to.
         settings: of the run.
 
     Raises:
-        SettingsError: the folder was begun with other settings, or holds something else.
+        SettingsError: the folder holds something else, or parts of which nothing tells what made them.
+        OSError: it cannot be made.
     """
 
     def __init__(self, folder: Path, settings: BatchSettings) -> None:
         self.folder = folder
         self.settings = settings
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / SETTINGS_FILE
-        if not path.exists():
-            if any(item.name != _LOCK_FILE for item in folder.iterdir()):
+        if not self.parts():
+            if any(not _is_own(item) for item in folder.iterdir()):
                 raise SettingsError(
                     f"{folder}: holds other files; expected a new folder, or one of mien batch"
                 )
-            write_atomically(path, json.dumps(asdict(settings), indent=2).encode())
-        check_settings(path, settings)
+        elif not has_settings(folder):
+            raise SettingsError(
+                f"{folder}: has parts, but {books_places(folder)[0]} is not there, which tells what made them: "
+                "move it along, or choose another folder"
+            )
+        self.books = open_books(folder)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """For as long as a run writes here; what an earlier one left unfinished is removed.
 
         Raises:
-            SettingsError: another run writes here now.
+            SettingsError: another run writes here now, or the folder was begun with other settings.
         """
-        with (self.folder / _LOCK_FILE).open("w") as file:
-            if not _lock(file):
-                raise SettingsError(
-                    f"{self.folder}: another run writes here now; wait for its end, or choose another"
-                )
-            for left in self.folder.rglob(f"*{_UNFINISHED}"):
-                left.unlink(missing_ok=True)
+        with locked(self.folder, self.books):
+            if (self.folder / f"{_PARTITION}{_OLD_TOP}").is_dir():
+                (self.folder / f"{_PARTITION}{_OLD_TOP}").replace(self.folder / partition_name(""))
+            self._begin()
             yield
+
+    def _begin(self) -> None:
+        """Note the settings of a new folder; those of one with parts must be the same."""
+        path = self.books / SETTINGS_FILE
+        if self.parts():
+            check_settings(path, self.folder, self.settings)
+        else:
+            write_atomically(path, json.dumps(asdict(self.settings), indent=2).encode())
 
     def parts(self) -> list[Path]:
         """The finished parts, in order."""
-        return sorted(self.folder.rglob("part-*.parquet"), key=lambda path: path.name)
+        return sorted(self.folder.rglob(PARTS), key=lambda path: path.name)
 
     def part_path(self, number: int, folder: str) -> Path:
         """Where a part goes; below "folder=NAME" where the output is partitioned."""
@@ -129,23 +148,29 @@ class Output:
             "settings": asdict(self.settings),
             "parts": rows,
         }
-        write_atomically(self.folder / MANIFEST_FILE, json.dumps(manifest, indent=2).encode())
+        write_atomically(self.books / MANIFEST_FILE, json.dumps(manifest, indent=2).encode())
         return manifest
 
 
 def partition_name(folder: str) -> str:
-    """A partition's folder, as Hive names it; pyarrow, DuckDB and Spark read the value back."""
-    return f"{_PARTITION}{quote(folder, safe=' ') or _NO_VALUE}"
+    """A partition's folder, as Hive names it; data tools read the value back."""
+    return f"{_PARTITION}{quote(folder, safe=' ') or _TOP}"
 
 
-def partition_value(name: str) -> str:
-    """What `partition_name` was made from."""
+def partition_value(name: str) -> str | None:
+    """What `partition_name` was made from; None for a folder that is no partition."""
+    if not name.startswith(_PARTITION):
+        return None
     value = name.removeprefix(_PARTITION)
-    return "" if value == _NO_VALUE else unquote(value)
+    return "" if value in (_TOP, _OLD_TOP) else unquote(value)
 
 
-def check_settings(path: Path, settings: BatchSettings) -> None:
-    """Raise unless the folder was begun with these settings.
+def _is_own(item: Path) -> bool:
+    return item.name in OWN_FILES or item.name.startswith(_PARTITION)
+
+
+def check_settings(path: Path, folder: Path, settings: BatchSettings) -> None:
+    """Raise unless a folder was begun with these settings.
 
     Raises:
         SettingsError: it was not; the message says what differs.
@@ -161,47 +186,13 @@ def check_settings(path: Path, settings: BatchSettings) -> None:
     if differ:
         was, now = ({name: values[name] for name in differ} for values in (before, asked))
         raise SettingsError(
-            f"{path.parent}: was begun with {_words(was)}, this run has {_words(now)}; rows of both would mix: "
+            f"{folder}: was begun with {_words(was)}, this run has {_words(now)}; rows of both would mix: "
             "choose another folder"
         )
 
 
 def _words(values: dict[str, Any]) -> str:
     return ", ".join(f"{name} {str(value)[:24]}" for name, value in values.items())
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all, also after a power cut."""
-    with unfinished(path) as file:
-        file.write(data)
-
-
-@contextmanager
-def unfinished(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file that gets its name when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.{os.getpid()}{_UNFINISHED}")
-    try:
-        with new.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
-
-
-def _lock(file: IO[str]) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # Windows: two runs in one folder are the user's to avoid
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 class Done:
