@@ -15,7 +15,7 @@ import binascii
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, TypeAlias, cast
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -219,11 +219,7 @@ def _read(picture: Picture) -> NDArray[np.uint8]:
             return read_image(_from_bgr(picture))
         if isinstance(picture, str) and picture.startswith("data:image/"):
             return read_image(base64.b64decode(picture.partition(",")[2], validate=True))
-        if isinstance(picture, str) and picture.lower().startswith(("http://", "https://")):
-            raise ValueError(f"{picture}: mien fetches nothing; expected a file, its bytes or an array")
-        if isinstance(picture, str | Path) or not hasattr(picture, "read"):
-            return read_image(cast(str, picture))  # what is no picture either is told so there
-        return read_image(picture.read())
+        return read_image(picture)
     except (ImageError, binascii.Error) as error:
         # As in deepface: programs that catch ValueError go on catching it.
         raise ValueError(str(error)) from None

@@ -13,7 +13,8 @@ from mien.classification import EmotionClassifier
 from mien.detection import FaceDetector
 from mien.errors import ImageError
 from mien.following import PATIENCE, Follower, follow_frames
-from mien.images import MAX_BYTES, ImageSource, find_images, read_image
+from mien.images import MAX_BYTES, ImageSource, read_image
+from mien.picture_files import find_images
 from mien.quality import check_min_quality, judge, split_by_quality
 from mien.results import Face, FaceEmotion, FrameResult
 from mien.steady import TIME_CONSTANT
@@ -57,12 +58,12 @@ class EmotionRecognizer:
         """The faces of a picture, in the detector's order, each with its expression; empty without a face.
 
         Args:
-            image: a path, an encoded file's bytes, a Pillow image, or an array: (H, W, 3) uint8 RGB or (H, W)
-                uint8 grey.
+            image: a path, an encoded file's bytes, an open binary file, a Pillow image, or an array: (H, W, 3) uint8
+                RGB or (H, W) uint8 grey.
 
         Raises:
             ImageError: it cannot be read as a picture.
-            TypeError, ValueError: an array of another type or shape.
+            TypeError, ValueError: no picture at all, or an array of another type or shape.
         """
         return next(self.recognize_all([read_image(image)]))
 
