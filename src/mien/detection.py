@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from mien.errors import DetectorError
 from mien.haar import HaarDetector
 from mien.images import ImageSource, crop_face, read_image
 from mien.mien_detector import DetectorModel, MienDetector, detector_folder
+from mien.per_process import PerProcess
 from mien.results import Box, Face
 from mien.weights import DEFAULT_DETECTOR, DETECTOR_SIZE
 from mien.yunet import YuNetDetector, fetch_yunet
@@ -113,7 +114,9 @@ class FaceDetector:
                 "or the path of a YuNet .onnx file"
             )
         # OpenCV's detectors keep state between calls, mien's does not.
-        self._lock = nullcontext() if self._mien else threading.Lock()
+        self._lock: PerProcess[AbstractContextManager[object]] = PerProcess(
+            nullcontext if self._mien else threading.Lock, shared=False
+        )
 
     @property
     def concurrent(self) -> bool:
@@ -135,7 +138,7 @@ class FaceDetector:
             ImageError, TypeError, ValueError: as `read_image` raises them.
         """
         picture = read_image(image)
-        with self._lock:
+        with self._lock():
             faces = self._backend.detect(picture)
         return self._large(faces)
 

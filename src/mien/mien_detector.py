@@ -15,6 +15,7 @@ from mien.errors import DetectorError
 from mien.face_grid import OUTPUTS, Floats
 from mien.face_search import search
 from mien.network_files import NetworkFiles
+from mien.per_process import PerProcess
 from mien.results import Box, Face
 from mien.weights import DETECTOR_SIZE
 
@@ -81,7 +82,7 @@ def detector_folder(folder: Path | None) -> Path:
 
 
 class MienDetector:
-    """Faces with five landmarks; safe to share between threads.
+    """Faces with five landmarks; threads and, by pickles, processes may share it.
 
     Args:
         folder: with `mien.onnx` and `mien.json`, or a run of `mien train-detector`; None for the shipped detector.
@@ -106,22 +107,12 @@ class MienDetector:
         if long_side < 32:
             raise ValueError(f"detector size {long_side}: expected at least 32 pixels")
         folder = detector_folder(folder)
+        # The shipped one without its path: another machine may have it elsewhere.
+        place = None if folder == SHIPPED else str(folder.absolute())
         self.model = DetectorModel.load(folder)
         self.long_side, self._least_score = long_side, score_factor * self.model.min_score
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
-        options.log_severity_level = 3
-        # Threads that wait busily for the next picture would slow others down.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        data = _FILES.read_network(folder, self.model.sha256, MAX_BYTES)
-        try:
-            self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's own exceptions have no common base
-            reason = str(error).strip().split("\n")[0][:200]
-            raise DetectorError(
-                f"{folder / MODEL_FILE}: not an ONNX model that can be run ({reason})"
-            ) from error
-        self._input = _check_shapes(self._session, folder / MODEL_FILE)
+        self._session = PerProcess(_open, place, self.model.sha256, threads)
+        self._input = _check_shapes(self._session(), folder / MODEL_FILE)
 
     def detect(self, image: NDArray[np.uint8]) -> list[Face]:
         """All faces of an image (H, W, 3) uint8 RGB, boxes and landmarks in its pixels, best first."""
@@ -140,7 +131,23 @@ class MienDetector:
 
     def answers(self, pictures: NDArray[np.uint8]) -> Floats:
         """What the network answers: (n, height, width, 3) uint8, multiples of 32 -> (n, cells, 15)."""
-        return np.asarray(self._session.run(None, {self._input: pictures})[0], np.float32)
+        return np.asarray(self._session().run(None, {self._input: pictures})[0], np.float32)
+
+
+def _open(folder: str | None, sha256: str, threads: int | None) -> Any:
+    """The session of a detector with this SHA-256; of the shipped one for None."""
+    path = SHIPPED if folder is None else Path(folder)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.log_severity_level = 3
+    # Threads that wait busily for the next picture would slow others down.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    data = _FILES.read_network(path, sha256, MAX_BYTES)
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own exceptions have no common base
+        reason = str(error).strip().split("\n")[0][:200]
+        raise DetectorError(f"{path / MODEL_FILE}: not an ONNX model that can be run ({reason})") from error
 
 
 def _check_shapes(session: onnxruntime.InferenceSession, path: Path) -> str:

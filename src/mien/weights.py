@@ -122,10 +122,15 @@ def resolve_model(model: str | os.PathLike[str]) -> Path:
     raise ModelError(f"{model}: no such model; expected {names}, or {what}")
 
 
-def read_model(folder: Path, config: ModelConfig) -> bytes:
+def is_shipped(folder: Path) -> bool:
+    """Whether a folder is that of a model which comes with the package."""
+    return folder.parent == _SHIPPED
+
+
+def read_model(folder: Path, sha256: str) -> bytes:
     """The bytes of `model.onnx`, after a look at their number and SHA-256.
 
     Raises:
-        ModelError: missing, too large, or not the file that `config.json` describes.
+        ModelError: missing, too large, or another file.
     """
-    return _FILES.read_network(folder, config.sha256, MAX_MODEL_BYTES)
+    return _FILES.read_network(folder, sha256, MAX_MODEL_BYTES)
