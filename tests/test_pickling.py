@@ -218,3 +218,21 @@ class TestPerProcess:
         again = pickle.loads(pickle.dumps(path))
         with pytest.raises(ValueError, match="invalid literal"):
             again()
+
+
+@pytest.mark.parametrize("detector", ["mien", "haar"])
+def test_threads_share_a_recognizer(detector: str, photo: Path) -> None:
+    """All that is said of threads: the answers are those of one thread."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from mien.explanation import explain
+
+    recognizer = EmotionRecognizer(detector=detector)
+    turned = encode(astronaut()[:, ::-1], "jpeg", quality=92)
+    sources = [photo, turned] * 4
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(recognizer.recognize, sources)) == [recognizer.recognize(one) for one in sources]
+        sentences = list(
+            pool.map(lambda one: [e.sentence() for e in explain(one, recognizer=recognizer)], sources[:4])
+        )
+    assert sentences[0] == sentences[2] and sentences[1] == sentences[3] and len(sentences[0]) == 1

@@ -27,8 +27,11 @@ from mien.recognition import EmotionRecognizer
 from mien.results import Box, Face, FaceEmotion, Prediction
 from mien.weights import DEFAULT_DETECTOR
 
-Picture: TypeAlias = str | Path | NDArray[np.uint8] | IO[bytes]
-"""A path, a "data:image/...;base64," text, an open binary file, or an array: uint8, grey, BGR or BGRA."""
+Picture: TypeAlias = str | Path | NDArray[Any] | IO[bytes] | None
+"""A path, a "data:image/...;base64," text, an open binary file, or an array: uint8, grey, BGR or BGRA.
+
+None, which `cv2.imread` gives where it can read no file, is taken for the sake of types only: it is a TypeError.
+"""
 
 _DETECTORS = {"mien": "mien", "haar": "haar", "opencv": "haar", "yunet": "yunet"}
 _WHOLE_PICTURE = "skip"
@@ -219,6 +222,10 @@ def _read(picture: Picture) -> NDArray[np.uint8]:
             return read_image(_from_bgr(picture))
         if isinstance(picture, str) and picture.startswith("data:image/"):
             return read_image(base64.b64decode(picture.partition(",")[2], validate=True))
+        if picture is None:
+            raise TypeError(
+                "the picture is None, as cv2.imread gives where it can read no file; expected a picture"
+            )
         return read_image(picture)
     except (ImageError, binascii.Error) as error:
         # As in deepface: programs that catch ValueError go on catching it.

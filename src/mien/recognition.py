@@ -16,7 +16,7 @@ from mien.following import PATIENCE, Follower, follow_frames
 from mien.images import MAX_BYTES, ImageSource, read_image
 from mien.picture_files import find_images
 from mien.quality import check_min_quality, judge, split_by_quality
-from mien.results import Face, FaceEmotion, FrameResult
+from mien.results import Face, FaceEmotion, FrameResult, TrackedFrame
 from mien.steady import TIME_CONSTANT
 from mien.video import Sampling, read_video
 from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL
@@ -27,6 +27,10 @@ _TOGETHER = 64  # faces, or pictures, of which the faces are classified in one g
 
 class EmotionRecognizer:
     """Finds the faces of a picture and tells their expressions.
+
+    Make one and keep it. Threads may share it: with the detectors "mien" and a run they work at the same time, with
+    OpenCV's they search one after the other; a clip's generator belongs to one thread. Processes may share it, too, as in
+    `Pool.map(recognizer.recognize, paths)`: see `EmotionClassifier`, which with `threads=1` leaves other cores to them.
 
     Args:
         model: an `EmotionClassifier`, or what it takes: the name of a shipped model, a folder, a run.
@@ -124,7 +128,7 @@ class EmotionRecognizer:
         end: float | None = None,
         patience: float = PATIENCE,
         smoothing: float = TIME_CONSTANT,
-    ) -> Generator[FrameResult, None, None]:
+    ) -> Generator[TrackedFrame, None, None]:
         """Every frame's faces, each with its track, its expression and the smoothed one; none is left out.
 
         A generator: memory does not grow with the clip, and closing it, or leaving its loop, frees everything.

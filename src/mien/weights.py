@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mien.emotions import as_emotion
 from mien.errors import ModelError
 from mien.network_files import NetworkFiles
 
@@ -41,7 +42,7 @@ class ModelConfig:
 
     Attributes:
         name: of the model.
-        labels: of the probabilities that users get, in order.
+        labels: of the probabilities that users get, in order; those of the seven expressions are `Emotion`.
         outputs: the ONNX file's outputs, name -> labels; "blend" is what users get, the others are the heads.
         input_size: side in pixels of the square grey crops.
         sha256: of `model.onnx`.
@@ -72,10 +73,10 @@ class ModelConfig:
             value = getattr(self, field_name)
             if not isinstance(value, kind):
                 raise ValueError(f"{field_name} {value!r}: expected {kind}")
-        object.__setattr__(self, "labels", tuple(self.labels))
-        object.__setattr__(self, "outputs", {k: tuple(v) for k, v in self.outputs.items()})
         if not all(isinstance(label, str) for label in self.labels):
-            raise ValueError(f"labels {self.labels}: expected words")
+            raise ValueError(f"labels {tuple(self.labels)}: expected words")
+        object.__setattr__(self, "labels", tuple(map(as_emotion, self.labels)))
+        object.__setattr__(self, "outputs", {k: tuple(v) for k, v in self.outputs.items()})
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
             raise ValueError(f"labels {self.labels}: expected two or more, all different")
         if self.outputs.get("blend") != self.labels:
