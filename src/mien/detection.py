@@ -70,8 +70,9 @@ class _Backend(Protocol):
 class FaceDetector:
     """Finds the faces of a picture.
 
-    Threads may share it: with mien's own network they search at the same time, with OpenCV's detectors, which keep state
-    between calls, one after the other (`concurrent` tells which). Processes may share it: its pickle says what to load.
+    Threads may share it: with mien's own network they search at the same time, with OpenCV's detectors, which keep
+    state between calls, one after the other (`concurrent` tells which). Processes may share it: its pickle says what
+    to load.
 
     Args:
         backend: "mien", mien's own network; "haar", OpenCV's cascades for upright frontal faces; "yunet", fetched

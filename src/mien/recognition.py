@@ -28,9 +28,9 @@ _TOGETHER = 64  # faces, or pictures, of which the faces are classified in one g
 class EmotionRecognizer:
     """Finds the faces of a picture and tells their expressions.
 
-    Make one and keep it. Threads may share it: with the detectors "mien" and a run they work at the same time, with
-    OpenCV's they search one after the other; a clip's generator belongs to one thread. Processes may share it, too, as in
-    `Pool.map(recognizer.recognize, paths)`: see `EmotionClassifier`, which with `threads=1` leaves other cores to them.
+    Make one and keep it. Threads may share it: with mien's own detector they work at the same time, with OpenCV's they
+    search one after the other; a clip's generator belongs to one thread. Processes may share it, as in
+    `Pool.map(recognizer.recognize, paths)`: its pickle says what to load, as that of `EmotionClassifier`.
 
     Args:
         model: an `EmotionClassifier`, or what it takes: the name of a shipped model, a folder, a run.
