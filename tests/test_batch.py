@@ -29,7 +29,7 @@ from mien.batch.sources import Entry, list_entries, read_entries
 from mien.batch.summary import summarize
 from mien.batch.work import Task, decode, write_part
 from mien.charts import sample_portrait
-from mien.detection import detector_sha256
+from mien.detection import detector_model
 from mien.emotions import LABELS
 from mien.errors import ImageError, SettingsError, SourceError
 from mien.images import read_image
@@ -327,7 +327,7 @@ class TestRefusals:
         run_batch([str(folder)], tmp_path / "out", workers=1)
         path = tmp_path / "out.mien" / "batch.json"
         settings = json.loads(path.read_bytes())
-        assert settings["detector_sha256"] == detector_sha256("mien")
+        assert settings["detector_sha256"] == detector_model("mien").sha256
         path.write_text(json.dumps(settings | {"detector_sha256": "older"}))
         with pytest.raises(SettingsError, match="detector_sha256 older"):
             run_batch([str(folder)], tmp_path / "out", workers=1)

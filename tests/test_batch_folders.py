@@ -287,3 +287,18 @@ def test_parts_of_others_are_not_summarized(tmp_path: Path) -> None:
 def test_partitions_come_back(name: str) -> None:
     assert partition_value(partition_name(name)) == name
     assert "/" not in partition_name(name)
+
+
+def test_a_folder_of_the_same_networks_without_metadata_goes_on(pictures: Path, tmp_path: Path) -> None:
+    """The shipped files were written anew with metadata: their answers are the same, their SHA-256 is not."""
+    out, settings = tmp_path / "faces", tmp_path / "faces.mien" / "batch.json"
+    run_batch([f"{pictures}/top.png"], out, workers=1)
+    before = json.loads(settings.read_bytes()) | {
+        "model_sha256": "d37064de9bcf722c51fddd1e4db1925ee021110dc30251a8d0ed723933a5ba6c",
+        "detector_sha256": "47e86fbe4d1ca171fb02cb87ea46881c73e83173fd7f02650b11ab826c62e20c",
+    }
+    settings.write_text(json.dumps(before))
+    assert run_batch([str(pictures)], out, workers=1).before == 1
+    settings.write_text(json.dumps(before | {"model_sha256": "another"}))
+    with pytest.raises(SettingsError, match="model_sha256 another"):
+        run_batch([str(pictures)], out, workers=1)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from clips import heads, scene, write_clip
-from docs_code import COMMANDS, PAGES, ROOT, TEXT, Block, blocks, check_command, commands, inline
+from docs_code import COMMANDS, PAGES, ROOT, SCRIPTS, TEXT, Block, blocks, check_command, commands, inline
 from pictures import astronaut, encode, grace_hopper
 from serving import serving
 
@@ -117,7 +117,9 @@ def test_it_runs(block: Block, places: Callable[[str], Path]) -> None:
 
 @pytest.mark.parametrize("block", ALL, ids=str)
 def test_it_is_of_a_known_language_and_says_what_is_not_run(block: Block) -> None:
-    assert block.language in ("python", *COMMANDS, *TEXT), f"{block}: name the language of the fence"
+    assert block.language in ("python", *COMMANDS, *SCRIPTS, *TEXT), (
+        f"{block}: name the language of the fence"
+    )
     if block.language in COMMANDS:
         for begin, reason in block.not_run.items():
             assert len(reason) > 5

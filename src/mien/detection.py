@@ -187,15 +187,15 @@ def search_to_hide() -> Callable[[NDArray[np.uint8]], list[Face]]:
     return lambda picture: [face for search in searches for face in search(picture)]
 
 
-def detector_sha256(backend: str) -> str:
-    """Which weights a `FaceDetector` of that name has, if they are a network of mien's own; else "".
+def detector_model(backend: str) -> DetectorModel | None:
+    """What is known of the network of a `FaceDetector` of that name, if it is one of mien's own; else None.
 
     Raises:
         DetectorError: a folder that holds no detector.
     """
     if backend != "mien" and not Path(backend).is_dir():
-        return ""
-    return DetectorModel.load(detector_folder(None if backend == "mien" else Path(backend))).sha256
+        return None
+    return DetectorModel.load(detector_folder(None if backend == "mien" else Path(backend)))
 
 
 def tilt(face: Face) -> float:

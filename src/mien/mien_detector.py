@@ -45,6 +45,7 @@ class DetectorModel:
         metrics: scores on the validation pictures.
         training: the settings it was trained with.
         created_with: version of mien.
+        same_as: SHA-256 of earlier files of this network, which give the same answers to the last bit.
     """
 
     sha256: str
@@ -54,8 +55,10 @@ class DetectorModel:
     metrics: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     created_with: str = ""
+    same_as: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "same_as", tuple(self.same_as))
         for name, low, high in (("min_score", 0, 1), ("margin", 0, 10)):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not low < value < high:

@@ -53,6 +53,7 @@ class ModelConfig:
         metrics: scores on the validation split, per output.
         training: the settings it was trained with.
         created_with: version of mien.
+        same_as: SHA-256 of earlier files of this network, which give the same answers to the last bit.
     """
 
     name: str
@@ -67,6 +68,7 @@ class ModelConfig:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     created_with: str = ""
+    same_as: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for field_name, kind in _KINDS.items():
@@ -76,6 +78,7 @@ class ModelConfig:
         if not all(isinstance(label, str) for label in self.labels):
             raise ValueError(f"labels {tuple(self.labels)}: expected words")
         object.__setattr__(self, "labels", tuple(map(as_emotion, self.labels)))
+        object.__setattr__(self, "same_as", tuple(self.same_as))
         object.__setattr__(self, "outputs", {k: tuple(v) for k, v in self.outputs.items()})
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
             raise ValueError(f"labels {self.labels}: expected two or more, all different")

@@ -83,14 +83,18 @@ class Output:
     Args:
         folder: where to.
         settings: of the run.
+        same_files: digests of earlier files of the same networks: what was begun with them goes on.
 
     Raises:
         SettingsError: the folder holds something else, or parts of which nothing tells what made them.
         OSError: it cannot be made.
     """
 
-    def __init__(self, folder: Path, settings: BatchSettings) -> None:
+    def __init__(
+        self, folder: Path, settings: BatchSettings, same_files: frozenset[str] = frozenset()
+    ) -> None:
         self.folder = folder
+        self._same_files = same_files
         self.settings = settings
         folder.mkdir(parents=True, exist_ok=True)
         if not self.parts():
@@ -122,7 +126,7 @@ class Output:
         """Note the settings of a new folder; those of one with parts must be the same."""
         path = self.books / SETTINGS_FILE
         if self.parts():
-            check_settings(path, self.folder, self.settings)
+            check_settings(path, self.folder, self.settings, self._same_files)
         else:
             write_atomically(path, json.dumps(asdict(self.settings), indent=2).encode())
 
@@ -169,7 +173,7 @@ def _is_own(item: Path) -> bool:
     return item.name in OWN_FILES or item.name.startswith(_PARTITION)
 
 
-def check_settings(path: Path, folder: Path, settings: BatchSettings) -> None:
+def check_settings(path: Path, folder: Path, settings: BatchSettings, same_files: frozenset[str]) -> None:
     """Raise unless a folder was begun with these settings.
 
     Raises:
@@ -180,7 +184,11 @@ def check_settings(path: Path, folder: Path, settings: BatchSettings) -> None:
         defaults = {item.name: item.default for item in fields(BatchSettings) if item.default is not MISSING}
         before = defaults | json.loads(path.read_bytes())
         asked = asdict(settings)
-        differ = [name for name in asked if before[name] != asked[name] and name != "model"]
+        differ = [
+            name
+            for name in asked
+            if before[name] != asked[name] and before[name] not in same_files and name != "model"
+        ]
     except (ValueError, KeyError, TypeError, OSError):
         raise SettingsError(f"{path}: cannot be read; expected what mien batch wrote there") from None
     if differ:
