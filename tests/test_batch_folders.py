@@ -21,7 +21,7 @@ from mien.batch.parts import partition_name, partition_value
 from mien.batch.run import run_batch
 from mien.batch.summary import summarize
 from mien.charts import sample_portrait
-from mien.errors import SettingsError
+from mien.errors import SettingsError, SourceError
 
 FOLDERS = ("a", "two words", "k=v", "Zoë", "50%", "a+b", "null")
 """Names that a partition's folder has to quote, or that a tool could take for something else."""
@@ -275,6 +275,21 @@ def test_a_folder_that_was_deleted_begins_anew(pictures: Path, tmp_path: Path) -
     shutil.rmtree(tmp_path / "faces")
     outcome = run_batch([f"{pictures}/top.png"], tmp_path / "faces", workers=1, min_size=40)
     assert (outcome.before, outcome.rows) == (0, 1)
+
+
+def test_a_part_that_is_not_whole_is_named(pictures: Path, tmp_path: Path) -> None:
+    """As after a copy that broke off: Polars would read on past an empty part."""
+    run_batch([str(pictures)], tmp_path / "faces", workers=1, part_size=4)
+    broken = tmp_path / "faces" / "part-0000001.parquet"
+    broken.write_bytes(b"")
+    for read in (
+        lambda: summarize(tmp_path / "faces"),
+        lambda: run_batch([str(pictures)], tmp_path / "faces"),
+    ):
+        with pytest.raises(SourceError, match=r"part-0000001\.parquet: not a whole part .* delete it"):
+            read()
+    broken.unlink()
+    assert run_batch([str(pictures)], tmp_path / "faces", workers=1).pictures == 4
 
 
 def test_parts_of_others_are_not_summarized(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from docs_code import PAGES, ROOT, blocks
 
-UNTYPED = ("keras", "pandas", "pyarrow")
+UNTYPED = ("keras", "onnx", "onnxruntime", "pandas", "pyarrow")
 """Libraries in the examples that come without types."""
 
 

@@ -29,7 +29,7 @@ from mien.batch.books import (
     open_books,
     write_atomically,
 )
-from mien.errors import MissingExtraError, SettingsError
+from mien.errors import MissingExtraError, SettingsError, SourceError
 from mien.weights import DEFAULT_DETECTOR, DETECTOR_SIZE
 
 PARTS = "part-*.parquet"
@@ -141,10 +141,8 @@ class Output:
 
     def write_manifest(self, *, complete: bool) -> dict[str, Any]:
         """Write and return what the folder holds: settings, parts with their rows, and whether that is all."""
-        from pyarrow import parquet
-
         rows = {
-            str(path.relative_to(self.folder)): parquet.read_metadata(path).num_rows for path in self.parts()
+            str(path.relative_to(self.folder)): open_part(path).metadata.num_rows for path in self.parts()
         }
         manifest = {
             "complete": complete,
@@ -154,6 +152,23 @@ class Output:
         }
         write_atomically(self.books / MANIFEST_FILE, json.dumps(manifest, indent=2).encode())
         return manifest
+
+
+def open_part(path: Path) -> Any:
+    """A part as pyarrow's `ParquetFile`.
+
+    Raises:
+        SourceError: it is not whole, as a copy that broke off.
+    """
+    from pyarrow import ArrowInvalid, parquet
+
+    try:
+        return parquet.ParquetFile(path)
+    except (ArrowInvalid, OSError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise SourceError(
+            f"{path}: not a whole part ({reason}); delete it, and mien batch does its pictures again"
+        ) from None
 
 
 def partition_name(folder: str) -> str:
@@ -218,11 +233,9 @@ class Done:
     @classmethod
     def of(cls, parts: Sequence[Path]) -> Done:
         """The names that finished parts have rows of."""
-        from pyarrow import parquet
-
         done = cls()
         for path in parts:
-            names = parquet.ParquetFile(path).read(columns=["source"]).column("source").unique().to_pylist()
+            names = open_part(path).read(columns=["source"]).column("source").unique().to_pylist()
             done.add_new(names)
         return done
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mien.batch.parts import PARTS, check_installed, partition_value
+from mien.batch.parts import PARTS, check_installed, open_part, partition_value
 from mien.errors import SettingsError
 from mien.summaries import ALL, Counts, Summary
 
@@ -22,6 +22,7 @@ def summarize(folder: Path, *, by: str = "none") -> list[Summary]:
 
     Raises:
         SettingsError: it is no such folder, or has no finished part yet.
+        SourceError: a part is not whole.
     """
     check_installed()
     counts: dict[str, Counts] = {ALL: Counts()}
@@ -34,11 +35,9 @@ def summarize(folder: Path, *, by: str = "none") -> list[Summary]:
 
 def _read(folder: Path, by: str, counts: dict[str, Counts]) -> list[str] | None:
     """Count every row; the labels, as the parts' columns have them."""
-    from pyarrow import parquet
-
     labels = None
     for path in sorted(folder.rglob(PARTS)):
-        part = parquet.ParquetFile(path)
+        part = open_part(path)
         names = part.schema_arrow.names
         if not set(COLUMNS) <= set(names):
             raise SettingsError(f"{path}: columns {', '.join(names)}; expected a part that mien batch wrote")
