@@ -12,11 +12,15 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
+from browser import needs_chromium, open_browser
 from docs_code import ROOT, Block, blocks
 from pictures import astronaut, encode
 from PIL import Image
@@ -90,16 +94,23 @@ for (const source of ["model.onnx", model]) {
 """
 
 
-def test_javascript(here: Path) -> None:
-    modules = Path(os.environ.get("MIEN_ONNX_WEB", "node_modules"))
-    if shutil.which("node") is None or not (modules / "onnxruntime-web").is_dir():
-        pytest.skip("needs Node.js, and onnxruntime-web in the folder that MIEN_ONNX_WEB names")
+@pytest.fixture
+def module(here: Path) -> Path:
+    """The page's first JavaScript as a module beside the package that it imports."""
+    packages = Path(os.environ.get("MIEN_ONNX_WEB", "node_modules"))
+    if not (packages / "onnxruntime-web").is_dir():
+        pytest.skip("needs the package onnxruntime-web in the folder that MIEN_ONNX_WEB names")
     text = of_language("js")[0].text
     assert len([line for line in text.splitlines() if line]) <= 10
     (here / "block.mjs").write_text(text)
-    (here / "harness.mjs").write_text(HARNESS)
     if not (here / "node_modules").exists():
-        (here / "node_modules").symlink_to(modules.resolve())
+        (here / "node_modules").symlink_to(packages.resolve())
+    return here / "block.mjs"
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+def test_javascript_in_node(here: Path, module: Path) -> None:
+    (here / "harness.mjs").write_text(HARNESS)
     (here / "grey.bin").write_bytes(np.asarray(Image.open(here / "face.png").convert("L")).tobytes())
     done = subprocess.run(["node", "harness.mjs"], cwd=here, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
@@ -107,6 +118,49 @@ def test_javascript(here: Path) -> None:
     assert len(answers) == 2 and list(answers[0]) == list(LABELS)
     for answer in answers:
         assert answer == pytest.approx(expected(here), abs=1e-5)
+
+
+WEB_PAGE = """<!doctype html>
+<link rel="icon" href="data:,">
+<script type="importmap">
+{"imports": {"onnxruntime-web": "./node_modules/onnxruntime-web/dist/ort.wasm.bundle.min.mjs"}}
+</script>
+<script type="module">
+import { expressions } from "./block.mjs";
+const shown = [];
+const console = { log: (answer) => shown.push(answer) };
+%s
+document.title = JSON.stringify(shown[0]);
+</script>
+"""
+
+
+@needs_chromium
+def test_javascript_in_a_browser(here: Path, module: Path) -> None:
+    """Both blocks, the second of which takes the crop from a canvas."""
+    (here / "page.html").write_text(WEB_PAGE % of_language("js")[1].text)
+    handler = partial(_Quiet, directory=str(here))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        try:
+            with open_browser() as browser:
+                page = browser.new_page()
+                faults: list[str] = []
+                page.on("pageerror", lambda error: faults.append(str(error)))
+                page.goto(f"http://127.0.0.1:{server.server_port}/page.html")
+                page.wait_for_function("document.title || false", timeout=60_000)
+                answer = json.loads(page.title())
+                assert not faults
+        finally:
+            server.shutdown()
+    assert answer == pytest.approx(expected(here), abs=1e-5)
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    extensions_map = SimpleHTTPRequestHandler.extensions_map | {".mjs": "text/javascript"}
+
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 def metadata(path: Path) -> dict[str, str]:
