@@ -137,7 +137,10 @@ def run(source: Path, options: list[str], *, watch: bool = True) -> tuple[float,
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_ASK)
     seconds = time.perf_counter() - start
-    if process.returncode or not json.loads((out / "manifest.json").read_text())["complete"]:
+    if (
+        process.returncode
+        or not json.loads((out.with_name("out.mien") / "manifest.json").read_text())["complete"]
+    ):
         sys.exit(f"mien batch ended with {process.returncode}")
     return seconds, most
 

@@ -27,6 +27,7 @@ PAGES = ["README.md", "CONTRIBUTING.md", "benchmarks/README.md", "benchmarks/pee
     path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").glob("*.md"))
 ]
 COMMANDS, TEXT = ("bash",), ("text", "toml", "json", "yaml")
+SCRIPTS = ("js",)  # run by test_onnx_file.py
 
 _MARKER = re.compile(r"^<!-- not run(.*?)-->\s*$", re.DOTALL)
 _LIST = re.compile(r"^\s*([-*+]|\d+\.) ")

@@ -10,6 +10,7 @@ import ast
 import importlib
 import inspect
 import pickle
+import pydoc
 import re
 import subprocess
 import sys
@@ -315,6 +316,14 @@ class TestNames:
         value = getattr(mien, name)
         assert getattr(mien, name) is value
         assert name in dir(mien)
+
+    def test_help_shows_the_public_names_first(self) -> None:
+        """Then come the modules, of which there are many."""
+        text = pydoc.plain(pydoc.render_doc(mien))
+        first, contents, _ = text.partition("PACKAGE CONTENTS")
+        assert contents
+        named = re.findall(r"^ {8}(\w+) {2,}\w", first, re.MULTILINE)
+        assert sorted(named) == sorted(mien.__all__)
 
     def test_an_unknown_name_is_no_attribute(self) -> None:
         assert not hasattr(mien, "no_such_name")

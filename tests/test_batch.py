@@ -27,13 +27,14 @@ from mien.batch.processes import _try_again
 from mien.batch.run import run_batch
 from mien.batch.sources import Entry, list_entries, read_entries
 from mien.batch.summary import summarize
-from mien.batch.work import Task, decode
+from mien.batch.work import Task, decode, write_part
 from mien.charts import sample_portrait
-from mien.detection import detector_sha256
+from mien.detection import detector_model
 from mien.emotions import LABELS
 from mien.errors import ImageError, SettingsError, SourceError
 from mien.images import read_image
 from mien.recognition import EmotionRecognizer
+from mien.results import FrameResult
 from mien.summaries import to_table
 
 
@@ -248,19 +249,9 @@ class TestRun:
         run_batch([f"{folder}/a", f"{folder}/a/1.jpg", str(folder)], tmp_path / "out", workers=1)
         assert set(Counter(row["source"] for row in rows_of(tmp_path / "out")).values()) == {1}
 
-    def test_partitions_are_folders_that_others_read(self, folder: Path, tmp_path: Path):
-        run_batch([str(folder)], tmp_path / "out", workers=1, partition="folder")
-        import pyarrow.dataset as ds
-
-        table = ds.dataset(
-            tmp_path / "out", format="parquet", partitioning="hive", exclude_invalid_files=True
-        )
-        counts = Counter(table.to_table(columns=["folder"]).column("folder").to_pylist())
-        assert counts == {"a": 4, "b": 2, None: 1}
-
     def test_the_manifest_says_what_is_there(self, folder: Path, tmp_path: Path):
         run_batch([str(folder)], tmp_path / "out", workers=1, part_size=3)
-        manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+        manifest = json.loads((tmp_path / "out.mien" / "manifest.json").read_text())
         assert manifest["complete"] and manifest["rows"] == 7
         assert list(manifest["parts"].values()) == [3, 3, 1]
 
@@ -304,6 +295,13 @@ class TestRun:
         assert told[-1][1] == 7
 
 
+def begin_folder(out: Path, settings: BatchSettings) -> None:
+    """What a run does before its first picture, and one part."""
+    output = Output(out, settings)
+    with output.locked():
+        write_part(Task((), output.part_path(0, ""), output.books), [FrameResult("x")], ["happy"])
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("settings", "words"),
@@ -321,34 +319,35 @@ class TestRefusals:
         assert len(rows_of(tmp_path / "out")) == 1
 
     def test_another_model_under_the_same_name_does_not_mix(self, tmp_path: Path):
-        Output(tmp_path, BatchSettings("mien-s", "one"))
+        begin_folder(tmp_path / "out", BatchSettings("mien-s", "one"))
         with pytest.raises(SettingsError, match="model_sha256 one, this run has model_sha256 two"):
-            Output(tmp_path, BatchSettings("mien-s", "two"))
+            begin_folder(tmp_path / "out", BatchSettings("mien-s", "two"))
 
     def test_other_weights_of_the_detector_do_not_mix(self, folder: Path, tmp_path: Path):
         run_batch([str(folder)], tmp_path / "out", workers=1)
-        path = tmp_path / "out" / "batch.json"
+        path = tmp_path / "out.mien" / "batch.json"
         settings = json.loads(path.read_bytes())
-        assert settings["detector_sha256"] == detector_sha256("mien")
+        assert settings["detector_sha256"] == detector_model("mien").sha256
         path.write_text(json.dumps(settings | {"detector_sha256": "older"}))
         with pytest.raises(SettingsError, match="detector_sha256 older"):
             run_batch([str(folder)], tmp_path / "out", workers=1)
 
-    def test_a_folder_of_an_earlier_version_goes_on(self, tmp_path: Path):
-        Output(tmp_path, BatchSettings("mien-s", "one"))
-        path = tmp_path / "batch.json"
+    def test_settings_of_an_earlier_version_have_their_defaults(self, tmp_path: Path):
+        begin_folder(tmp_path / "out", BatchSettings("mien-s", "one"))
+        path = tmp_path / "out.mien" / "batch.json"
         settings = json.loads(path.read_bytes())
         del settings["detector_size"], settings["min_quality"]
         path.write_text(json.dumps(settings))
-        Output(tmp_path, BatchSettings("mien-s", "one"))
+        begin_folder(tmp_path / "out", BatchSettings("mien-s", "one"))
         with pytest.raises(SettingsError, match="detector_size 640"):
-            Output(tmp_path, BatchSettings("mien-s", "one", detector_size=320))
+            begin_folder(tmp_path / "out", BatchSettings("mien-s", "one", detector_size=320))
 
     def test_a_folder_of_something_else_is_left_alone(self, folder: Path, tmp_path: Path):
         (tmp_path / "mine.txt").write_text("x")
         with pytest.raises(SettingsError, match="holds other files"):
             run_batch([str(folder)], tmp_path, workers=1)
         assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+        assert not tmp_path.with_name(f"{tmp_path.name}.mien").exists()
 
     def test_two_runs_at_once(self, tmp_path: Path):
         output = Output(tmp_path, BatchSettings("mien-s", "one"))
@@ -401,7 +400,7 @@ class TestInterruptions:
             _, words = process.communicate(timeout=60)
         assert process.returncode == 130
         assert "the same command goes on" in words and "Traceback" not in words
-        assert json.loads((out / "manifest.json").read_text())["complete"] is False
+        assert json.loads((out.with_name("out.mien") / "manifest.json").read_text())["complete"] is False
 
     def test_a_process_that_dies_costs_no_rows(self, tmp_path: Path):
         source, out = tmp_path / "in", tmp_path / "out"
@@ -419,7 +418,7 @@ class TestInterruptions:
     def test_a_picture_that_kills_its_process_each_time_is_a_row(self, tmp_path: Path):
         settings = BatchSettings("mien-s", "")
         entries = tuple(Entry(f"{i}.jpg") for i in range(5))
-        waiting = deque([Task(entries, tmp_path / "part-0000007.parquet")])
+        waiting = deque([Task(entries, tmp_path / "part-0000007.parquet", tmp_path)])
         written = []
         while waiting:  # as if every task died
             task = waiting.popleft()

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("keras", reason="needs mien[train]")
 
 from clips import heads, scene, write_clip
-from docs_code import COMMANDS, PAGES, ROOT, TEXT, Block, blocks, check_command, commands, inline
+from docs_code import COMMANDS, PAGES, ROOT, SCRIPTS, TEXT, Block, blocks, check_command, commands, inline
 from pictures import astronaut, encode, grace_hopper
 from serving import serving
 
@@ -67,7 +67,9 @@ def execute(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a block as a reader would who has these files before him."""
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(Path(mien.__file__).parents[1]),  # the code that is tested, from any folder
+        "PYTHONPATH": os.pathsep.join(  # the code that is tested, from any folder
+            filter(None, [str(Path(mien.__file__).parents[1]), os.environ.get("PYTHONPATH")])
+        ),
         "MPLBACKEND": "Agg",
         "no_proxy": "*",
     }
@@ -118,7 +120,9 @@ def test_it_runs(block: Block, places: Callable[[str], Path]) -> None:
 
 @pytest.mark.parametrize("block", ALL, ids=str)
 def test_it_is_of_a_known_language_and_says_what_is_not_run(block: Block) -> None:
-    assert block.language in ("python", *COMMANDS, *TEXT), f"{block}: name the language of the fence"
+    assert block.language in ("python", *COMMANDS, *SCRIPTS, *TEXT), (
+        f"{block}: name the language of the fence"
+    )
     if block.language in COMMANDS:
         for begin, reason in block.not_run.items():
             assert len(reason) > 5

@@ -22,7 +22,8 @@ from pictures import (
 from PIL import Image
 
 from mien.errors import ImageError
-from mien.images import MAX_PIXELS, crop_face, find_images, read_image, to_crop
+from mien.images import MAX_PIXELS, crop_face, read_image, to_crop
+from mien.picture_files import find_images
 from mien.results import Box
 
 

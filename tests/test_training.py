@@ -157,6 +157,15 @@ class TestRun:
 
 
 class TestExportedModel:
+    def test_the_onnx_file_says_what_it_is(self, run: Path) -> None:
+        session = onnxruntime.InferenceSession(run / "export" / "model.onnx")
+        said = session.get_modelmeta().custom_metadata_map
+        config = ModelConfig.load(run / "export")
+        assert json.loads(said["labels"]) == {head: list(labels) for head, labels in config.outputs.items()}
+        assert said["input"].startswith("crops: uint8 [n, 48, 48], grey")
+        assert "inside the network" in said["normalisation"] and "not stated" in said["licence"]
+        assert said["name"] == config.name
+
     def test_onnx_equals_keras(self, run: Path) -> None:
         images = np.random.default_rng(3).integers(0, 256, (70, 48, 48), np.uint8)
         model = keras.models.load_model(run / "model.keras", compile=False)

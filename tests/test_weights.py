@@ -142,7 +142,7 @@ class TestResolve:
         assert DEFAULT_MODEL in [model.name for model in models]
         for model in models:
             assert ModelConfig.load(resolve_model(model.name)) == model
-            read_model(resolve_model(model.name), model)
+            read_model(resolve_model(model.name), model.sha256)
 
     def test_a_folder(self, write_model: WriteModel) -> None:
         folder = write_model()
@@ -180,7 +180,7 @@ class TestResolve:
 class TestReadModel:
     def test_the_bytes_that_the_configuration_describes(self, write_model: WriteModel) -> None:
         folder = write_model()
-        data = read_model(folder, ModelConfig.load(folder))
+        data = read_model(folder, ModelConfig.load(folder).sha256)
         assert data == (folder / MODEL_FILE).read_bytes()
         assert hashlib.sha256(data).hexdigest() == ModelConfig.load(folder).sha256
 
@@ -189,7 +189,7 @@ class TestReadModel:
         settings = ModelConfig.load(folder)
         (folder / MODEL_FILE).unlink()
         with pytest.raises(ModelError, match="No such file") as caught:
-            read_model(folder, settings)
+            read_model(folder, settings.sha256)
         assert str(folder / MODEL_FILE) in one_line(caught.value)
 
     @pytest.mark.parametrize("change", ["a flipped bit", "one byte less", "nothing left"])
@@ -203,12 +203,12 @@ class TestReadModel:
         else:
             data.clear()
         (folder / MODEL_FILE).write_bytes(data)
-        with pytest.raises(ModelError, match=r"SHA-256 .* copy the folder again") as caught:
-            read_model(folder, ModelConfig.load(folder))
+        with pytest.raises(ModelError, match=r"SHA-256 .* copy the folder, or load it again") as caught:
+            read_model(folder, ModelConfig.load(folder).sha256)
         one_line(caught.value)
 
     def test_too_large(self, write_model: WriteModel, monkeypatch: pytest.MonkeyPatch) -> None:
         folder = write_model()
         monkeypatch.setattr(weights, "MAX_MODEL_BYTES", 100)
         with pytest.raises(ModelError, match="expected at most 100"):
-            read_model(folder, ModelConfig.load(folder))
+            read_model(folder, ModelConfig.load(folder).sha256)

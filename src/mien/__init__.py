@@ -1,9 +1,45 @@
 """mien reads facial expressions: from a picture to seven probabilities a face.
 
-from mien import EmotionRecognizer
+    from mien import EmotionRecognizer
 
-for face in EmotionRecognizer().recognize("photo.jpg"):
-    print(face.box, face.emotion, face.confidence)
+    for face in EmotionRecognizer().recognize("photo.jpg"):
+        print(face.box, face.emotion, face.confidence)
+
+Read faces; threads may share these, and so may processes, by pickles:
+    EmotionRecognizer   finds the faces of a picture or clip and tells their expressions
+    FaceDetector        finds faces
+    EmotionClassifier   tells the expressions of faces that are cut out
+
+Results:
+    FaceEmotion         a face and its expression, with box, probabilities and quality
+    TrackedFace         the same in a clip, with its track and the expression over time
+    Prediction          the probabilities of one face
+    Face                a face that a detector found
+    Box                 a rectangle in pixels of the picture
+    Quality             how good a face's crop is, and why not to trust it
+    FrameResult         all faces of one picture
+    TrackedFrame        all faces of one frame of a clip
+    Emotion             one of the seven expressions
+    LABELS              their words, in the order of every probability array
+
+Pictures:
+    read_image          a path, bytes, an open file, an array or a Pillow image as RGB
+    crop_face           the square around a face as the model sees it
+    annotate            a copy of a picture with boxes and labels
+
+Why, and how well:
+    explain             where in a face its expression was read
+    Explanation         of one face: heat map, and the answer without the marked place
+    evaluate            scores of a model on a dataset
+    EvaluationReport    these scores
+    load_dataset        FER2013 in any of its forms, or class folders
+    Dataset             images and labels, by split
+    available_models    the models that come with the package
+
+Errors:
+    MienError           the base of all that mien raises on purpose
+
+`help(mien.EmotionRecognizer)` says more of a name; docs/ names what else programs use, such as `mien.compat`.
 """
 
 from __future__ import annotations
@@ -23,7 +59,16 @@ if TYPE_CHECKING:
     from mien.explanation import Explanation, explain
     from mien.images import crop_face, read_image
     from mien.recognition import EmotionRecognizer
-    from mien.results import Box, Face, FaceEmotion, FrameResult, Prediction, Quality
+    from mien.results import (
+        Box,
+        Face,
+        FaceEmotion,
+        FrameResult,
+        Prediction,
+        Quality,
+        TrackedFace,
+        TrackedFrame,
+    )
     from mien.weights import available_models
 
 __version__ = "0.1.0"
@@ -48,6 +93,8 @@ __all__ = [
     "MienError",
     "Prediction",
     "Quality",
+    "TrackedFace",
+    "TrackedFrame",
     "annotate",
     "available_models",
     "crop_face",
@@ -68,7 +115,16 @@ _HOMES = {
     "explanation": ("Explanation", "explain"),
     "images": ("crop_face", "read_image"),
     "recognition": ("EmotionRecognizer",),
-    "results": ("Box", "Face", "FaceEmotion", "FrameResult", "Prediction", "Quality"),
+    "results": (
+        "Box",
+        "Face",
+        "FaceEmotion",
+        "FrameResult",
+        "Prediction",
+        "Quality",
+        "TrackedFace",
+        "TrackedFrame",
+    ),
     "weights": ("available_models",),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 
 from mien.dataset_rows import Progress, split_of_folder
 from mien.errors import DatasetError
-from mien.images import SUFFIXES
+from mien.picture_files import SUFFIXES
 
 MAX_UNPACKED = 16_000_000_000
 """Archives whose files have more bytes in all are refused; FER2013 as CSV has 0.3 billion."""

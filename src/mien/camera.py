@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import ImageError, VideoError
-from mien.images import find_images, read_image
+from mien.images import read_image
 from mien.parallel import run_ahead
+from mien.picture_files import find_images
 from mien.video import Frame, read_stream, read_video
 
 RECONNECTS = (0.5, 1.0, 2.0, 4.0, 8.0)

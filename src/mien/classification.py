@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from mien.errors import ModelError
 from mien.images import to_crop
-from mien.onnx_runtime import open_session
+from mien.onnx_runtime import Session, open_session
+from mien.per_process import PerProcess
 from mien.results import Prediction
-from mien.weights import DEFAULT_MODEL, ModelConfig, read_model, resolve_model
+from mien.weights import DEFAULT_MODEL, ModelConfig, is_shipped, read_model, resolve_model
 
 Crops: TypeAlias = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
 
@@ -21,7 +22,10 @@ _BATCH = 64
 
 
 class EmotionClassifier:
-    """A trained model, ready to use; safe to share between threads.
+    """A trained model, ready to use.
+
+    Threads may share it: calls run at the same time. So may processes: a pickle holds where the model lies and its
+    SHA-256, and it is loaded anew at its first use in each process; it is a ModelError if the file has changed.
 
     Args:
         model: name of a shipped model, a model folder, or a run that `mien train` wrote.
@@ -36,8 +40,9 @@ class EmotionClassifier:
     def __init__(self, model: str | os.PathLike[str] = DEFAULT_MODEL, *, threads: int | None = None) -> None:
         folder = resolve_model(model)
         self.config = ModelConfig.load(folder)
-        network = read_model(folder, self.config)
-        self._session = open_session(network, folder, ModelError, threads=threads)
+        # A shipped model by its name: another machine may have it elsewhere.
+        source = folder.name if is_shipped(folder) else str(folder.absolute())
+        self._session = PerProcess(_open, source, self.config.sha256, threads)
         self._input = self._check_shapes(folder)
 
     @property
@@ -82,7 +87,7 @@ class EmotionClassifier:
         parts = [[np.empty((0, len(self.config.outputs[head])), np.float32) for head in heads]]
         for start in range(0, len(crops), _BATCH):
             batch = np.stack([to_crop(crop, size) for crop in crops[start : start + _BATCH]])
-            parts.append(self._session.run(heads, {self._input: batch}))
+            parts.append(self._session().run(heads, {self._input: batch}))
         return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
     def classify(self, crops: Crops) -> list[Prediction]:
@@ -98,13 +103,13 @@ class EmotionClassifier:
     def _check_shapes(self, folder: Any) -> str:
         """The name of the input, if inputs and outputs are as the configuration says."""
         size = self.config.input_size
-        inputs = self._session.get_inputs()
+        inputs = self._session().get_inputs()
         got = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
         if len(inputs) != 1 or not _is_batch(inputs[0], "tensor(uint8)", [size, size]):
             raise ModelError(
                 f"{folder}: the model takes {got}; expected one tensor(uint8) [n, {size}, {size}] for any n"
             )
-        outputs = {o.name: o for o in self._session.get_outputs()}
+        outputs = {o.name: o for o in self._session().get_outputs()}
         for head, labels in self.config.outputs.items():
             output = outputs.get(head)
             if output is None or not _is_batch(output, "tensor(float)", [len(labels)]):
@@ -113,6 +118,12 @@ class EmotionClassifier:
                     f"{folder}: output {head} {came}; expected tensor(float) [n, {len(labels)}] for any n"
                 )
         return str(inputs[0].name)
+
+
+def _open(source: str, sha256: str, threads: int | None) -> Session:
+    """The session of a model with this SHA-256."""
+    folder = resolve_model(source)
+    return open_session(read_model(folder, sha256), folder, ModelError, threads=threads)
 
 
 def _is_batch(value: Any, kind: str, rest: list[int]) -> bool:

@@ -213,7 +213,7 @@ def bench(
 @app.command(epilog="Example: mien models")
 def models() -> None:
     """List the models that are shipped with mien."""
-    from mien.weights import available_models, resolve_model
+    from mien.weights import MODEL_FILE, available_models, resolve_model
 
     for config in available_models():
         megabytes = sum(file.stat().st_size for file in resolve_model(config.name).iterdir()) / 1e6
@@ -224,6 +224,7 @@ def models() -> None:
                 f"  {head}: {100 * scores['accuracy']:.1f} % right on {scores['n']} validation images"
                 f" of {config.data['name']}"
             )
+        typer.echo(f"  {resolve_model(config.name) / MODEL_FILE}")
 
 
 _PANELS = {

@@ -19,7 +19,7 @@ from mien.detection import search_to_hide
 from mien.errors import VideoError
 from mien.following import DETECTION_INTERVAL, PATIENCE, Follower, follow_frames
 from mien.hiding import FaceHider, Hide
-from mien.images import find_files
+from mien.picture_files import find_files
 from mien.recognition import EmotionRecognizer
 from mien.results import FrameResult
 from mien.steady import TIME_CONSTANT

@@ -15,7 +15,7 @@ import binascii
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, TypeAlias, cast
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,11 @@ from mien.recognition import EmotionRecognizer
 from mien.results import Box, Face, FaceEmotion, Prediction
 from mien.weights import DEFAULT_DETECTOR
 
-Picture: TypeAlias = str | Path | NDArray[np.uint8] | IO[bytes]
-"""A path, a "data:image/...;base64," text, an open binary file, or an array: uint8, grey, BGR or BGRA."""
+Picture: TypeAlias = str | Path | NDArray[Any] | IO[bytes] | None
+"""A path, a "data:image/...;base64," text, an open binary file, or an array: uint8, grey, BGR or BGRA.
+
+None, which `cv2.imread` gives where it can read no file, is taken for the sake of types only: it is a TypeError.
+"""
 
 _DETECTORS = {"mien": "mien", "haar": "haar", "opencv": "haar", "yunet": "yunet"}
 _WHOLE_PICTURE = "skip"
@@ -219,11 +222,11 @@ def _read(picture: Picture) -> NDArray[np.uint8]:
             return read_image(_from_bgr(picture))
         if isinstance(picture, str) and picture.startswith("data:image/"):
             return read_image(base64.b64decode(picture.partition(",")[2], validate=True))
-        if isinstance(picture, str) and picture.lower().startswith(("http://", "https://")):
-            raise ValueError(f"{picture}: mien fetches nothing; expected a file, its bytes or an array")
-        if isinstance(picture, str | Path) or not hasattr(picture, "read"):
-            return read_image(cast(str, picture))  # what is no picture either is told so there
-        return read_image(picture.read())
+        if picture is None:
+            raise TypeError(
+                "the picture is None, as cv2.imread gives where it can read no file; expected a picture"
+            )
+        return read_image(picture)
     except (ImageError, binascii.Error) as error:
         # As in deepface: programs that catch ValueError go on catching it.
         raise ValueError(str(error)) from None

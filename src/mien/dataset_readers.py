@@ -23,8 +23,9 @@ from mien.dataset_rows import (
 )
 from mien.emotions import LABELS
 from mien.errors import DatasetError, MissingExtraError
-from mien.images import MAX_BYTES, SUFFIXES
+from mien.images import MAX_BYTES
 from mien.parallel import map_chunks
+from mien.picture_files import SUFFIXES
 
 # Few enough that some chunks of photographs, not only of FER2013's small PNGs, fit into memory.
 _CHUNK = 32

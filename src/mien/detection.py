@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from mien.errors import DetectorError
 from mien.haar import HaarDetector
 from mien.images import ImageSource, crop_face, read_image
 from mien.mien_detector import DetectorModel, MienDetector, detector_folder
+from mien.per_process import PerProcess
 from mien.results import Box, Face
 from mien.weights import DEFAULT_DETECTOR, DETECTOR_SIZE
 from mien.yunet import YuNetDetector, fetch_yunet
@@ -69,6 +70,10 @@ class _Backend(Protocol):
 class FaceDetector:
     """Finds the faces of a picture.
 
+    Threads may share it: with mien's own network they search at the same time, with OpenCV's detectors, which keep
+    state between calls, one after the other (`concurrent` tells which). Processes may share it: its pickle says what
+    to load.
+
     Args:
         backend: "mien", mien's own network; "haar", OpenCV's cascades for upright frontal faces; "yunet", fetched
             once from OpenCV Zoo; the folder of a run of `mien train-detector`; or the path of a YuNet file, ending
@@ -113,7 +118,9 @@ class FaceDetector:
                 "or the path of a YuNet .onnx file"
             )
         # OpenCV's detectors keep state between calls, mien's does not.
-        self._lock = nullcontext() if self._mien else threading.Lock()
+        self._lock: PerProcess[AbstractContextManager[object]] = PerProcess(
+            nullcontext if self._mien else threading.Lock, shared=False
+        )
 
     @property
     def concurrent(self) -> bool:
@@ -135,7 +142,7 @@ class FaceDetector:
             ImageError, TypeError, ValueError: as `read_image` raises them.
         """
         picture = read_image(image)
-        with self._lock:
+        with self._lock():
             faces = self._backend.detect(picture)
         return self._large(faces)
 
@@ -180,15 +187,15 @@ def search_to_hide() -> Callable[[NDArray[np.uint8]], list[Face]]:
     return lambda picture: [face for search in searches for face in search(picture)]
 
 
-def detector_sha256(backend: str) -> str:
-    """Which weights a `FaceDetector` of that name has, if they are a network of mien's own; else "".
+def detector_model(backend: str) -> DetectorModel | None:
+    """What is known of the network of a `FaceDetector` of that name, if it is one of mien's own; else None.
 
     Raises:
         DetectorError: a folder that holds no detector.
     """
     if backend != "mien" and not Path(backend).is_dir():
-        return ""
-    return DetectorModel.load(detector_folder(None if backend == "mien" else Path(backend))).sha256
+        return None
+    return DetectorModel.load(detector_folder(None if backend == "mien" else Path(backend)))
 
 
 def tilt(face: Face) -> float:

@@ -18,6 +18,9 @@ class Emotion(StrEnum):
     SURPRISE = "surprise"
     NEUTRAL = "neutral"
 
+    # Lists and dicts of expressions show words: an expression is one.
+    __repr__ = str.__repr__
+
     @classmethod
     def parse(cls, text: str) -> Emotion:
         """The expression that a dataset's or a person's word means: "Anger", "happiness", " sad ".
@@ -43,6 +46,14 @@ _OTHER_NAMES = {
     "sadness": "sad",
     "surprised": "surprise",
 }
+
+
+def as_emotion(label: str) -> Emotion | str:
+    """One of the seven as an `Emotion`, another word as it is."""
+    return Emotion(label) if label in _WORDS else label
+
+
+_WORDS = frozenset(Emotion)
 
 LABELS: tuple[str, ...] = tuple(e.value for e in Emotion)
 """The seven labels in the order of every probability array of mien: FER2013's."""

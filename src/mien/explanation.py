@@ -39,7 +39,7 @@ class Explanation:
 
     crop: NDArray[np.uint8]
     prediction: Prediction
-    emotion: str
+    emotion: Emotion | str
     heat: Heat
     region: Region
     hidden: NDArray[np.uint8]
@@ -79,7 +79,8 @@ def explain(
 ) -> list[Explanation]:
     """The explanation of every face of a picture, in the detector's order; empty without a face.
 
-    About 160 answers of the model a face. It says where the model looked, not whether it is right, nor why.
+    About 160 answers of the model a face. It says where the model looked, not whether it is right, nor why. Threads may
+    call it at the same time, also with one recognizer.
 
     Args:
         image: what `EmotionRecognizer.recognize` takes.

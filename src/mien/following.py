@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.flow import CutFinder, follow, small_grey
-from mien.results import Box, Face, FaceEmotion, FrameResult
+from mien.results import Box, Face, TrackedFace, TrackedFrame
 from mien.steady import TIME_CONSTANT, Smoother
 from mien.tracking import FLOW_NOISE, Tracker
 from mien.video import Frame
@@ -36,7 +35,7 @@ class Follower:
     Args:
         recognizer: finds faces and tells their expressions.
         patience: seconds for which a face may be out of sight and come back as the same track.
-        smoothing: time constant of `FaceEmotion.smoothed` in seconds; 0 for none.
+        smoothing: time constant of `TrackedFace.smoothed` in seconds; 0 for none.
 
     Raises:
         ValueError: a negative patience or smoothing.
@@ -58,7 +57,7 @@ class Follower:
 
     def follow(
         self, picture: NDArray[np.uint8], time: float, *, source: str = "", frame: int | None = None
-    ) -> FrameResult:
+    ) -> TrackedFrame:
         """The faces of the next frame, largest first.
 
         Args:
@@ -78,10 +77,16 @@ class Follower:
         self._grey = grey
         faces, left_out = self._read(picture, time)
         height, width = picture.shape[:2]
-        return FrameResult(
-            source, width, height, faces, frame=frame, time=time, labels=self._recognizer.labels, smoothed=True,
+        return TrackedFrame(
+            source,
+            width,
+            height,
+            faces,
+            frame=frame,
+            time=time,
+            labels=self._recognizer.labels,
             left_out=left_out,
-        )  # fmt: skip
+        )
 
     def _forget(self) -> None:
         self._tracker.clear()
@@ -129,7 +134,7 @@ class Follower:
             for track, face in zip(tracks, found, strict=True)
         }
 
-    def _read(self, picture: NDArray[np.uint8], time: float) -> tuple[tuple[FaceEmotion, ...], int]:
+    def _read(self, picture: NDArray[np.uint8], time: float) -> tuple[tuple[TrackedFace, ...], int]:
         """The faces of this frame with their expressions, and how many were not good enough."""
         height, width = picture.shape[:2]
         self._faces = {n: f for n, f in self._faces.items() if _touches(f.box, width, height)}
@@ -144,7 +149,16 @@ class Follower:
             if number not in self._smoothers:
                 self._smoothers[number] = Smoother(self._smoothing, self._uncertain_below)
             steady = self._smoothers[number].add(face.prediction, time)
-            results.append(replace(face, track=number, smoothed=steady))
+            results.append(
+                TrackedFace(
+                    face.face,
+                    face.prediction,
+                    face.quality,
+                    judged=face.judged,
+                    track=number,
+                    smoothed=steady,
+                )
+            )
         return tuple(results), len(seen) - len(results)
 
 
@@ -175,7 +189,7 @@ def _touches(box: Box, width: int, height: int) -> bool:
 
 def follow_frames(
     follower: Follower, frames: Generator[Frame, None, None], source: str
-) -> Generator[tuple[FrameResult, NDArray[np.uint8]], None, None]:
+) -> Generator[tuple[TrackedFrame, NDArray[np.uint8]], None, None]:
     """Every frame's result and picture; closing this closes `frames`."""
     with closing(frames):
         for frame in frames:

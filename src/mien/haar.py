@@ -91,6 +91,9 @@ class HaarDetector:
         self._second = _load("frontalface_alt")
         self._profile = _load("profileface")
 
+    def __reduce__(self) -> tuple[type[HaarDetector], tuple[()]]:
+        return HaarDetector, ()  # OpenCV's cascades cannot be pickled
+
     def detect(self, image: NDArray[np.uint8]) -> list[Face]:
         """All faces of an image (H, W, 3) uint8 RGB, boxes in its pixels, best first."""
         grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)

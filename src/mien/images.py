@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import glob
 import io
 import os
+import re
 import threading
 import warnings
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import cv2
 import numpy as np
@@ -18,10 +18,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.errors import ImageError
+from mien.picture_files import SUFFIXES, walk
 from mien.results import Box
 
-ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | NDArray[np.uint8] | Image.Image"
-"""What `read_image` reads: a path, an encoded file's bytes, an array or a Pillow image."""
+
+class BinaryFile(Protocol):
+    """An open binary file, or whatever else has its `read`: `io.BytesIO`, an upload, an HTTP answer."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many bytes; none at the end."""
+
+
+ImageSource: TypeAlias = (
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | NDArray[np.uint8] | Image.Image"
+)
+"""What `read_image` reads: a path, an encoded file's bytes, an open binary file, an array or a Pillow image."""
 
 MAX_PIXELS = 100_000_000
 """Pictures with more pixels are refused by their header: 100 megapixels are 300 MB once decoded."""
@@ -32,13 +43,10 @@ MAX_BYTES = 256_000_000
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
 """Pillow's names of the formats that are read; some of the others start programs or hold no photographs."""
 
-SUFFIXES = frozenset(
-    {".avif", ".bmp", ".gif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo", ".pgm", ".png", ".pnm", ".ppm"}
-    | {".tif", ".tiff", ".webp"}
-)
-"""The file names that count as pictures inside a folder, in lower case."""
-
 _EXIF_ORIENTATION = 0x0112
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a path has lost the second slash; one letter is a drive
+_LONGEST_NAME = 300
+_PART = 1 << 20
 # Filters of warnings are global to the process: without a lock, two threads restore each other's.
 _WARNINGS_LOCK = threading.Lock()
 
@@ -50,27 +58,31 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> NDArray[
     white; of an animation the first frame is taken; 16-bit grey is scaled by its whole range, 0 to 65535.
 
     Args:
-        source: a path; the bytes of a file; a Pillow image; or a uint8 array (H, W) or (H, W, 1) grey,
-            (H, W, 3) RGB, (H, W, 4) RGBA. An RGB array comes back without a copy.
+        source: a path; the bytes of a file; a binary file that is open, which is read on from where it stands and
+            left open; a Pillow image; or a uint8 array (H, W) or (H, W, 1) grey, (H, W, 3) RGB, (H, W, 4) RGBA. An
+            RGB array comes back without a copy.
         max_pixels: files, bytes and Pillow images with more pixels are refused by their header.
 
     Raises:
         ImageError: the picture is missing, unreadable, broken, or larger than `max_pixels` or `MAX_BYTES`.
-        TypeError: the source is none of the above, or an array of another type than uint8.
+        TypeError: the source is none of the above, as a file opened as text, or an array of another type than uint8.
         ValueError: an array of another shape.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
         return _from_pillow(source, "Pillow image", max_pixels)
-    if isinstance(source, bytes):
-        return _decode(source, f"picture of {len(source):,} bytes", max_pixels)
+    if isinstance(source, bytes | bytearray | memoryview):
+        size = memoryview(source).nbytes
+        return _decode(source, f"picture of {size:,} bytes", max_pixels)
     if isinstance(source, str | os.PathLike):
         path = Path(source)
-        return _decode(_read_bytes(path), _name(path), max_pixels)
+        return _decode(_read_path(path), _name(path), max_pixels)
+    if hasattr(source, "read"):
+        return _decode(_read_file(source), "picture of an open file", max_pixels)
     raise TypeError(
         f"cannot read a picture from {type(source).__name__}: "
-        "expected a path, bytes, a uint8 array or a Pillow image"
+        "expected a path, bytes, an open binary file, a uint8 array or a Pillow image"
     )
 
 
@@ -140,58 +152,13 @@ def save_image(image: NDArray[np.uint8], path: Path) -> None:
     Image.fromarray(image).save(path, quality=92)
 
 
-def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """The pictures that files, folders and glob patterns name, each once, in the order given.
-
-    Folders are searched with all their folders, in order of name, for files that end in `SUFFIXES`; hidden
-    files are left out. A file named on its own is kept whatever its ending. Nothing raises here: a path that
-    is missing, a pattern without a match and a folder without pictures stay in the list as they are, and
-    `read_image` says of each what is wrong, so that the others of a run go on.
-    """
-    return find_files(paths, SUFFIXES)
-
-
-def find_files(paths: Iterable[str | os.PathLike[str]], suffixes: Collection[str]) -> list[Path]:
-    """As `find_images`, for other `suffixes`, each in lower case and with its dot."""
-    found: dict[Path, None] = {}
-    for path in map(Path, paths):
-        for match in _matches(path):
-            files = _walk(match, suffixes) if os.path.isdir(match) else []  # noqa: PTH112 as in _matches
-            found.update(dict.fromkeys(files or [match]))
-    return list(found)
-
-
-def _matches(path: Path) -> list[Path]:
-    # os.path and glob answer False and nothing where pathlib raises: a forbidden folder, a name too long.
-    if os.path.exists(path):  # noqa: PTH110
-        return [path]
-    return sorted(map(Path, glob.glob(str(path), recursive=True))) or [path]  # noqa: PTH207
-
-
-def _walk(folder: Path, suffixes: Collection[str]) -> list[Path]:
-    pictures: list[Path] = []
-    unreadable: list[Path] = []
-
-    def note(error: OSError) -> None:
-        unreadable.append(Path(error.filename))
-
-    for root, folders, files in os.walk(folder, onerror=note):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        pictures += [
-            Path(root, name)
-            for name in files
-            if Path(name).suffix.lower() in suffixes and not name.startswith(".")
-        ]
-    return sorted(pictures + unreadable)
-
-
 def _name(path: Path) -> str:
-    """The path on one line."""
-    text = str(path)
-    return text if text.isprintable() else repr(text)
+    """The path on one line, and a short one: what is no path at all can be of any length."""
+    text = str(path) if str(path).isprintable() else repr(str(path))
+    return text if len(text) <= _LONGEST_NAME else f"{text[:80]}... ({len(text):,} characters)"
 
 
-def _read_bytes(path: Path) -> bytes:
+def _read_path(path: Path) -> bytes:
     try:
         if path.is_dir():
             raise ImageError(_about_folder(path))
@@ -199,31 +166,58 @@ def _read_bytes(path: Path) -> bytes:
             # A file's own size where it has one: asking for the most would reserve as much memory each time.
             size = os.fstat(file.fileno()).st_size or MAX_BYTES
             return file.read(min(size, MAX_BYTES) + 1)
-    except FileNotFoundError:
-        raise ImageError(f"{_name(path)}: no such file") from None
     except PermissionError:
         raise ImageError(f"{_name(path)}: permission denied; expected a file you may read") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ImageError(f"{_name(path)}: cannot be read: {reason}") from None
+        missing = isinstance(error, FileNotFoundError)
+        reason = "no such file" if missing else f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        raise ImageError(f"{_name(path)}: {_about_address(str(path)) or reason}") from None
+
+
+def _about_address(text: str) -> str:
+    """How to read what somebody took for a path; "" for what may be one."""
+    if text.startswith("data:"):
+        return 'a "data:" address; expected its bytes: base64.b64decode(address.partition(",")[2])'
+    if _ADDRESS.match(text):
+        return "an address, but mien fetches nothing; expected a path, or the bytes that are there"
+    return ""
+
+
+def _read_file(file: Any) -> bytes:
+    """The rest of an open file, and one byte more than may be at most."""
+    data = bytearray()
+    try:
+        # By parts: some files reserve as much memory as they are asked for, and some give less than there is.
+        while len(data) <= MAX_BYTES and (part := file.read(_PART)):
+            if isinstance(part, str):
+                raise TypeError('a file that was opened as text; expected a binary one: open(path, "rb")')
+            data += part
+    except (OSError, ValueError) as error:
+        raise ImageError(f"open file: cannot be read: {' '.join(str(error).split())}") from None
+    if not data:
+        raise ImageError(
+            "open file: nothing left in it; expected a picture (after reading or writing: seek(0))"
+        )
+    return bytes(data)
 
 
 def _about_folder(folder: Path) -> str:
     if not os.access(folder, os.R_OK | os.X_OK):
         return f"{_name(folder)}: permission denied; expected a folder you may read"
-    if _walk(folder, SUFFIXES):
+    if walk(folder, SUFFIXES):
         return f"{_name(folder)}: a folder; expected one picture (find_images lists a folder's pictures)"
     return f"{_name(folder)}: a folder without pictures; expected files such as .jpg, .png or .webp"
 
 
-def _decode(data: bytes, name: str, max_pixels: int) -> NDArray[np.uint8]:
-    if not data:
+def _decode(data: bytes | bytearray | memoryview, name: str, max_pixels: int) -> NDArray[np.uint8]:
+    size = memoryview(data).nbytes
+    if not size:
         raise ImageError(f"{name}: empty; expected a picture")
-    if len(data) > MAX_BYTES:
+    if size > MAX_BYTES:
         raise ImageError(f"{name}: larger than {MAX_BYTES / 1e6:.0f} MB; expected a smaller file")
     try:
         with no_warnings():
-            picture = Image.open(io.BytesIO(data))
+            picture = Image.open(io.BytesIO(bytes(data)))
     except Image.DecompressionBombError:
         raise ImageError(_too_large(name, max_pixels)) from None
     except Exception:  # Pillow's readers raise what a broken header makes them raise

@@ -15,6 +15,7 @@ from mien.face_grid import OUTPUTS, Floats
 from mien.face_search import search
 from mien.network_files import NetworkFiles
 from mien.onnx_runtime import Session, open_session
+from mien.per_process import PerProcess
 from mien.results import Box, Face
 from mien.weights import DETECTOR_SIZE
 
@@ -44,6 +45,7 @@ class DetectorModel:
         metrics: scores on the validation pictures.
         training: the settings it was trained with.
         created_with: version of mien.
+        same_as: SHA-256 of earlier files of this network, which give the same answers to the last bit.
     """
 
     sha256: str
@@ -53,8 +55,10 @@ class DetectorModel:
     metrics: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     created_with: str = ""
+    same_as: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "same_as", tuple(self.same_as))
         for name, low, high in (("min_score", 0, 1), ("margin", 0, 10)):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not low < value < high:
@@ -81,7 +85,7 @@ def detector_folder(folder: Path | None) -> Path:
 
 
 class MienDetector:
-    """Faces with five landmarks; safe to share between threads.
+    """Faces with five landmarks; threads and, by pickles, processes may share it.
 
     Args:
         folder: with `mien.onnx` and `mien.json`, or a run of `mien train-detector`; None for the shipped detector.
@@ -106,12 +110,12 @@ class MienDetector:
         if long_side < 32:
             raise ValueError(f"detector size {long_side}: expected at least 32 pixels")
         folder = detector_folder(folder)
+        # The shipped one without its path: another machine may have it elsewhere.
+        place = None if folder == SHIPPED else str(folder.absolute())
         self.model = DetectorModel.load(folder)
         self.long_side, self._least_score = long_side, score_factor * self.model.min_score
-        network = _FILES.read_network(folder, self.model.sha256, MAX_BYTES)
-        path = folder / MODEL_FILE
-        self._session = open_session(network, path, DetectorError, threads=threads)
-        self._input = _check_shapes(self._session, path)
+        self._session = PerProcess(_open, place, self.model.sha256, threads)
+        self._input = _check_shapes(self._session(), folder / MODEL_FILE)
 
     def detect(self, image: NDArray[np.uint8]) -> list[Face]:
         """All faces of an image (H, W, 3) uint8 RGB, boxes and landmarks in its pixels, best first."""
@@ -130,7 +134,14 @@ class MienDetector:
 
     def answers(self, pictures: NDArray[np.uint8]) -> Floats:
         """What the network answers: (n, height, width, 3) uint8, multiples of 32 -> (n, cells, 15)."""
-        return np.asarray(self._session.run(None, {self._input: pictures})[0], np.float32)
+        return np.asarray(self._session().run(None, {self._input: pictures})[0], np.float32)
+
+
+def _open(folder: str | None, sha256: str, threads: int | None) -> Session:
+    """The session of a detector with this SHA-256; of the shipped one for None."""
+    path = SHIPPED if folder is None else Path(folder)
+    network = _FILES.read_network(path, sha256, MAX_BYTES)
+    return open_session(network, path / MODEL_FILE, DetectorError, threads=threads)
 
 
 def _check_shapes(session: Session, path: Path) -> str:

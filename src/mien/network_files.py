@@ -53,7 +53,7 @@ class NetworkFiles:
         """The bytes of the ONNX file, after a look at their number and SHA-256.
 
         Raises:
-            MienError: of the type `error`: missing, too large, or not the file that the JSON describes.
+            MienError: of the type `error`: missing, too large, or not the file that the JSON described.
         """
         path = folder / self.network
         try:
@@ -65,7 +65,7 @@ class NetworkFiles:
         digest = hashlib.sha256(data).hexdigest()
         if digest != sha256:
             raise self.error(
-                f"{path}: SHA-256 {digest[:12]}…, but {self.config} says {sha256[:12]}…; "
-                f"the file is damaged or from another {self.kind}: copy the folder again"
+                f"{path}: SHA-256 {digest[:12]}…, but {self.config} said {sha256[:12]}…; the file is damaged, from "
+                f"another {self.kind}, or was changed since this one was loaded: copy the folder, or load it again"
             )
         return data

@@ -13,9 +13,10 @@ from mien.classification import EmotionClassifier
 from mien.detection import FaceDetector
 from mien.errors import ImageError
 from mien.following import PATIENCE, Follower, follow_frames
-from mien.images import MAX_BYTES, ImageSource, find_images, read_image
+from mien.images import MAX_BYTES, ImageSource, read_image
+from mien.picture_files import find_images
 from mien.quality import check_min_quality, judge, split_by_quality
-from mien.results import Face, FaceEmotion, FrameResult
+from mien.results import Face, FaceEmotion, FrameResult, TrackedFrame
 from mien.steady import TIME_CONSTANT
 from mien.video import Sampling, read_video
 from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL
@@ -26,6 +27,10 @@ _TOGETHER = 64  # faces, or pictures, of which the faces are classified in one g
 
 class EmotionRecognizer:
     """Finds the faces of a picture and tells their expressions.
+
+    Make one and keep it. Threads may share it: with mien's own detector they work at the same time, with OpenCV's they
+    search one after the other; a clip's generator belongs to one thread. Processes may share it, as in
+    `Pool.map(recognizer.recognize, paths)`: its pickle says what to load, as that of `EmotionClassifier`.
 
     Args:
         model: an `EmotionClassifier`, or what it takes: the name of a shipped model, a folder, a run.
@@ -57,12 +62,12 @@ class EmotionRecognizer:
         """The faces of a picture, in the detector's order, each with its expression; empty without a face.
 
         Args:
-            image: a path, an encoded file's bytes, a Pillow image, or an array: (H, W, 3) uint8 RGB or (H, W)
-                uint8 grey.
+            image: a path, an encoded file's bytes, an open binary file, a Pillow image, or an array: (H, W, 3) uint8
+                RGB or (H, W) uint8 grey.
 
         Raises:
             ImageError: it cannot be read as a picture.
-            TypeError, ValueError: an array of another type or shape.
+            TypeError, ValueError: no picture at all, or an array of another type or shape.
         """
         return next(self.recognize_all([read_image(image)]))
 
@@ -123,7 +128,7 @@ class EmotionRecognizer:
         end: float | None = None,
         patience: float = PATIENCE,
         smoothing: float = TIME_CONSTANT,
-    ) -> Generator[FrameResult, None, None]:
+    ) -> Generator[TrackedFrame, None, None]:
         """Every frame's faces, each with its track, its expression and the smoothed one; none is left out.
 
         A generator: memory does not grow with the clip, and closing it, or leaving its loop, frees everything.

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mien.emotions import Emotion
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +83,8 @@ class Prediction:
         object.__setattr__(self, "probabilities", dict(self.probabilities))
 
     @property
-    def emotion(self) -> str:
-        """The most probable label; the first of equals."""
+    def emotion(self) -> Emotion | str:
+        """The most probable label, the first of equals: an `Emotion`, or a word where a model has labels of its own."""
         return max(self.probabilities, key=self.probabilities.__getitem__)
 
     @property
@@ -102,8 +105,8 @@ class Quality:
 class FaceEmotion:
     """A face and its expression. `quality` says why not to trust it ("small", "dark", ...), or is None.
 
-    In a clip `track` tells who it is, and `smoothed` is the expression over time, next to that of this one frame.
-    `judged` is what `quality` comes from: a score, and every reason.
+    `judged` is what `quality` comes from: a score, and every reason; of a face that nobody judged, the best score.
+    In a clip, or before a camera, it is a `TrackedFace`; only there `track` and `smoothed` are not None.
     """
 
     face: Face
@@ -111,7 +114,7 @@ class FaceEmotion:
     quality: str | None = None
     track: int | None = None
     smoothed: Prediction | None = None
-    judged: Quality | None = None
+    judged: Quality = Quality(1.0)
 
     @property
     def box(self) -> Box:
@@ -119,8 +122,8 @@ class FaceEmotion:
         return self.face.box
 
     @property
-    def emotion(self) -> str:
-        """The most probable label."""
+    def emotion(self) -> Emotion | str:
+        """The most probable label: an `Emotion`, or a word where a model has labels of its own."""
         return self.prediction.emotion
 
     @property
@@ -135,7 +138,7 @@ class FaceEmotion:
 
     def is_good(self, least: float) -> bool:
         """Whether its quality's score is `least` or more; a face that nobody judged is good."""
-        return self.judged is None or self.judged.score >= least
+        return self.judged.score >= least
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON: from `track` to the last label's probability, then the smoothed ones."""
@@ -160,8 +163,20 @@ class FaceEmotion:
 
 
 @dataclass(frozen=True, slots=True)
+class TrackedFace(FaceEmotion):
+    """A face in a clip, or before a camera.
+
+    `track` tells who it is: the same number as long as the face is followed. `smoothed` is the expression over time,
+    next to that of this one frame.
+    """
+
+    track: int = field(kw_only=True)
+    smoothed: Prediction = field(kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
 class FrameResult:
-    """All faces of one picture, or of one frame of a clip.
+    """All faces of one picture; those of a clip's frame are a `TrackedFrame`.
 
     `width` and `height` are the picture's, in pixels, and None where it could not be read; `error` then says
     why. `frame` and `time` (seconds) are None for a still picture. `smoothed` says whether faces have
@@ -205,6 +220,15 @@ class FrameResult:
             columns = (*self.labels, *(smoothed_columns(self.labels) if self.smoothed else ()))
             return [place | dict.fromkeys((*FACE_FIELDS, *columns)) | end]
         return [place | face.to_dict() | end for face in self.faces]
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedFrame(FrameResult):
+    """All faces of one frame of a clip, or of a camera, at `time` in seconds."""
+
+    faces: tuple[TrackedFace, ...] = ()
+    time: float = 0.0
+    smoothed: bool = True
 
 
 FACE_FIELDS: tuple[str, ...] = (

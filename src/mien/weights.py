@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mien.emotions import as_emotion
 from mien.errors import ModelError
 from mien.network_files import NetworkFiles
 
@@ -41,7 +42,7 @@ class ModelConfig:
 
     Attributes:
         name: of the model.
-        labels: of the probabilities that users get, in order.
+        labels: of the probabilities that users get, in order; those of the seven expressions are `Emotion`.
         outputs: the ONNX file's outputs, name -> labels; "blend" is what users get, the others are the heads.
         input_size: side in pixels of the square grey crops.
         sha256: of `model.onnx`.
@@ -52,6 +53,7 @@ class ModelConfig:
         metrics: scores on the validation split, per output.
         training: the settings it was trained with.
         created_with: version of mien.
+        same_as: SHA-256 of earlier files of this network, which give the same answers to the last bit.
     """
 
     name: str
@@ -66,16 +68,18 @@ class ModelConfig:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     created_with: str = ""
+    same_as: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for field_name, kind in _KINDS.items():
             value = getattr(self, field_name)
             if not isinstance(value, kind):
                 raise ValueError(f"{field_name} {value!r}: expected {kind}")
-        object.__setattr__(self, "labels", tuple(self.labels))
-        object.__setattr__(self, "outputs", {k: tuple(v) for k, v in self.outputs.items()})
         if not all(isinstance(label, str) for label in self.labels):
-            raise ValueError(f"labels {self.labels}: expected words")
+            raise ValueError(f"labels {tuple(self.labels)}: expected words")
+        object.__setattr__(self, "labels", tuple(map(as_emotion, self.labels)))
+        object.__setattr__(self, "same_as", tuple(self.same_as))
+        object.__setattr__(self, "outputs", {k: tuple(v) for k, v in self.outputs.items()})
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
             raise ValueError(f"labels {self.labels}: expected two or more, all different")
         if self.outputs.get("blend") != self.labels:
@@ -122,10 +126,15 @@ def resolve_model(model: str | os.PathLike[str]) -> Path:
     raise ModelError(f"{model}: no such model; expected {names}, or {what}")
 
 
-def read_model(folder: Path, config: ModelConfig) -> bytes:
+def is_shipped(folder: Path) -> bool:
+    """Whether a folder is that of a model which comes with the package."""
+    return folder.parent == _SHIPPED
+
+
+def read_model(folder: Path, sha256: str) -> bytes:
     """The bytes of `model.onnx`, after a look at their number and SHA-256.
 
     Raises:
-        ModelError: missing, too large, or not the file that `config.json` describes.
+        ModelError: missing, too large, or another file.
     """
-    return _FILES.read_network(folder, config.sha256, MAX_MODEL_BYTES)
+    return _FILES.read_network(folder, sha256, MAX_MODEL_BYTES)

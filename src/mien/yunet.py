@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import DetectorError
+from mien.per_process import PerProcess
 from mien.results import Box, Face
 
 YUNET_FILE = "face_detection_yunet_2026may.onnx"
@@ -49,15 +50,13 @@ class YuNetDetector:
     """
 
     def __init__(self, path: Path) -> None:
-        if not path.is_file():
-            raise DetectorError(f"{path}: no such file; expected a YuNet model ({YUNET_FILE})")
         try:
-            self._net = cv2.FaceDetectorYN.create(
-                str(path), "", (_SHORT_SIDE, _SHORT_SIDE), MIN_SCORE, OVERLAP
-            )
-            self._net.detect(np.zeros((_SHORT_SIDE, _SHORT_SIDE, 3), np.uint8))
-        except cv2.error:
-            raise DetectorError(f"{path}: not a YuNet model; expected a file such as {YUNET_FILE}") from None
+            sha256 = _sha256(path.read_bytes())
+        except OSError:
+            raise DetectorError(f"{path}: no such file; expected a YuNet model ({YUNET_FILE})") from None
+        self._net = PerProcess(
+            _open, str(path.absolute()), sha256, shared=False
+        )  # it keeps state between calls
 
     def detect(self, image: NDArray[np.uint8]) -> list[Face]:
         """All faces of an image (H, W, 3) uint8 RGB, boxes and landmarks in its pixels, in no order."""
@@ -71,9 +70,21 @@ class YuNetDetector:
         below, beside = (max(0, _SHORT_SIDE - side) for side in small.shape[:2])
         if below or beside:
             small = cv2.copyMakeBorder(small, 0, below, 0, beside, cv2.BORDER_REPLICATE)
-        self._net.setInputSize(small.shape[1::-1])
-        rows: Any = self._net.detect(small)[1]  # None where there is no face
+        net = self._net()
+        net.setInputSize(small.shape[1::-1])
+        rows: Any = net.detect(small)[1]  # None where there is no face
         return [] if rows is None else [_face(row) for row in rows / np.array([scale] * 14 + [1.0])]
+
+
+def _open(path: str, sha256: str) -> Any:
+    if not Path(path).is_file() or _sha256(Path(path).read_bytes()) != sha256:
+        raise DetectorError(f"{path}: is gone, or was changed since this detector was loaded: load it again")
+    try:
+        net = cv2.FaceDetectorYN.create(path, "", (_SHORT_SIDE, _SHORT_SIDE), MIN_SCORE, OVERLAP)
+        net.detect(np.zeros((_SHORT_SIDE, _SHORT_SIDE, 3), np.uint8))
+    except cv2.error:
+        raise DetectorError(f"{path}: not a YuNet model; expected a file such as {YUNET_FILE}") from None
+    return net
 
 
 def _face(row: NDArray[np.float64]) -> Face:

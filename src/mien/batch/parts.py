@@ -1,4 +1,4 @@
-"""The folder that a run writes: its settings, its finished parts, and what they hold already.
+"""The folder that a run writes: its finished parts, what they hold already, and what made them.
 
 The rows are the record: a picture is done when a finished part has a row of it. A part appears by one rename, whole or
 not at all, so that a run may be killed at any moment, and the next one goes on with what is missing.
@@ -8,26 +8,36 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.parse import quote, unquote
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import MissingExtraError, SettingsError
+from mien.batch.books import (
+    MANIFEST_FILE,
+    OWN_FILES,
+    SETTINGS_FILE,
+    books_places,
+    has_settings,
+    locked,
+    open_books,
+    write_atomically,
+)
+from mien.errors import MissingExtraError, SettingsError, SourceError
 from mien.weights import DEFAULT_DETECTOR, DETECTOR_SIZE
 
-SETTINGS_FILE = "batch.json"
-MANIFEST_FILE = "manifest.json"
-_LOCK_FILE = ".lock"
-_UNFINISHED = ".unfinished"
-_PARTITION, _NO_VALUE = "folder=", "__HIVE_DEFAULT_PARTITION__"
+PARTS = "part-*.parquet"
+_PARTITION = "folder="
+_TOP = "."
+"""The partition of pictures that lie in no folder of the source; no folder has this name."""
+_OLD_TOP = "__HIVE_DEFAULT_PARTITION__"
+"""The same in earlier versions: Hive's null, beside which pandas reads no other partition."""
 
 
 @dataclass(frozen=True)
@@ -68,48 +78,61 @@ def check_installed() -> None:
 
 
 class Output:
-    """A folder of parts, made when it is missing.
+    """A folder of parts, made when it is missing; its books lie beside it.
 
     Args:
         folder: where to.
         settings: of the run.
+        same_files: digests of earlier files of the same networks: what was begun with them goes on.
 
     Raises:
-        SettingsError: the folder was begun with other settings, or holds something else.
+        SettingsError: the folder holds something else, or parts of which nothing tells what made them.
+        OSError: it cannot be made.
     """
 
-    def __init__(self, folder: Path, settings: BatchSettings) -> None:
+    def __init__(
+        self, folder: Path, settings: BatchSettings, same_files: frozenset[str] = frozenset()
+    ) -> None:
         self.folder = folder
+        self._same_files = same_files
         self.settings = settings
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / SETTINGS_FILE
-        if not path.exists():
-            if any(item.name != _LOCK_FILE for item in folder.iterdir()):
+        if not self.parts():
+            if any(not _is_own(item) for item in folder.iterdir()):
                 raise SettingsError(
                     f"{folder}: holds other files; expected a new folder, or one of mien batch"
                 )
-            write_atomically(path, json.dumps(asdict(settings), indent=2).encode())
-        check_settings(path, settings)
+        elif not has_settings(folder):
+            raise SettingsError(
+                f"{folder}: has parts, but {books_places(folder)[0]} is not there, which tells what made them: "
+                "move it along, or choose another folder"
+            )
+        self.books = open_books(folder)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """For as long as a run writes here; what an earlier one left unfinished is removed.
 
         Raises:
-            SettingsError: another run writes here now.
+            SettingsError: another run writes here now, or the folder was begun with other settings.
         """
-        with (self.folder / _LOCK_FILE).open("w") as file:
-            if not _lock(file):
-                raise SettingsError(
-                    f"{self.folder}: another run writes here now; wait for its end, or choose another"
-                )
-            for left in self.folder.rglob(f"*{_UNFINISHED}"):
-                left.unlink(missing_ok=True)
+        with locked(self.folder, self.books):
+            if (self.folder / f"{_PARTITION}{_OLD_TOP}").is_dir():
+                (self.folder / f"{_PARTITION}{_OLD_TOP}").replace(self.folder / partition_name(""))
+            self._begin()
             yield
+
+    def _begin(self) -> None:
+        """Note the settings of a new folder; those of one with parts must be the same."""
+        path = self.books / SETTINGS_FILE
+        if self.parts():
+            check_settings(path, self.folder, self.settings, self._same_files)
+        else:
+            write_atomically(path, json.dumps(asdict(self.settings), indent=2).encode())
 
     def parts(self) -> list[Path]:
         """The finished parts, in order."""
-        return sorted(self.folder.rglob("part-*.parquet"), key=lambda path: path.name)
+        return sorted(self.folder.rglob(PARTS), key=lambda path: path.name)
 
     def part_path(self, number: int, folder: str) -> Path:
         """Where a part goes; below "folder=NAME" where the output is partitioned."""
@@ -118,10 +141,8 @@ class Output:
 
     def write_manifest(self, *, complete: bool) -> dict[str, Any]:
         """Write and return what the folder holds: settings, parts with their rows, and whether that is all."""
-        from pyarrow import parquet
-
         rows = {
-            str(path.relative_to(self.folder)): parquet.read_metadata(path).num_rows for path in self.parts()
+            str(path.relative_to(self.folder)): open_part(path).metadata.num_rows for path in self.parts()
         }
         manifest = {
             "complete": complete,
@@ -129,23 +150,46 @@ class Output:
             "settings": asdict(self.settings),
             "parts": rows,
         }
-        write_atomically(self.folder / MANIFEST_FILE, json.dumps(manifest, indent=2).encode())
+        write_atomically(self.books / MANIFEST_FILE, json.dumps(manifest, indent=2).encode())
         return manifest
 
 
+def open_part(path: Path) -> Any:
+    """A part as pyarrow's `ParquetFile`.
+
+    Raises:
+        SourceError: it is not whole, as a copy that broke off.
+    """
+    from pyarrow import ArrowInvalid, parquet
+
+    try:
+        return parquet.ParquetFile(path)
+    except (ArrowInvalid, OSError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise SourceError(
+            f"{path}: not a whole part ({reason}); delete it, and mien batch does its pictures again"
+        ) from None
+
+
 def partition_name(folder: str) -> str:
-    """A partition's folder, as Hive names it; pyarrow, DuckDB and Spark read the value back."""
-    return f"{_PARTITION}{quote(folder, safe=' ') or _NO_VALUE}"
+    """A partition's folder, as Hive names it; data tools read the value back."""
+    return f"{_PARTITION}{quote(folder, safe=' ') or _TOP}"
 
 
-def partition_value(name: str) -> str:
-    """What `partition_name` was made from."""
+def partition_value(name: str) -> str | None:
+    """What `partition_name` was made from; None for a folder that is no partition."""
+    if not name.startswith(_PARTITION):
+        return None
     value = name.removeprefix(_PARTITION)
-    return "" if value == _NO_VALUE else unquote(value)
+    return "" if value in (_TOP, _OLD_TOP) else unquote(value)
 
 
-def check_settings(path: Path, settings: BatchSettings) -> None:
-    """Raise unless the folder was begun with these settings.
+def _is_own(item: Path) -> bool:
+    return item.name in OWN_FILES or item.name.startswith(_PARTITION)
+
+
+def check_settings(path: Path, folder: Path, settings: BatchSettings, same_files: frozenset[str]) -> None:
+    """Raise unless a folder was begun with these settings.
 
     Raises:
         SettingsError: it was not; the message says what differs.
@@ -155,53 +199,23 @@ def check_settings(path: Path, settings: BatchSettings) -> None:
         defaults = {item.name: item.default for item in fields(BatchSettings) if item.default is not MISSING}
         before = defaults | json.loads(path.read_bytes())
         asked = asdict(settings)
-        differ = [name for name in asked if before[name] != asked[name] and name != "model"]
+        differ = [
+            name
+            for name in asked
+            if before[name] != asked[name] and before[name] not in same_files and name != "model"
+        ]
     except (ValueError, KeyError, TypeError, OSError):
         raise SettingsError(f"{path}: cannot be read; expected what mien batch wrote there") from None
     if differ:
         was, now = ({name: values[name] for name in differ} for values in (before, asked))
         raise SettingsError(
-            f"{path.parent}: was begun with {_words(was)}, this run has {_words(now)}; rows of both would mix: "
+            f"{folder}: was begun with {_words(was)}, this run has {_words(now)}; rows of both would mix: "
             "choose another folder"
         )
 
 
 def _words(values: dict[str, Any]) -> str:
     return ", ".join(f"{name} {str(value)[:24]}" for name, value in values.items())
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all, also after a power cut."""
-    with unfinished(path) as file:
-        file.write(data)
-
-
-@contextmanager
-def unfinished(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file that gets its name when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.{os.getpid()}{_UNFINISHED}")
-    try:
-        with new.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
-
-
-def _lock(file: IO[str]) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # Windows: two runs in one folder are the user's to avoid
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 class Done:
@@ -219,11 +233,9 @@ class Done:
     @classmethod
     def of(cls, parts: Sequence[Path]) -> Done:
         """The names that finished parts have rows of."""
-        from pyarrow import parquet
-
         done = cls()
         for path in parts:
-            names = parquet.ParquetFile(path).read(columns=["source"]).column("source").unique().to_pylist()
+            names = open_part(path).read(columns=["source"]).column("source").unique().to_pylist()
             done.add_new(names)
         return done
 

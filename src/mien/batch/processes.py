@@ -64,14 +64,14 @@ def _try_again(task: Task, again: deque[Task], settings: BatchSettings) -> Outco
         # Halves get smaller each time, so that no other part has this name.
         second = task.part.with_name(f"{task.part.stem}-{half}.parquet")
         again.append(replace(task, entries=task.entries[:half]))
-        again.append(Task(task.entries[half:], second))
+        again.append(replace(task, entries=task.entries[half:], part=second))
         return None
     from mien.classification import EmotionClassifier
 
     labels = EmotionClassifier(settings.model, threads=1).labels
     name = task.entries[0].name
     error = f"{name}: the process that read it died each time; the picture may be made to do harm"
-    write_part(task.part, [FrameResult(name, error=error, labels=labels)], labels)
+    write_part(task, [FrameResult(name, error=error, labels=labels)], labels)
     return Outcome(1, 0, 1)
 
 

@@ -88,11 +88,11 @@ def run_batch(
     check_installed()
     _check(engine, partition, part_size, workers, decode_side)
     check_min_quality(min_quality)
-    settings = _settings(
+    settings, same_files = _settings(
         model, detector, min_size=min_size, partition=partition, min_quality=min_quality,
         detector_size=detector_size, decode_side=decode_side,
     )  # fmt: skip
-    output = Output(folder, settings)
+    output = Output(folder, settings, same_files)
     sources = list(sources)
     with output.locked():
         parts = output.parts()
@@ -130,7 +130,7 @@ def _tasks(
     numbers = itertools.count(_next_number(parts))
     partitioned = output.settings.partition == "folder"
     for held in in_tasks(_missing(entries, done), part_size, partitioned=partitioned):
-        yield Task(tuple(held), output.part_path(next(numbers), held[0].folder))
+        yield Task(tuple(held), output.part_path(next(numbers), held[0].folder), output.books)
 
 
 def _missing(entries: Iterator[Entry], done: Done) -> Iterator[Entry]:
@@ -153,12 +153,14 @@ def _start(
     return run_here(tasks, settings) if workers == 1 else run_in_processes(tasks, settings, workers)
 
 
-def _settings(model: str, detector: str, **others: Any) -> BatchSettings:
-    """With the digests of the weights."""
-    from mien.detection import detector_sha256
+def _settings(model: str, detector: str, **others: Any) -> tuple[BatchSettings, frozenset[str]]:
+    """With the digests of the weights; and those of earlier files of the same networks."""
+    from mien.detection import detector_model
 
-    sha256 = ModelConfig.load(resolve_model(model)).sha256
-    return BatchSettings(model, sha256, detector, detector_sha256=detector_sha256(detector), **others)
+    config, own = ModelConfig.load(resolve_model(model)), detector_model(detector)
+    sha256 = "" if own is None else own.sha256
+    settings = BatchSettings(model, config.sha256, detector, detector_sha256=sha256, **others)
+    return settings, frozenset((*config.same_as, *(() if own is None else own.same_as)))
 
 
 def _check(engine: str, partition: str, part_size: int, workers: int | None, decode_side: int) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from mien.batch.parts import SETTINGS_FILE, check_installed, partition_value
+from mien.batch.parts import PARTS, check_installed, open_part, partition_value
 from mien.errors import SettingsError
 from mien.summaries import ALL, Counts, Summary
 
@@ -22,33 +21,32 @@ def summarize(folder: Path, *, by: str = "none") -> list[Summary]:
         by: "none", or "folder": the folder that a picture lies in; of a partitioned output, its partition.
 
     Raises:
-        SettingsError: it is no such folder, or has no part yet.
+        SettingsError: it is no such folder, or has no finished part yet.
+        SourceError: a part is not whole.
     """
     check_installed()
-    if not (folder / SETTINGS_FILE).is_file():
-        raise SettingsError(f"{folder}: no {SETTINGS_FILE} there; expected a folder that mien batch wrote")
     counts: dict[str, Counts] = {ALL: Counts()}
     labels = _read(folder, by, counts)
     if labels is None:
-        raise SettingsError(f"{folder}: no part is finished yet; run mien batch")
+        raise SettingsError(f"{folder}: no parts there; expected a folder that mien batch wrote")
     groups = [ALL, *sorted(name for name in counts if name != ALL)]
     return [counts[group].summary(group, labels) for group in groups]
 
 
 def _read(folder: Path, by: str, counts: dict[str, Counts]) -> list[str] | None:
     """Count every row; the labels, as the parts' columns have them."""
-    from pyarrow import parquet
-
-    partitioned = json.loads((folder / SETTINGS_FILE).read_bytes()).get("partition") == "folder"
     labels = None
-    for path in sorted(folder.rglob("part-*.parquet")):
-        part = parquet.ParquetFile(path)
+    for path in sorted(folder.rglob(PARTS)):
+        part = open_part(path)
         names = part.schema_arrow.names
+        if not set(COLUMNS) <= set(names):
+            raise SettingsError(f"{path}: columns {', '.join(names)}; expected a part that mien batch wrote")
         labels = names[names.index("quality") + 1 : names.index("error")]
         for row in part.read(columns=list(COLUMNS)).to_pylist():
             counts[ALL].add(row)
             if by == "folder":
-                group = partition_value(path.parent.name) if partitioned else _parent(row["source"])
+                partition = partition_value(path.parent.name) if path.parent != folder else None
+                group = _parent(row["source"]) if partition is None else partition
                 counts.setdefault(group, Counts()).add(row)
     return labels
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.batch.parts import BatchSettings, unfinished
+from mien.batch.books import unfinished
+from mien.batch.parts import BatchSettings
 from mien.batch.sources import Entry, read_entries
 from mien.errors import ImageError
 from mien.reduced import SCALES, Reduction, read_reduced
@@ -30,10 +31,12 @@ class Task:
     Attributes:
         entries: of one partition, in order.
         part: the file that their rows go to.
+        books: the folder in which it grows until it is finished.
     """
 
     entries: tuple[Entry, ...]
     part: Path
+    books: Path
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class Worker:
             OSError: the part cannot be written.
         """
         results = self._recognize(task.entries)
-        write_part(task.part, results, self._recognizer.labels)
+        write_part(task, results, self._recognizer.labels)
         faces = sum(len(result.faces) for result in results)
         return Outcome(len(results), faces, sum(result.error is not None for result in results))
 
@@ -135,9 +138,9 @@ def _read(
         return ImageError(f"{entry.name}: {str(error).partition(': ')[2] or error}")
 
 
-def write_part(path: Path, results: Sequence[FrameResult], labels: Sequence[str]) -> None:
-    """Results as one Parquet file, which is there whole or not at all."""
-    with unfinished(path) as file, open_writer("parquet", file, labels) as writer:
+def write_part(task: Task, results: Sequence[FrameResult], labels: Sequence[str]) -> None:
+    """A task's results as one Parquet file, which is there whole or not at all."""
+    with unfinished(task.part, task.books) as file, open_writer("parquet", file, labels) as writer:
         for result in results:
             writer.write(result)
 

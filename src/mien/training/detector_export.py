@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import keras
@@ -13,7 +14,7 @@ import mien
 from mien.errors import ExportError
 from mien.mien_detector import MODEL_FILE, DetectorModel
 from mien.onnx_runtime import open_session
-from mien.training.onnx_file import write_onnx
+from mien.training.onnx_file import UNLICENSED, describe, write_onnx
 
 TOLERANCE = 2e-3
 """Most that an answer may differ from Keras' own, in logits, strides and their logarithms."""
@@ -42,16 +43,30 @@ def export_detector(model: keras.Model, folder: Path, config: DetectorModel | No
     signature = keras.InputSpec(shape=(None, None, None, 3), dtype="uint8", name="pictures")
     write_onnx(serving, path, signature)
     _check_parity(serving, path)
+    describe(path, words_of())
     values = config or DetectorModel("")
     written = DetectorModel(
         **{
             **vars(values),
+            "same_as": (),
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             "created_with": f"mien {mien.__version__}, keras {keras.__version__} on {keras.backend.backend()}",
         }
     )
     written.save(folder)
     return written
+
+
+def words_of(licence: str = UNLICENSED) -> dict[str, str]:
+    """What the metadata of a detector's ONNX file says."""
+    return {
+        "name": "mien's face detector",
+        "labels": json.dumps(["face"]),
+        "input": "pictures: uint8 [n, height, width, 3], RGB from 0 to 255; height and width are multiples of 32",
+        "output": "[n, cells, 15]: of each cell a score, a box and five points; mien's face_grid.py reads them",
+        "normalisation": "inside the network: pass pixels as they are",
+        "licence": licence,
+    }
 
 
 def _check_parity(serving: keras.Model, path: Path) -> None:

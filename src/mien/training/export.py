@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from mien.errors import ExportError
 from mien.metrics import fit_mixture, fit_temperature, softmax, threshold_for_precision
 from mien.onnx_runtime import open_session
 from mien.training.augmentation import center_view
-from mien.training.onnx_file import write_onnx
+from mien.training.onnx_file import UNLICENSED, describe, write_onnx
 from mien.weights import MODEL_FILE, ModelConfig
 
 TOLERANCE, HALF_TOLERANCE = 1e-4, 5e-3  # of probabilities; the latter with weights in half precision
@@ -72,6 +73,7 @@ def export_onnx(
     path = folder / MODEL_FILE
     probabilities = _write(serving, path, images)
     first = next(iter(heads))
+    describe(path, words_of(model.name, {"blend": heads[first], **heads}, size))
     sure, said = probabilities["blend"].max(axis=1), probabilities["blend"].argmax(axis=1)
     correct = said == targets[first].argmax(axis=1)
     config = ModelConfig(
@@ -87,6 +89,20 @@ def export_onnx(
     )
     config.save(folder)
     return config
+
+
+def words_of(
+    name: str, outputs: Mapping[str, tuple[str, ...]], size: int, licence: str = UNLICENSED
+) -> dict[str, str]:
+    """What the metadata of a model's ONNX file says."""
+    return {
+        "name": name,
+        "labels": json.dumps({output: list(map(str, labels)) for output, labels in outputs.items()}),
+        "input": f"crops: uint8 [n, {size}, {size}], grey, 0 is black; one face each, upright, which fills it",
+        "output": "float32 [n, labels], rows sum to 1; blend is the answer, the others are its heads",
+        "normalisation": "inside the network: pass pixels as they are",
+        "licence": licence,
+    }
 
 
 def _fit_blend(

@@ -54,7 +54,7 @@ def start_from(
         )
     # From all over the data: a folder's pictures come class by class.
     some = np.linspace(0, len(images) - 1, min(PICTURES, len(images))).astype(int)
-    trained = _rebuild(source, config, read_model(folder, config), images[some])
+    trained = _rebuild(source, config, read_model(folder, config.sha256), images[some])
     same = {name for name, labels in heads.items() if config.outputs.get(name) == tuple(labels)}
     others = {name for name in (*config.outputs, *heads) if name not in same}
     pairs = zip(_without(model, others), _without(trained, others), strict=True)

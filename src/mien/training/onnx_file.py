@@ -1,13 +1,17 @@
-"""A Keras network as an ONNX file."""
+"""A Keras network as an ONNX file that says itself what it is."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras
+import onnx
 
 from mien.errors import ExportError
+
+UNLICENSED = "not stated: it is for whoever trained the network to say"
 
 
 def write_onnx(serving: keras.Model, path: Path, signature: keras.InputSpec) -> None:
@@ -30,3 +34,10 @@ def write_onnx(serving: keras.Model, path: Path, signature: keras.InputSpec) -> 
             f"Keras cannot export with its backend {keras.backend.backend()} here ({error}); nothing is lost: "
             "run the same command with KERAS_BACKEND=tensorflow and --resume"
         ) from error
+
+
+def describe(path: Path, words: Mapping[str, str]) -> None:
+    """Write into an ONNX file's metadata what whoever finds it alone must know; the network stays as it is."""
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, dict(words))
+    path.write_bytes(model.SerializeToString())

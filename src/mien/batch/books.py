@@ -1,0 +1,132 @@
+"""The books of a run: its settings, what its folder holds, a lock, and every part until it is finished.
+
+They do not lie among the parts. Arrow passes over names that begin with "_" or ".", but Polars refuses a folder in
+which any file, hidden or not, has another ending, and DuckDB reads whatever ends in ".parquet". So `faces.mien` lies
+beside `faces`; where nothing can be written there, it is `faces/.mien`, and Polars needs a pattern.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from mien.errors import SettingsError
+
+SETTINGS_FILE = "batch.json"
+MANIFEST_FILE = "manifest.json"
+_LOCK_FILE, _OLD_LOCK_FILE = "lock", ".lock"
+_UNFINISHED = ".unfinished"
+_INSIDE = ".mien"
+
+OWN_FILES = frozenset({SETTINGS_FILE, MANIFEST_FILE, _OLD_LOCK_FILE, _INSIDE})
+"""Names that mien, today's or an earlier one, writes into a folder beside its parts."""
+
+
+def books_places(folder: Path) -> tuple[Path, Path]:
+    """Where a folder's books lie: beside it, or inside."""
+    # Not `resolve`: the other machines of a cluster may not have what a link leads to.
+    whole = Path(os.path.abspath(folder))  # noqa: PTH100
+    inside = whole / _INSIDE
+    return (whole.with_name(f"{whole.name}.mien") if whole.name else inside), inside
+
+
+def has_settings(folder: Path) -> bool:
+    """Whether a folder's settings are anywhere, where an earlier version put them too."""
+    return any((place / SETTINGS_FILE).is_file() for place in (*books_places(folder), folder))
+
+
+def open_books(folder: Path) -> Path:
+    """The folder of the books of an existing folder of parts, made when it is missing.
+
+    Raises:
+        OSError: it can be made nowhere.
+    """
+    beside, inside = books_places(folder)
+    for place in (beside, inside):
+        if (place / SETTINGS_FILE).is_file():
+            return place
+    if beside != inside and _can_move(beside, folder):
+        return beside
+    inside.mkdir(exist_ok=True)
+    return inside
+
+
+def _can_move(books: Path, folder: Path) -> bool:
+    """Whether a file of the books can become one of the folder by a rename: on one disk, and both may be written."""
+    probe = books / f"{os.getpid()}{_UNFINISHED}"
+    try:
+        books.mkdir(exist_ok=True)
+        probe.touch()
+        probe.replace(folder / probe.name).unlink()
+    except OSError:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+            books.rmdir()  # unless there is something in it
+        return False
+    return True
+
+
+@contextmanager
+def locked(folder: Path, books: Path) -> Iterator[None]:
+    """For as long as a run writes to a folder; what an earlier version or a killed run left behind is tidied up first.
+
+    Raises:
+        SettingsError: another run writes there now.
+    """
+    old_lock = folder / _OLD_LOCK_FILE
+    with _lock(books / _LOCK_FILE, folder):
+        if old_lock.exists():
+            with _lock(old_lock, folder):
+                old_lock.unlink()
+        for name in (SETTINGS_FILE, MANIFEST_FILE):
+            if (folder / name).exists():
+                (folder / name).replace(books / name)
+        for left in (*books.glob(f"*{_UNFINISHED}"), *folder.rglob(f"*{_UNFINISHED}")):
+            left.unlink(missing_ok=True)
+        yield
+
+
+@contextmanager
+def _lock(path: Path, folder: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        if not _is_ours(file):
+            raise SettingsError(f"{folder}: another run writes here now; wait for its end, or choose another")
+        yield
+
+
+def _is_ours(file: IO[str]) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # Windows: two runs in one folder are the user's to avoid
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that it is there whole or not at all, also after a power cut."""
+    with unfinished(path, path.parent) as file:
+        file.write(data)
+
+
+@contextmanager
+def unfinished(path: Path, books: Path) -> Iterator[IO[bytes]]:
+    """A binary file of the books that goes to its path when the block ends without an error."""
+    new = books / f"{path.name}.{os.getpid()}{_UNFINISHED}"
+    books.mkdir(exist_ok=True)
+    try:
+        with new.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
