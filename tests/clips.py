@@ -66,9 +66,10 @@ def write_clip(
     format: str | None = None,
     options: dict[str, str] | None = None,
     aspect: Fraction | None = None,
+    title: bytes | None = None,
 ) -> Path:
     """Write pictures (H, W, 3) RGB as a clip, at `times` in seconds where given, with a beep in codec `sound`; pixels
-    are `aspect` times as wide as high."""
+    are `aspect` times as wide as high. `title` may be of any coding."""
     pictures = iter(pictures)
     first = next(pictures)
     pixels = {"gif": "rgb8", "rawvideo": "bgr24", "mjpeg": "yuvj420p", "libx264": "yuv420p"}.get(
@@ -76,7 +77,10 @@ def write_clip(
     )
     if first.shape[0] % 2 or first.shape[1] % 2:
         pixels = {"yuv420p": "yuv444p"}.get(pixels, pixels)
+    stand_in = "@" * len(title or b"")
     with av.open(str(path), "w", format=format, options=options or {}) as output:
+        if title:
+            output.metadata["title"] = stand_in
         video = output.add_stream(codec, rate=fps)
         video.height, video.width = first.shape[:2]
         video.pix_fmt = pixels
@@ -94,6 +98,8 @@ def write_clip(
         output.mux(video.encode(None))
         if beep is not None:
             _beep(output, beep, (count + 1) / fps)
+    if title:
+        path.write_bytes(path.read_bytes().replace(stand_in.encode(), title))
     return path
 
 

@@ -7,6 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+pytest.importorskip("keras", reason="needs mien[train]")
+
 import numpy as np
 from keras import layers
 

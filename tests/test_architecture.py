@@ -355,7 +355,11 @@ class TestNames:
     def test_every_error_survives_the_way_between_processes(self) -> None:
         for name, value in vars(errors).items():
             if inspect.isclass(value) and issubclass(value, errors.MienError):
-                error = value("reading", "train") if value is errors.MissingExtraError else value("what came")
+                error = (
+                    value("reading", "train", "or not")
+                    if value is errors.MissingExtraError
+                    else value("what came")
+                )
                 again = pickle.loads(pickle.dumps(error))
                 assert (type(again), str(again)) == (value, str(error)), name
 

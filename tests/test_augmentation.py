@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
+
+pytest.importorskip("keras", reason="needs mien[train]")
+
+import numpy as np
 
 from mien.training.augmentation import Augmentation, augment, center_view, mixup_pairs
 

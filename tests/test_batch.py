@@ -601,3 +601,19 @@ def test_without_its_packages_it_says_what_to_install(tmp_path: Path):
         2,
         'mien: mien batch needs optional packages: pip install "mien[batch]"\n',
     )
+
+
+def test_without_ray_it_says_what_does_the_same(tmp_path: Path):
+    (tmp_path / "a.jpg").write_bytes(portrait(150))
+    code = (
+        "import sys\n"
+        "sys.modules.update(ray=None)\n"
+        "from mien.cli import main\n"
+        f"sys.argv = ['mien', 'batch', {str(tmp_path)!r}, '--to', {str(tmp_path / 'out')!r}, '--engine', 'ray']\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert 'pip install "mien[batch]"; ' in done.stderr
+    assert "--engine local does the same" in done.stderr

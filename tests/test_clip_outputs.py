@@ -72,6 +72,12 @@ class TestWriter:
         assert length == pytest.approx(1.0, abs=0.12)
         assert np.abs(np.concatenate(samples, axis=-1)).mean() > 0.05
 
+    def test_the_sound_of_a_clip_whose_title_has_another_coding(self, tmp_path: Path) -> None:
+        title = "Café".encode("latin-1")
+        source = write_clip(tmp_path / "a.mkv", [pattern(48, 64)] * 50, sound="aac", title=title)
+        with av.open(str(self.written(tmp_path, source, 25))) as container:
+            assert len(container.streams.audio) == 1
+
     def test_odd_sizes_are_filled_up(self, tmp_path: Path) -> None:
         with ClipWriter(tmp_path / "out.mp4", tmp_path / "none.mp4") as writer:
             writer.write(pattern(47, 63), frame(0))

@@ -320,7 +320,7 @@ def test_parquet_without_pyarrow_says_what_to_install(
 ) -> None:
     path = write_parquet(tmp_path / "x.parquet", {"image": [encoded(faces(1)[0])], "label": [0]})
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingExtraError, match=r'pip install "mien\[train\]"'):
+    with pytest.raises(MissingExtraError, match=r'pip install "mien\[parquet\]"'):
         load_dataset(path)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
+pytest.importorskip("keras", reason="needs mien[train]")
+
 import cv2
 import numpy as np
-import pytest
 
 from mien.training.pasting import cut_out, cutting_of_fer, paste
 from mien.training.photographs import Photograph

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
+pytest.importorskip("keras", reason="needs mien[train]")
+
 import keras
 import numpy as np
-import pytest
 
 from mien.face_grid import OUTPUTS, cell_grid, decode, overlaps, suppress, vote
 from mien.training.detection_targets import box_overlap, detection_loss, encode, mean_overlap

@@ -8,10 +8,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+pytest.importorskip("keras", reason="needs mien[train]")
+
 import cv2
 import keras
 import numpy as np
-import pytest
 from keras import layers
 from PIL import Image
 from typer.testing import CliRunner

@@ -20,9 +20,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pytest
+
+pytest.importorskip("nbclient", reason="needs nbclient")
+
 import nbformat
 import numpy as np
-import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from packages import build

@@ -18,11 +18,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+pytest.importorskip("keras", reason="needs mien[train]")
+
 import keras
 import numpy as np
 import onnx
 import onnxruntime
-import pytest
 import small_runs
 from PIL import Image
 from small_runs import SETTINGS, faces, fer2013, scores

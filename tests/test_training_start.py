@@ -9,9 +9,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+pytest.importorskip("keras", reason="needs mien[train]")
+
 import keras
 import numpy as np
-import pytest
 from keras import layers
 from small_runs import SETTINGS, faces, fer2013, scores
 

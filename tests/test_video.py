@@ -46,6 +46,12 @@ def test_odd_sizes(tmp_path: Path) -> None:
     assert [frame.picture.shape for frame in read_video(path)] == [(47, 63, 3)] * 3
 
 
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.avi"])
+def test_a_title_in_another_coding_is_no_reason_to_refuse_the_pictures(tmp_path: Path, name: str) -> None:
+    path = write_clip(tmp_path / name, [pattern(48, 64)] * 3, title="Café à Köln".encode("latin-1"))
+    assert len(list(read_video(path))) == 3
+
+
 @pytest.mark.parametrize(("degrees", "turns"), [(90, -1), (270, 1)])
 def test_a_clip_that_was_filmed_sideways_is_upright(tmp_path: Path, degrees: int, turns: int) -> None:
     path = with_rotation(write_clip(tmp_path / "a.mp4", [pattern(48, 64)] * 3), degrees)

@@ -226,7 +226,7 @@ def test_many_parquet_rows_come_in_row_groups():
 def test_parquet_without_pyarrow_names_the_extra(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with (
-        pytest.raises(MissingExtraError, match=r'writing Parquet needs .* pip install "mien\[train\]"'),
+        pytest.raises(MissingExtraError, match=r'writing Parquet needs .* pip install "mien\[parquet\]"'),
         open_writer("parquet", io.BytesIO(), LABELS),
     ):
         pass

@@ -108,7 +108,7 @@ def write_parquet(target: Path, dataset: Dataset) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        raise MissingExtraError("writing Parquet", "train") from None
+        raise MissingExtraError("writing Parquet", "parquet") from None
     column = "usage" if dataset.is_fer2013 else "split"
     voted = any(split.votes is not None for split in dataset.splits.values())
     fields = [

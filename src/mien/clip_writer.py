@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mien.annotation import annotate
 from mien.errors import VideoError
 from mien.results import FrameResult
+from mien.video import open_container
 
 if TYPE_CHECKING:
     from av import AudioFrame, Packet
@@ -175,7 +176,7 @@ class _Sound:
         import av
 
         try:
-            source = stack.enter_context(av.open(f"file:{path}", options={"protocol_whitelist": "file"}))
+            source = stack.enter_context(open_container(f"file:{path}", {"protocol_whitelist": "file"}))
         except (av.error.FFmpegError, OSError):
             return None
         if not source.streams.audio:

@@ -88,7 +88,7 @@ def _parquet_errors(path: Path) -> Iterator[None]:
     try:
         import pyarrow as pa
     except ImportError:
-        raise MissingExtraError("reading Parquet", "train") from None
+        raise MissingExtraError("reading Parquet", "parquet") from None
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:

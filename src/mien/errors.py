@@ -73,9 +73,11 @@ class ServerError(MienError):
 class MissingExtraError(MienError):
     """A feature whose optional packages are not installed."""
 
-    def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(feature, extra)  # as given, so that the error can be pickled
+    def __init__(self, feature: str, extra: str, note: str = "") -> None:
+        super().__init__(feature, extra, note)  # as given, so that the error can be pickled
         self._message = f'{feature} needs optional packages: pip install "mien[{extra}]"'
+        if note:
+            self._message += f"; {note}"
 
     def __str__(self) -> str:
         return self._message

@@ -236,14 +236,28 @@ def _open(address: str, name: str, options: dict[str, str], timeout: float | Non
     import av
 
     try:
-        # A text that some other coding wrote is no reason to refuse the pictures.
-        return av.open(address, options=options, timeout=timeout, metadata_errors="replace")
+        return open_container(address, options, timeout)
     except (av.error.FFmpegError, OSError) as error:
         if isinstance(error, av.error.InvalidDataError | av.error.EOFError):
             raise VideoError(
                 f"{name}: not a video; expected a file that FFmpeg reads, such as .mp4"
             ) from None
         raise VideoError(f"{name}: cannot be opened as a video: {_reason(error)}") from None
+
+
+def open_container(address: str, options: dict[str, str], timeout: float | None = None) -> InputContainer:
+    """A clip or stream to read from, by any supported version of PyAV.
+
+    Raises:
+        av.error.FFmpegError, OSError: it cannot be opened.
+    """
+    import av
+
+    # A text that some other coding wrote is no reason to refuse the pictures. PyAV 19 never refuses it, and has lost
+    # the argument by which versions before are told so.
+    lenient: Any = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "replace"}
+    container: InputContainer = av.open(address, options=options, timeout=timeout, **lenient)
+    return container
 
 
 def _video_stream(container: InputContainer, name: str) -> VideoStream:

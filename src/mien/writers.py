@@ -159,7 +159,7 @@ class _ParquetWriter(Writer):
             import pyarrow
             from pyarrow import parquet
         except ImportError:
-            raise MissingExtraError("writing Parquet", "train") from None
+            raise MissingExtraError("writing Parquet", "parquet") from None
         binary = getattr(stream, "buffer", stream)
         if isinstance(binary, io.TextIOBase):
             raise TypeError(f"Parquet needs a binary stream, got {type(stream).__name__}")

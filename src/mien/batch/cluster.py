@@ -13,6 +13,8 @@ from mien.errors import MissingExtraError
 
 _WAVE = 4096  # tasks that Ray is given at a time: a listing of any length is not held in memory
 
+_WITHOUT_RAY = "where Ray has no wheel for this Python or system, --engine local does the same on one machine"
+
 
 class _Actor:
     """A worker that Ray Data keeps in a process of its own."""
@@ -49,7 +51,7 @@ def run_on_ray(
         import ray
         from ray.data import ActorPoolStrategy, DataContext
     except ImportError:
-        raise MissingExtraError("--engine ray", "batch") from None
+        raise MissingExtraError("--engine ray", "batch", _WITHOUT_RAY) from None
     begun = not ray.is_initialized()
     if begun:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)

@@ -241,7 +241,7 @@ def _parquet(file: IO[bytes]) -> Any:
     try:
         from pyarrow import parquet
     except ImportError:
-        raise MissingExtraError("reading Parquet", "batch") from None
+        raise MissingExtraError("reading Parquet", "parquet") from None
     return parquet.ParquetFile(file)
 
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mien.errors import MissingExtraError
+
+_WITHOUT_TENSORFLOW = "where pip finds no TensorFlow for this Python, train with one of 3.11 to 3.13"
 
 
 @contextmanager
@@ -37,4 +40,5 @@ try:
     with _silent_stderr():
         import keras as _keras  # noqa: F401
 except ImportError as error:
-    raise MissingExtraError("training", "train") from error
+    later = sys.version_info >= (3, 14)
+    raise MissingExtraError("training", "train", _WITHOUT_TENSORFLOW if later else "") from error
