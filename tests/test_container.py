@@ -1,6 +1,6 @@
 """The Dockerfile, without Docker: its form, its words, and its health check against a real server.
 
-`.ci/container` builds and starts it; see there.
+`.ci/container.py` builds and starts it; see there.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    loader = SourceFileLoader("container", str(ROOT / ".ci" / "container"))
+    loader = SourceFileLoader("container", str(ROOT / ".ci" / "container.py"))
     spec = spec_from_loader("container", loader)
     assert spec is not None
     module = module_from_spec(spec)

@@ -101,7 +101,7 @@ class TestWorkflow:
         jobs = load(WORKFLOW)["jobs"].values()
         runs = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
         scripts = {word for run in runs for word in run.split() if word.startswith(".ci/")}
-        assert scripts >= {".ci/run", ".ci/matrix", ".ci/container"}
+        assert scripts >= {".ci/run", ".ci/matrix", ".ci/container.py"}
         for script in scripts:
             assert (ROOT / script).stat().st_mode & 0o100, script
         extras = {

@@ -15,6 +15,8 @@ from browser import needs_chromium, open_browser
 
 import mien
 
+pytest.importorskip("mkdocs", reason="needs MkDocs, which comes with the extra dev")
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 

@@ -2,7 +2,8 @@
 """Builds the container, starts it without a network, on read-only files, and asks it for a face.
 
 Where no Docker daemon answers, the Dockerfile's own lines are run in a mount namespace that looks like the image: this
-Python at /usr/local, the same folders, the same user, and for the server no network and nothing that can be written to but /tmp.
+Python at /usr/local, the same folders, the same user, and for the server no network and nothing to write to
+but an empty /tmp.
 That needs Linux and root; elsewhere it says so and ends well.
 """
 
@@ -20,6 +21,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+LOADER = "LD_LIBRARY_PATH=/usr/local/lib"  # which the image's loader knows
 ASK = """
 import json, urllib.request
 from mien.charts import sample_portrait
@@ -46,7 +48,7 @@ def main() -> None:
 def with_docker() -> None:
     """Build the image, wait until it is healthy, ask it for a face, stop it."""
     subprocess.run(["docker", "build", "--tag", "mien", ROOT], check=True)
-    shut = ["--read-only", "--tmpfs", "/tmp", "--network", "none", "--cap-drop", "ALL"]
+    shut = ["--read-only", "--tmpfs=/tmp", "--network=none", "--cap-drop=ALL"]
     start = ["docker", "run", "--detach", *shut, "--security-opt", "no-new-privileges", "mien"]
     name = subprocess.run(start, check=True, capture_output=True, text=True).stdout.strip()
     try:
@@ -69,8 +71,8 @@ def without_docker() -> None:
         Path(folder).chmod(0o755)
         look = f"mount --bind {opt} /opt && mount --bind {sys.base_prefix} /usr/local"
         lines = " && ".join(value for name, value in build if name == "RUN")
-        path = "PATH=/usr/local/bin:/usr/bin:/bin"
-        inside = f"{look} && cd /opt/sources && env {path} LD_LIBRARY_PATH=/usr/local/lib PIP_QUIET=1 sh -euxc {shlex.quote(lines)}"
+        env = ["env", "PATH=/usr/local/bin:/usr/bin:/bin", LOADER, "PIP_QUIET=1"]
+        inside = f"{look} && cd /opt/sources && {shlex.join([*env, 'sh', '-euxc', lines])}"
         subprocess.run(["unshare", "--mount", "sh", "-euc", inside], check=True)
         shutil.rmtree(opt / "sources")  # the final stage has only what it copies
         serve(look, dict(final), [value for name, value in final if name == "ENV"])
@@ -84,8 +86,7 @@ def serve(look: str, final: dict[str, str], env: list[str]) -> None:
         " && mount -t tmpfs tmpfs /tmp && mount -o remount,ro,bind / && cd /tmp"
     )
     as_user = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", "--no-new-privs"]
-    # In the image the loader knows /usr/local/lib.
-    as_user += ["--bounding-set=-all", "env", "-i", "LD_LIBRARY_PATH=/usr/local/lib", *shlex.split(" ".join(env))]
+    as_user += ["--bounding-set=-all", "env", "-i", LOADER, *shlex.split(" ".join(env))]
     command = [*as_user, *json.loads(final["ENTRYPOINT"]), *json.loads(final["CMD"])]
     inside = f"{shut} && exec {shlex.join(command)}"
     server = subprocess.Popen(["unshare", "--mount", "--net", "sh", "-euc", inside])
@@ -94,6 +95,9 @@ def serve(look: str, final: dict[str, str], env: list[str]) -> None:
         health = json.loads(final["HEALTHCHECK"].partition("CMD ")[2])
         wait(lambda: subprocess.run([*enter, *health], capture_output=True).returncode == 0, server)
         subprocess.run([*enter, "python", "-c", ASK], check=True)
+        portrait = "from mien.charts import sample_portrait; print(sample_portrait())"
+        found = subprocess.run([*enter, "python", "-c", portrait], check=True, capture_output=True, text=True)
+        subprocess.run([*enter, "mien", "image", found.stdout.strip(), "--format", "csv"], check=True)
         out = "import socket; socket.create_connection(('192.0.2.1', 9), 3)"
         if subprocess.run([*enter, "python", "-c", out], capture_output=True).returncode == 0:
             raise SystemExit("the namespace has a network: this shows nothing")
