@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import websockets
 
 
 class Server:
@@ -79,3 +80,12 @@ def serving(*options: str | Path, token: str | None = None) -> Iterator[Server]:
             process.kill()
             process.wait()
         process.stderr.close()
+
+
+def web_socket(url: str, **options: Any) -> Any:
+    """A connection to a server of this machine, as `websockets.sync.client.connect` makes it, past any proxy."""
+    from websockets.sync.client import connect
+
+    if int(websockets.__version__.partition(".")[0]) >= 15:  # those before know no proxies
+        options["proxy"] = None
+    return connect(url, **options)

@@ -206,12 +206,12 @@ class TestPage:
     def test_frames_come_with_their_results_until_the_end(
         self, watching: subprocess.Popen[str], tmp_path: Path
     ) -> None:
+        from serving import web_socket
         from websockets.exceptions import ConnectionClosed
-        from websockets.sync.client import connect
 
         url = self.address(watching).replace("http", "ws", 1).replace("/?watch", "/v1/watch")
         results, pictures = [], []
-        with connect(url, proxy=None) as socket, pytest.raises(ConnectionClosed):
+        with web_socket(url) as socket, pytest.raises(ConnectionClosed):
             while True:
                 results.append(json.loads(socket.recv(60)))
                 pictures.append(socket.recv(60))

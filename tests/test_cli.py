@@ -173,6 +173,8 @@ def test_the_demo_prints_and_draws(tmp_path: Path):
 def test_wrong_usage_and_bad_input_are_a_line_and_an_exit_code(
     folder: Path, tmp_path: Path, arguments: Sequence[str], code: int, word: str
 ):
+    if arguments[0] == "train":
+        pytest.importorskip("keras", reason="needs mien[train]")
     (tmp_path / "a.jpg").write_bytes((folder / "a.jpg").read_bytes())
     (tmp_path / "empty").mkdir()
     for label in ("bored", "engaged"):
@@ -376,6 +378,7 @@ def test_a_token_that_cannot_be_sent_is_refused(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_every_option_of_train_is_a_setting_or_says_where_things_are():
+    pytest.importorskip("keras", reason="needs mien[train]")
     from mien.cli_training import train
     from mien.training.config import TrainConfig
 

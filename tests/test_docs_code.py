@@ -10,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("keras", reason="needs mien[train]")
+
 from clips import heads, scene, write_clip
 from docs_code import COMMANDS, PAGES, ROOT, TEXT, Block, blocks, check_command, commands, inline
 from pictures import astronaut, encode, grace_hopper

@@ -21,9 +21,8 @@ import httpx
 import numpy as np
 import pytest
 from pictures import astronaut, encode, grace_hopper_path, png_bomb
-from serving import Server, serving
+from serving import Server, serving, web_socket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
 
 pytest.importorskip("fastapi")
 
@@ -70,8 +69,8 @@ def wait_until(reached: Callable[[], bool]) -> None:
     pytest.fail("never reached")
 
 
-def stream(server: Server, **options: Any) -> connect:
-    return connect(f"ws://127.0.0.1:{server.port}/v1/stream", proxy=None, max_size=None, **options)
+def stream(server: Server, **options: Any) -> Any:
+    return web_socket(f"ws://127.0.0.1:{server.port}/v1/stream", max_size=None, **options)
 
 
 def check_problem(answer: httpx.Response, status: int, *words: str) -> dict[str, Any]:

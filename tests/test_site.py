@@ -15,7 +15,7 @@ from browser import needs_chromium, open_browser
 
 import mien
 
-pytest.importorskip("mkdocs", reason="needs MkDocs, which comes with the extra dev")
+pytest.importorskip("mkdocs", reason="needs mkdocs-material")
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

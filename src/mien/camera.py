@@ -62,9 +62,7 @@ def _newest(frames: Generator[Frame, None, None]) -> Generator[Frame, None, None
 
 
 def _device(number: int) -> Generator[Frame, None, None]:
-    cv2.utils.logging.setLogLevel(
-        cv2.utils.logging.LOG_LEVEL_SILENT
-    )  # OpenCV would print what the error below says
+    _silence_opencv()  # it would print what the error below says
     camera = cv2.VideoCapture(number)
     try:
         if not camera.isOpened():
@@ -80,6 +78,12 @@ def _device(number: int) -> Generator[Frame, None, None]:
             yield Frame(0, time.monotonic() - begin, _rgb(bgr))
     finally:
         camera.release()
+
+
+def _silence_opencv() -> None:
+    # Only newer versions have the module, and only older ones the function in `cv2` itself.
+    log: Any = getattr(cv2.utils, "logging", cv2)
+    log.setLogLevel(0)
 
 
 def _rgb(bgr: Any) -> NDArray[np.uint8]:
