@@ -15,16 +15,19 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
-REPOSITORY = "https://github.com/mien/mien/blob/main"
 
 OUTSIDE = {
     "CHANGELOG.md": "CHANGELOG.md",
     "CONTRIBUTING.md": "CONTRIBUTING.md",
     "MODEL_CARD.md": "MODEL_CARD.md",
+    "SECURITY.md": "SECURITY.md",
     "benchmarks/README.md": "benchmarks.md",
     "benchmarks/peers/README.md": "peers.md",
 }
 """File of the repository -> page of the site."""
+
+COPIED = ("notebooks/mien_colab.ipynb",)
+"""Files outside of docs/ that pages link to: the site has a copy, since it may lie where the repository does not."""
 
 _LINK = re.compile(r"(\]\()(?!https?:|mailto:|#)([^)\s]+)(\))")
 
@@ -34,6 +37,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for source, page in OUTSIDE.items():
         text = (ROOT / source).read_text(encoding="utf-8")
         files.append(File.generated(config, page, content=turn_links(text, source)))
+    for source in COPIED:
+        files.append(File.generated(config, source, abs_src_path=str(ROOT / source)))
     for run in sorted((ROOT / "docs" / "runs").iterdir()):
         files.append(File.generated(config, f"runs/{run.name}/index.md", content=run_page(run)))
     return files
@@ -74,8 +79,10 @@ def _on_site(inside: str, depth: int) -> str:
         return up + OUTSIDE[inside]
     if inside == "README.md":
         return f"{up}index.md"
+    if inside in COPIED:
+        return up + inside
     if not inside.startswith("docs/"):
-        return f"{REPOSITORY}/{inside}"
+        return inside  # not on the site: MkDocs says so
     page = inside.removeprefix("docs/")
     return f"{up}{page}/index.md" if (ROOT / inside).is_dir() else up + page
 

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import os
 import re
+import shutil
+import subprocess
 import sys
+import threading
+import venv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,10 +27,15 @@ pytest.importorskip("nbclient", reason="needs nbclient")
 import nbformat
 import numpy as np
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from packages import build
 from PIL import Image
+
+import mien
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = ROOT / "notebooks" / "mien_colab.ipynb"
+ASKED = 'MIEN = ""'
 SHORT = 'EPOCHS, RESNET_EPOCHS, RESNET_WEIGHTS = 2, 0, "none"'
 
 
@@ -166,10 +180,125 @@ class TestFile:
         for cell in read().cells:
             assert cell.source.count("\n") < (50 if cell.metadata.get("cellView") == "form" else 30), cell.id
 
-    def test_the_links_lead_to_it(self) -> None:
-        link = f"https://colab.research.google.com/github/mien/mien/blob/main/{NOTEBOOK.relative_to(ROOT).as_posix()}"
-        assert link in read().cells[0].source
-        assert link in (ROOT / "README.md").read_text(encoding="utf-8")
+    def test_getting_mien_is_the_first_code(self) -> None:
+        first = next(cell for cell in read().cells if cell.cell_type == "code")
+        assert first.id == "get"
+        assert ASKED in first.source
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("dist"), "--wheel")[0]
+
+
+class TestGettingMien:
+    """The first cell in a kernel that has everything but mien."""
+
+    @pytest.fixture
+    def get(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+        """Runs the cell with MIEN set, after some code; gives what it wrote, and what `import mien` then is."""
+        python = environment_without_mien(tmp_path / "environment")
+        kernel = tmp_path / "jupyter" / "kernels" / "without-mien"
+        kernel.mkdir(parents=True)
+        argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        spec = {"argv": argv, "language": "python", "display_name": kernel.name}
+        (kernel / "kernel.json").write_text(json.dumps(spec))
+        monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+        here = tmp_path / "here"
+        here.mkdir()
+
+        def run(given: str, before: str = "") -> str:
+            code = cell(read(), "get").source.replace(ASKED, f"MIEN = {given!r}")
+            after = "import mien; print(mien.__version__, mien.__file__)"
+            cells = [nbformat.v4.new_code_cell(text) for text in (before, code, after)]
+            client = NotebookClient(
+                nbformat.v4.new_notebook(cells=cells),
+                timeout=600, kernel_name=kernel.name, resources={"metadata": {"path": str(here)}},
+            )  # fmt: skip
+            env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MPLBACKEND")}
+            # pip builds the sources with what is here, and asks nobody for anything else.
+            client.execute(env=env | {"PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_INDEX": "1"})
+            written = "".join(o["text"] for ran in client.nb.cells for o in ran.outputs)
+            assert f"{mien.__version__} {python.parents[1]}" in written
+            return written
+
+        return run
+
+    def test_a_wheel_that_lies_here(self, get: Callable[..., str], wheel: Path, tmp_path: Path) -> None:
+        shutil.copy(wheel, tmp_path / "here")
+        assert f"mien from {(tmp_path / 'here' / wheel.name).as_uri()}\n" in get("")
+
+    def test_a_clone_that_lies_here(self, get: Callable[..., str], tmp_path: Path) -> None:
+        clone = tmp_path / "here" / "mien"
+        shutil.copytree(ROOT / "src", clone / "src")
+        for name in ("pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy(ROOT / name, clone)
+        assert f"mien from {clone.as_uri()}\n" in get("")
+
+    def test_the_wheel_or_the_sources_as_named(self, get: Callable[..., str], wheel: Path) -> None:
+        assert f"mien from {wheel.as_uri()}\n" in get(str(wheel))
+        assert f"mien from {ROOT.as_uri()}\n" in get(str(ROOT))  # over the one that is there by now
+        assert "mien as installed: " in get("")
+
+    def test_the_address_of_a_wheel(self, get: Callable[..., str], wheel: Path) -> None:
+        with serving_folder(wheel.parent) as server:
+            assert f"mien from {server}/{wheel.name}\n" in get(f"{server}/{wheel.name}")
+
+    def test_the_address_of_a_repository(self, get: Callable[..., str], tmp_path: Path) -> None:
+        if not (ROOT / ".git").exists():
+            pytest.skip("needs a clone")
+        clone = tmp_path / "hosted"
+        subprocess.run(["git", "clone", "--quiet", "--bare", ROOT, clone], check=True)
+        assert f"mien from git+{clone.as_uri()}\n" in get(clone.as_uri())
+
+    def test_a_wheel_that_is_uploaded(self, get: Callable[..., str], wheel: Path, tmp_path: Path) -> None:
+        upload = f"""
+import shutil, sys
+from types import ModuleType
+colab = sys.modules["google.colab"] = ModuleType("google.colab")
+sys.modules.setdefault("google", ModuleType("google"))
+colab.files = ModuleType("files")
+name = "{wheel.stem} (1).whl"
+colab.files.upload = lambda: {{shutil.copy({str(wheel)!r}, name): b""}}
+"""
+        assert f"mien from {(tmp_path / 'here' / wheel.name).as_uri()}\n" in get("", upload)
+
+    @pytest.mark.parametrize(
+        ("given", "words"),
+        [
+            ("", "no mien here: put its wheel next to this notebook, or set MIEN"),
+            ("no/such.whl", "MIEN = 'no/such.whl': no such file or folder"),
+            ("http://127.0.0.1:9/mien-0.1.0-py3-none-any.whl", "pip could not install http"),
+        ],
+    )
+    def test_what_cannot_be_had_says_so(self, get: Callable[..., str], given: str, words: str) -> None:
+        with pytest.raises(CellExecutionError) as error:
+            get(given, 'import os; os.environ["PIP_RETRIES"] = "0"')
+        assert words in str(error.value)
+
+
+def environment_without_mien(folder: Path) -> Path:
+    """A new environment that sees the packages of this one, all but mien; gives its Python."""
+    venv.create(folder / "venv", symlinks=os.name != "nt")
+    python = Path(venv.EnvBuilder().ensure_directories(folder / "venv").env_exe)
+    seen = folder / "seen"
+    seen.mkdir()
+    for path in (path for place in sys.path if place.endswith("-packages") for path in Path(place).iterdir()):
+        if "mien" not in path.name and not (seen / path.name).exists():
+            (seen / path.name).symlink_to(path)
+    (added,) = (folder / "venv").rglob("site-packages")
+    (added / "seen.pth").write_text(f"{seen}\n")
+    return python
+
+
+@contextmanager
+def serving_folder(folder: Path) -> Iterator[str]:
+    """The address of a web server on this machine that hands out a folder's files."""
+    handler = partial(SimpleHTTPRequestHandler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 class TestColab:

@@ -444,6 +444,12 @@ class TestStream:
 
 
 class TestProcess:
+    @pytest.mark.parametrize("again", range(5))
+    def test_it_ends_as_well_when_it_has_only_just_begun(self, again: int) -> None:
+        with serving() as server:
+            assert server.stop() == 0  # at once: uvicorn may not run yet
+        assert server.log.endswith("mien: stopped\n")
+
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_what_runs_is_finished(self, number: int):
         with serving("--workers", "1") as server, server.client() as client, ThreadPoolExecutor(2) as pool:

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from browser import needs_chromium, open_browser
 
 import mien
 
@@ -84,6 +85,9 @@ def test_what_lies_outside_of_docs_is_there_and_linked(site: Path) -> None:
     run = (site / "runs" / "mien-s" / "index.html").read_text(encoding="utf-8")
     assert "learning_rate" in run
     assert (site / "runs" / "mien-s" / "curves.png").is_file()
+    notebook = "notebooks/mien_colab.ipynb"
+    assert f'href="{notebook}"' in (site / "training.html").read_text(encoding="utf-8")
+    assert (site / notebook).read_bytes() == (ROOT / notebook).read_bytes()
     changes = (site / "CHANGELOG.html").read_text(encoding="utf-8")
     assert mien.__version__ in changes
 
@@ -92,6 +96,28 @@ def test_the_search_knows_the_pages(site: Path) -> None:
     index = json.loads((site / "search" / "search_index.json").read_text(encoding="utf-8"))
     places = {entry["location"].partition("#")[0] for entry in index["docs"]}
     assert {"index.html", "photos.html", "api.html", "cli.html", "MODEL_CARD.html"} <= places
+
+
+@needs_chromium
+@pytest.mark.parametrize("start", ["index.html", "runs/mien-s/index.html"])
+def test_the_search_works_from_a_folder(site: Path, start: str) -> None:
+    with open_browser() as browser:
+        page = browser.new_page()
+        asked: list[str] = []
+        errors: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto((site / start).as_uri())
+        page.click("[data-md-component=search-query]")
+        page.keyboard.type("mosaic")
+        first = page.locator(".md-search-result__link").first
+        first.wait_for()
+        first.click()
+        page.wait_for_url(lambda url: start not in url)
+        assert "mosaic" in page.locator("article").inner_text()
+        assert not errors
+        assert asked
+        assert {address.partition(":")[0] for address in asked} <= {"file", "about", "data"}
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,11 @@ def serve(
             lifespan="on",
             timeout_graceful_shutdown=int(settings.seconds) + 1,
         )
+        server = uvicorn.Server(config)
+        # uvicorn hears signals while it runs, and raises the one that stopped it once more when all is done. One that
+        # comes before it runs counts, too.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: setattr(server, "should_exit", True))
         address = _url(settings.host, listening.getsockname()[1])
         _say(f"serving on {address}{path if watched else ''} (Ctrl-C stops)")
         if settings.token is None and not _is_local(settings.host):
@@ -55,10 +60,6 @@ def serve(
             threading.Thread(target=webbrowser.open, args=(address + path,), daemon=True).start()
         # A form that it cannot read is answered with a problem: it is not for the log.
         logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
-        # uvicorn raises the signal that stopped it once more: by then all is done.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: None)
-        server = uvicorn.Server(config)
         if watched is not None:
             watched.start(ended=lambda: setattr(server, "should_exit", True))
         try:
