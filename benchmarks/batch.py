@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from startup import describe_machine, sample_portrait, spread
 
-from mien.reduced import read_reduced
+from mien.images.jpeg_draft import read_reduced
 
 _FOLDER = 1000
 _ASK = 5.0  # seconds
@@ -78,8 +78,8 @@ def measure_processes(source: Path, args: argparse.Namespace, options: list[str]
 
 def measure_ideal(paths: list[Path], detector: str, decode_side: int) -> float:
     """Pictures a second of one thread that does nothing but decode, find, crop and classify; prints the parts."""
-    from mien.classification import EmotionClassifier
-    from mien.detection import FaceDetector
+    from mien.faces.detector import FaceDetector
+    from mien.models.classifier import EmotionClassifier
 
     cv2.setNumThreads(1)
     finder, classifier = FaceDetector(detector, threads=1), EmotionClassifier(threads=1)

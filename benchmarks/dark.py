@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from mien import FaceDetector, read_image
-from mien.picture_files import find_images
+from mien.images.find import find_images
 
 LIGHT = (1.0, 0.5, 0.3, 0.2, 0.15, 0.1, 0.07)
 

@@ -22,15 +22,15 @@ from detectors import photos_right
 from face_pictures import SQUARE
 from numpy.typing import NDArray
 
-from mien import haar, yunet
-from mien.detection import ASPECT
-from mien.detection_scores import PictureScores, average_precision, counts_at, match, recall_at
-from mien.haar import HaarDetector
-from mien.mien_detector import MienDetector
+from mien.faces import haar, yunet
+from mien.faces.align import ASPECT
+from mien.faces.haar import HaarDetector
+from mien.faces.onnx_detector import MienDetector
+from mien.faces.yunet import YuNetDetector
+from mien.metrics.detection import PictureScores, average_precision, counts_at, match, recall_at
 from mien.results import Box, Face
-from mien.training.detector_validation import MIN_SIDE, to_be_found
-from mien.training.photographs import Photograph, load_photographs, split_photographs
-from mien.yunet import YuNetDetector
+from mien.training.detector.photographs import Photograph, load_photographs, split_photographs
+from mien.training.detector.validation import MIN_SIDE, to_be_found
 
 Image = NDArray[np.uint8]
 Detect = Callable[[Image], list[Face]]

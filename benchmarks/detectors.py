@@ -24,12 +24,13 @@ import pyarrow.parquet as pq
 from face_pictures import Picture, in_border, pictures_in_context, square, training_pictures
 from numpy.typing import NDArray
 
-from mien import haar
-from mien.classification import EmotionClassifier
-from mien.images import crop_face, read_image
-from mien.mien_detector import MienDetector
+from mien.faces import haar
+from mien.faces.onnx_detector import MienDetector
+from mien.faces.yunet import YuNetDetector
+from mien.images.crop import crop_face
+from mien.images.read import read_image
+from mien.models.classifier import EmotionClassifier
 from mien.results import Box, Face
-from mien.yunet import YuNetDetector
 
 Detect = Callable[[NDArray[np.uint8]], list[Face]]
 

@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.classification import EmotionClassifier
-from mien.datasets import load_dataset
-from mien.occlusion import heat_map, hide, marked, patches, soft
+from mien.data.dataset import load_dataset
+from mien.explanation.occlusion import heat_map, hide, marked, patches, soft
+from mien.models.classifier import EmotionClassifier
 
 Floats = NDArray[np.floating]
 SIDE = 48

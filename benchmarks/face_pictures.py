@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mien.images import read_image
+from mien.images.read import read_image
 from mien.results import Box
 
 MIN_FACE = 24

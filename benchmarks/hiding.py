@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.detection import FaceDetector, search_to_hide
-from mien.hiding import hidden_areas
+from mien.faces.anonymize import hidden_areas
+from mien.faces.detector import FaceDetector, search_to_hide
 from mien.results import Face
-from mien.training.photographs import Photograph, load_photographs, split_photographs
+from mien.training.detector.photographs import Photograph, load_photographs, split_photographs
 
 Search = Callable[[np.ndarray], list[Face]]
 

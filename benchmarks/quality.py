@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mien.classification import EmotionClassifier
-from mien.quality import judge, sharpness
+from mien.faces.quality import judge, sharpness
+from mien.models.classifier import EmotionClassifier
 from mien.results import Box
 
 Crop = NDArray[np.uint8]

@@ -1,7 +1,7 @@
 """Fits the numbers of the quality gate: what tells a face from other things, and what each fault costs.
 
     python benchmarks/quality_fit.py --data $MIEN_DATA              # prints figures, writes nothing
-    python benchmarks/quality_fit.py --data $MIEN_DATA --write      # writes src/mien/likeness.json
+    python benchmarks/quality_fit.py --data $MIEN_DATA --write      # writes src/mien/faces/face_likeness.json
 
 The data folder holds fer2013/train.parquet and public_test.parquet with FER+ votes, and faces/faces_in_context.parquet:
 photographs with and without faces, of which half are fitted to and half are checked on, by picture.
@@ -24,12 +24,13 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mien.classification import EmotionClassifier
-from mien.degradations import blur, brightness, low_resolution, move
-from mien.detection import YUNET_MARGIN, FaceDetector
-from mien.images import crop_face, read_image
-from mien.likeness import FILE, SIDE, gradients
-from mien.quality import MIN_LIKENESS, WEIGHTS, faults
+from mien.faces.detector import YUNET_MARGIN, FaceDetector
+from mien.faces.likeness import FILE, SIDE, gradients
+from mien.faces.quality import MIN_LIKENESS, WEIGHTS, faults
+from mien.images.corruptions import blur, brightness, low_resolution, move
+from mien.images.crop import crop_face
+from mien.images.read import read_image
+from mien.models.classifier import EmotionClassifier
 from mien.results import Box
 
 Crops = NDArray[np.uint8]

@@ -23,8 +23,8 @@ import onnx
 from startup import describe_machine, sample_portrait, spread
 
 from mien import Box, EmotionClassifier, EmotionRecognizer, annotate, crop_face, read_image
-from mien.speed import time_calls
-from mien.weights import DEFAULT_DETECTOR, MODEL_FILE, resolve_model
+from mien.benchmark import time_calls
+from mien.models.registry import DEFAULT_DETECTOR, MODEL_FILE, resolve_model
 
 _BATCH = 64
 _SGEMM = 1024

@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 from face_pictures import in_border
 from numpy.typing import NDArray
 
-from mien.classification import EmotionClassifier
-from mien.detection import tilt, upright
-from mien.images import crop_face
-from mien.mien_detector import MienDetector
+from mien.faces.align import tilt, upright
+from mien.faces.onnx_detector import MienDetector
+from mien.images.crop import crop_face
+from mien.models.classifier import EmotionClassifier
 
 ANGLES = (0, 5, 10, 15, 20, 30, 45)
 

@@ -20,11 +20,11 @@ import numpy as np
 from startup import describe_machine, spread
 
 import mien.training  # noqa: F401 before Keras: it keeps TensorFlow quiet
-from mien.datasets import Split, load_dataset
+from mien.data.dataset import Split, load_dataset
 from mien.training.augmentation import Augmentation
+from mien.training.batches import training_batches
 from mien.training.config import TrainConfig
-from mien.training.models import NETWORKS, build_model
-from mien.training.recipe import training_batches
+from mien.training.networks import NETWORKS, build_model
 
 import keras  # isort: skip
 

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from mien import EmotionRecognizer
-from mien.following import Follower
-from mien.video import read_video
+from mien.video.face_tracker import Follower
+from mien.video.reader import read_video
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from startup import describe_machine

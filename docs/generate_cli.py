@@ -10,7 +10,7 @@ from typing import Any, get_args, get_type_hints
 
 from typer.models import ArgumentInfo
 
-from mien.cli import app
+from mien.cli.app import app
 
 PAGE = Path(__file__).parent / "cli.md"
 

@@ -18,8 +18,8 @@ from PIL import Image
 from skimage import data
 
 from mien import EmotionRecognizer, FaceEmotion, FrameResult, annotate, read_image
-from mien.charts import sample_portrait
-from mien.drawings import Drawings
+from mien.images.sample import sample_portrait
+from mien.output.image_files import Drawings
 
 DOCS = Path(__file__).parent
 SIDE = 480  # height of a picture of the page, in pixels

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mien.emotions import FERPLUS_LABELS, LABELS
-from mien.weights import MODEL_FILE, ModelConfig
+from mien.labels import FERPLUS_LABELS, LABELS
+from mien.models.registry import MODEL_FILE, ModelConfig
 
 HEADS = {"blend": LABELS, "fer2013": LABELS, "ferplus": FERPLUS_LABELS}
 BRIGHTNESS_STEP = 20

@@ -20,7 +20,7 @@ from typing import Any
 
 import typer
 
-from mien.cli import app
+from mien.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md", "benchmarks/README.md", "benchmarks/peers/README.md"] + [

@@ -14,11 +14,11 @@ pytest.importorskip("keras", reason="needs mien[train]")
 import numpy as np
 from keras import layers
 
-from mien.datasets import Dataset, Split
-from mien.emotions import FERPLUS_LABELS, LABELS
+from mien.data.dataset import Dataset, Split
+from mien.labels import FERPLUS_LABELS, LABELS
 from mien.training.augmentation import Augmentation
 from mien.training.config import TrainConfig
-from mien.training.models import NETWORKS
+from mien.training.networks import NETWORKS
 from mien.training.train import train
 
 

@@ -10,8 +10,9 @@ import pytest
 from matplotlib.cbook import get_sample_data
 from PIL import Image
 
-from mien.annotation import COLORS, DARK, LIGHT, _area, _plate, _render, annotate, color_of, contrast, ink_on
-from mien.emotions import LABELS
+from mien.labels import LABELS
+from mien.output.annotate import _area, _plate, _render, annotate
+from mien.output.palette import COLORS, DARK, LIGHT, color_of, contrast, ink_on
 from mien.results import Box, Face, FaceEmotion, Prediction
 
 
@@ -239,7 +240,7 @@ def test_wrong_arguments(image: np.ndarray, error: type[Exception], message: str
 
 def test_drawing_does_not_import_matplotlib():
     program = (
-        "import sys, numpy as np; from mien.annotation import annotate\n"
+        "import sys, numpy as np; from mien.output.annotate import annotate\n"
         "from mien.results import Box, Face, FaceEmotion, Prediction\n"
         "one = FaceEmotion(Face(Box(20, 40, 80, 90), 1.0), Prediction({'happy': 1.0}))\n"
         "drawn = annotate(np.zeros((100, 100, 3), np.uint8), [one])\n"

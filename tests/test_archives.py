@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien import archives
-from mien.datasets import load_dataset
-from mien.emotions import LABELS
+from mien.data import zip_archive as archives
+from mien.data.dataset import load_dataset
 from mien.errors import DatasetError
+from mien.labels import LABELS
 
 SYMLINK = 0o120777 << 16
 

@@ -18,14 +18,14 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from mien.audit import AuditReport, audit
-from mien.audit_page import format_audit, write_page
-from mien.classification import EmotionClassifier
-from mien.cleaning import write_clean, write_parquet, wrong_target
-from mien.datasets import Dataset, Split, load_dataset
-from mien.emotions import FERPLUS_LABELS, LABELS
+from mien.auditing.audit import AuditReport, audit
+from mien.auditing.cleaning import write_clean, write_parquet, wrong_target
+from mien.auditing.issues import DROPPED, REASONS, WRONG_LABEL
+from mien.auditing.report import format_audit, write_page
+from mien.data.dataset import Dataset, Split, load_dataset
 from mien.errors import DatasetError
-from mien.findings import DROPPED, REASONS, WRONG_LABEL
+from mien.labels import FERPLUS_LABELS, LABELS
+from mien.models.classifier import EmotionClassifier
 
 PHOTOS = photo.photographs(30)
 GREY = np.full((48, 48), 7, np.uint8)

@@ -22,20 +22,20 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from mien.batch.parts import BatchSettings, Done, Output
-from mien.batch.processes import _try_again
+from mien.batch.local import _try_again
+from mien.batch.output import BatchSettings, Done, Output
 from mien.batch.run import run_batch
 from mien.batch.sources import Entry, list_entries, read_entries
 from mien.batch.summary import summarize
-from mien.batch.work import Task, decode, write_part
-from mien.charts import sample_portrait
-from mien.detection import detector_model
-from mien.emotions import LABELS
+from mien.batch.worker import Task, decode, write_part
 from mien.errors import ImageError, SettingsError, SourceError
-from mien.images import read_image
+from mien.faces.detector import detector_model
+from mien.images.read import read_image
+from mien.images.sample import sample_portrait
+from mien.labels import LABELS
+from mien.output.aggregate import to_table
 from mien.recognition import EmotionRecognizer
 from mien.results import FrameResult
-from mien.summaries import to_table
 
 
 def portrait(side: int) -> bytes:
@@ -591,7 +591,7 @@ def test_without_its_packages_it_says_what_to_install(tmp_path: Path):
     code = (
         "import sys\n"
         "sys.modules.update(fsspec=None, pyarrow=None)\n"  # as if they were not installed
-        "from mien.cli import main\n"
+        "from mien.cli.app import main\n"
         f"sys.argv = ['mien', 'batch', {str(tmp_path)!r}, '--to', {str(tmp_path / 'out')!r}]\n"
         "main()\n"
     )
@@ -607,7 +607,7 @@ def test_without_ray_it_says_what_does_the_same(tmp_path: Path):
     code = (
         "import sys\n"
         "sys.modules.update(ray=None)\n"
-        "from mien.cli import main\n"
+        "from mien.cli.app import main\n"
         f"sys.argv = ['mien', 'batch', {str(tmp_path)!r}, '--to', {str(tmp_path / 'out')!r}, '--engine', 'ray']\n"
         "main()\n"
     )

@@ -17,11 +17,11 @@ from PIL import Image
 from pyarrow import parquet
 
 from mien.batch.books import unfinished
-from mien.batch.parts import partition_name, partition_value
+from mien.batch.output import partition_name, partition_value
 from mien.batch.run import run_batch
 from mien.batch.summary import summarize
-from mien.charts import sample_portrait
 from mien.errors import SettingsError, SourceError
+from mien.images.sample import sample_portrait
 
 FOLDERS = ("a", "two words", "k=v", "Zoë", "50%", "a+b", "null")
 """Names that a partition's folder has to quote, or that a tool could take for something else."""

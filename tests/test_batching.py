@@ -11,7 +11,7 @@ from photographs import photographs
 
 pytest.importorskip("fastapi")
 
-from mien.classification import EmotionClassifier
+from mien.models.classifier import EmotionClassifier
 from mien.server.batching import BatchingClassifier
 
 

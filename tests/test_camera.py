@@ -16,18 +16,18 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from mien.video import camera as camera_module
 import pytest
 from browser import needs_chromium, open_browser
 from clips import scene, write_clip
 from PIL import Image
 
-import mien.camera
-from mien.camera import Camera
+from mien._core.parallel import run_ahead
 from mien.errors import VideoError
-from mien.following import Follower
-from mien.live import watch_live
-from mien.parallel import run_ahead
 from mien.recognition import EmotionRecognizer
+from mien.video.camera import Camera
+from mien.video.face_tracker import Follower
+from mien.video.live import watch_live
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ class Streams:
 
 def test_a_stream_that_drops_is_reached_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(mien.camera, "RECONNECTS", (0.05, 0.05))
+    monkeypatch.setattr(camera_module, "RECONNECTS", (0.05, 0.05))
     part = io.BytesIO()
     Image.fromarray(scene((0, 200, 90))).save(part, "jpeg")
     jpeg = part.getvalue()

@@ -11,16 +11,12 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mien.annotation import COLORS
-from mien.charts import (
-    _emotion_figure,
-    _training_figure,
-    emotion_chart,
-    sample_portrait,
-    training_curves,
-)
-from mien.emotions import LABELS
+from mien.images.sample import sample_portrait
+from mien.labels import LABELS
+from mien.output.charts import _emotion_figure, emotion_chart
+from mien.output.palette import COLORS
 from mien.results import Prediction
+from mien.training.curves import _training_figure, training_curves
 
 PREDICTION = Prediction(dict(zip(LABELS, (0.02, 0.01, 0.05, 0.8, 0.04, 0.03, 0.05), strict=True)))
 

@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 import pytest
 
-from mien.classification import EmotionClassifier
-from mien.emotions import FERPLUS_LABELS, LABELS
 from mien.errors import ModelError
-from mien.images import to_crop
-from mien.weights import CONFIG_FILE, MODEL_FILE, available_models
+from mien.images.crop import to_crop
+from mien.labels import FERPLUS_LABELS, LABELS
+from mien.models.classifier import EmotionClassifier
+from mien.models.registry import CONFIG_FILE, MODEL_FILE, available_models
 
 WriteModel = Callable[..., Path]
 HEADS = ("blend", "fer2013", "ferplus")

@@ -21,13 +21,13 @@ import typer
 from PIL import Image
 
 import mien
-from mien.charts import sample_portrait
-from mien.cli import app
-from mien.cli_support import server_settings
-from mien.emotions import LABELS
+from mien.cli.app import app
+from mien.cli.support import server_settings
 from mien.errors import ServerError
+from mien.images.sample import sample_portrait
+from mien.labels import LABELS
+from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
 from mien.recognition import EmotionRecognizer
-from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
 
 COLUMNS = [
     "source", "frame", "time", "track", "x1", "y1", "x2", "y2", "detection_score",
@@ -379,7 +379,7 @@ def test_a_token_that_cannot_be_sent_is_refused(monkeypatch: pytest.MonkeyPatch)
 
 def test_every_option_of_train_is_a_setting_or_says_where_things_are():
     pytest.importorskip("keras", reason="needs mien[train]")
-    from mien.cli_training import train
+    from mien.cli.train import train
     from mien.training.config import TrainConfig
 
     options = set(inspect.signature(train).parameters) - {

@@ -18,10 +18,10 @@ import pytest
 from clips import play, scene, write_clip, write_sound
 from test_cli import COLUMNS
 
-from mien.emotions import LABELS
 from mien.errors import VideoError
+from mien.labels import LABELS
 from mien.results import smoothed_columns
-from mien.video import read_video
+from mien.video.reader import read_video
 
 CLIP_COLUMNS = [*COLUMNS[:-1], *smoothed_columns(LABELS), "error"]
 COMMAND = [sys.executable, "-m", "mien", "video"]

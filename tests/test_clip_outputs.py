@@ -15,16 +15,16 @@ from browser import needs_chromium, open_browser
 from clips import FPS, play, story, write_clip
 from pictures import pattern
 
-from mien.clip_record import PEOPLE, POINTS, ClipRecord
-from mien.clip_report import write_clip_report
-from mien.clip_writer import ClipWriter
-from mien.clips import Clip, find_clips, output_paths
-from mien.emotions import LABELS
 from mien.errors import VideoError
+from mien.labels import LABELS
 from mien.recognition import EmotionRecognizer
 from mien.results import Box, Face, FaceEmotion, FrameResult, Prediction
-from mien.timeline import Timeline
-from mien.video import Sampling
+from mien.video.clip_stats import PEOPLE, POINTS, ClipRecord
+from mien.video.clips import Clip, find_clips, output_paths
+from mien.video.reader import Sampling
+from mien.video.report import write_clip_report
+from mien.video.timeline import Timeline
+from mien.video.writer import ClipWriter
 
 
 def face(track: int, label: str = "happy", share: float = 0.9, x: float = 20) -> FaceEmotion:

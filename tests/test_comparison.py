@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from test_evaluation import dataset, split
 
-from mien.answers import Answers, answer
-from mien.classification import EmotionClassifier
-from mien.comparison import compare, format_comparison
-from mien.datasets import Dataset
-from mien.emotions import FERPLUS_LABELS, LABELS
+from mien.data.dataset import Dataset
 from mien.errors import DatasetError
+from mien.evaluation.comparison import compare, format_comparison
+from mien.evaluation.predictions import Answers, answer
+from mien.labels import FERPLUS_LABELS, LABELS
+from mien.models.classifier import EmotionClassifier
 
 WriteModel = Callable[..., Path]
 

@@ -14,7 +14,7 @@ import pytest
 from pictures import encode, grace_hopper, grace_hopper_path, pattern
 
 from mien.compat import FER, DeepFace, _region
-from mien.emotions import LABELS
+from mien.labels import LABELS
 from mien.recognition import EmotionRecognizer
 from mien.results import Box, Face
 

@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.datasets import SPLITS, Dataset, Split, describe, load_dataset
-from mien.emotions import FERPLUS_LABELS, LABELS
+from mien.data.dataset import SPLITS, Dataset, Split, load_dataset
+from mien.data.describe import describe
 from mien.errors import DatasetError, MissingExtraError
-from mien.images import read_image, to_crop
+from mien.images.crop import to_crop
+from mien.images.read import read_image
+from mien.labels import FERPLUS_LABELS, LABELS
 
 USAGES = ("Training", "PublicTest", "PrivateTest")
 VOTES_HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"

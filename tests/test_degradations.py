@@ -10,8 +10,8 @@ import pytest
 from photographs import photographs
 from pictures import ASTRONAUT_FACE, GRACE_HOPPER_FACE, astronaut, grace_hopper
 
-from mien import degradations
-from mien.images import crop_face
+from mien.images import corruptions as degradations
+from mien.images.crop import crop_face
 
 Image = np.ndarray
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.detection_scores import (
+from mien.metrics.detection import (
     PictureScores,
     average_precision,
     choose_min_score,

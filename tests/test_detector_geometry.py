@@ -9,11 +9,11 @@ pytest.importorskip("keras", reason="needs mien[train]")
 import cv2
 import numpy as np
 
-from mien.training.pasting import cut_out, cutting_of_fer, paste
-from mien.training.photographs import Photograph
-from mien.training.scene_faults import spoil
-from mien.training.scene_geometry import MIRRORED, Faces, affine, warp
-from mien.training.scenes import SMALLEST, SceneMaker
+from mien.training.detector.geometry import MIRRORED, Faces, affine, warp
+from mien.training.detector.pasting import cut_out, cutting_of_fer, paste
+from mien.training.detector.photographs import Photograph
+from mien.training.detector.scene_corruptions import spoil
+from mien.training.detector.scenes import SMALLEST, SceneMaker
 
 MARKS = np.array([[60.0, 50], [100, 52], [80, 70], [64, 90], [97, 91]])
 COLORS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255)]

@@ -9,9 +9,10 @@ pytest.importorskip("keras", reason="needs mien[train]")
 import keras
 import numpy as np
 
-from mien.face_grid import OUTPUTS, cell_grid, decode, overlaps, suppress, vote
-from mien.training.detection_targets import box_overlap, detection_loss, encode, mean_overlap
-from mien.training.scene_geometry import Faces
+from mien._core.boxes import overlaps, suppress
+from mien.faces.grid import OUTPUTS, cell_grid, decode, vote
+from mien.training.detector.geometry import Faces
+from mien.training.detector.targets import box_overlap, detection_loss, encode, mean_overlap
 
 
 def faces(*boxes: tuple[float, ...], ignored: tuple[tuple[float, ...], ...] = ()) -> Faces:

@@ -19,18 +19,18 @@ from keras import layers
 from PIL import Image
 from typer.testing import CliRunner
 
-from mien.cli import app
-from mien.detection import FaceDetector
+from mien.cli.app import app
 from mien.errors import DatasetError, ExportError, SettingsError, TrainingError
-from mien.face_grid import OUTPUTS, STRIDES, cell_grid
-from mien.face_search import search
-from mien.mien_detector import MienDetector
-from mien.training import detector_train
-from mien.training.detector import MAX_PARAMETERS, build_detector
-from mien.training.detector_config import DetectorConfig
-from mien.training.detector_export import export_detector
-from mien.training.detector_train import train_detector
-from mien.training.photographs import load_photographs
+from mien.faces.detector import FaceDetector
+from mien.faces.grid import OUTPUTS, STRIDES, cell_grid
+from mien.faces.multiscale import search
+from mien.faces.onnx_detector import MienDetector
+from mien.training.detector import train as detector_train
+from mien.training.detector.config import DetectorConfig
+from mien.training.detector.export import export_detector
+from mien.training.detector.network import MAX_PARAMETERS, build_detector
+from mien.training.detector.photographs import load_photographs
+from mien.training.detector.train import train_detector
 
 pytestmark = pytest.mark.filterwarnings(
     # TensorFlow's variables do not know NumPy 2's `copy`; Keras converts them all the same.

@@ -12,16 +12,17 @@ from photographs import brighter, photographs
 from small_runs import SETTINGS, faces, fer2013
 from typer.testing import CliRunner
 
-from mien.classification import EmotionClassifier
-from mien.cli import app
-from mien.datasets import Dataset, Split
-from mien.emotions import FERPLUS_LABELS, LABELS
+from mien.cli.app import app
+from mien.data.dataset import Dataset, Split
 from mien.errors import TrainingError
+from mien.labels import FERPLUS_LABELS, LABELS
+from mien.models.classifier import EmotionClassifier
 from mien.training import distill as distillation
 from mien.training.augmentation import Augmentation, center_view
-from mien.training.checkpoint import Checkpoint
+from mien.training.batches import heads_for, targets_for, training_batches
+from mien.training.callbacks import Checkpoint
 from mien.training.distill import FixedViews, Lesson, SoftLabels, distill, fixed_view
-from mien.training.recipe import heads_for, hold_back, split_up, targets_for, training_batches
+from mien.training.splits import hold_back, split_up
 from mien.training.train import train
 
 pytestmark = pytest.mark.filterwarnings(

@@ -8,7 +8,7 @@ import numpy as np
 import photographs as photo
 import pytest
 
-from mien.duplicates import exact_groups, has_copy, has_version, near_groups
+from mien.data.duplicates import exact_groups, has_copy, has_version, near_groups
 
 PHOTOS = photo.photographs(40)
 

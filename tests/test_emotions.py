@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from mien.emotions import FERPLUS_LABELS, LABELS, ORDERS, Emotion
 from mien.errors import DatasetError, UnknownLabelError
+from mien.labels import FERPLUS_LABELS, LABELS, ORDERS, Emotion
 
 
 def test_labels_are_fer2013s_in_fer2013s_order() -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.classification import EmotionClassifier
-from mien.datasets import Dataset, Split, load_dataset
-from mien.emotions import FERPLUS_LABELS, LABELS
+from mien.data.dataset import Dataset, Split, load_dataset
 from mien.errors import DatasetError, ModelError
-from mien.evaluation import EvaluationReport, evaluate, format_report
+from mien.evaluation.scores import EvaluationReport, evaluate, format_report
+from mien.labels import FERPLUS_LABELS, LABELS
+from mien.models.classifier import EmotionClassifier
 
 WriteModel = Callable[..., Path]
 STEP = 20  # the brightness model's: a crop of the grey 20 k is label k

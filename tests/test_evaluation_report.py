@@ -13,14 +13,14 @@ from test_evaluation import ANSWERS, TARGETS, dataset, split
 from test_report import Page, assert_self_contained
 
 import mien
-from mien.answers import answer
-from mien.classification import EmotionClassifier
-from mien.comparison_report import write_comparison, write_report
-from mien.datasets import Dataset
-from mien.emotions import FERPLUS_LABELS
-from mien.evaluation import score
-from mien.evaluation_report import write_evaluation
-from mien.provenance import familiarity
+from mien.data.dataset import Dataset
+from mien.evaluation.comparison_report import write_comparison, write_report
+from mien.evaluation.predictions import answer
+from mien.evaluation.provenance import familiarity
+from mien.evaluation.report import write_evaluation
+from mien.evaluation.scores import score
+from mien.labels import FERPLUS_LABELS
+from mien.models.classifier import EmotionClassifier
 
 WriteModel = Callable[..., Path]
 

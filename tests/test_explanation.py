@@ -19,13 +19,13 @@ from PIL import Image
 
 import mien
 from mien import EmotionClassifier, EmotionRecognizer, Explanation, FaceDetector, explain
-from mien.annotation import COLORS
-from mien.detection import Square, tilt
-from mien.emotions import LABELS
-from mien.explanation import explain_crop, explain_faces
-from mien.explanation_chart import _explanation_figure, explained_picture
-from mien.images import crop_face
-from mien.occlusion import REGION, elsewhere, heat_map, hide, marked, patches, soft
+from mien.explanation.chart import _explanation_figure, explained_picture
+from mien.explanation.explain import explain_crop, explain_faces
+from mien.explanation.occlusion import REGION, elsewhere, heat_map, hide, marked, patches, soft
+from mien.faces.align import Square, tilt
+from mien.images.crop import crop_face
+from mien.labels import LABELS
+from mien.output.palette import COLORS
 from mien.results import Face
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.emotions import FERPLUS_LABELS, LABELS
-from mien.ferplus import majority, vote_agreement, vote_shares
+from mien.data.ferplus import majority, vote_agreement, vote_shares
+from mien.labels import FERPLUS_LABELS, LABELS
 
 NEUTRAL, HAPPY, CONTEMPT, UNKNOWN, NO_FACE = 0, 1, 7, 8, 9
 

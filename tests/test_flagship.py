@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 from small_runs import faces
 
-from mien.classification import EmotionClassifier
-from mien.datasets import Split
+from mien.data.dataset import Split
+from mien.models.classifier import EmotionClassifier
+from mien.models.registry import ModelConfig
 from mien.training.config import combine
 from mien.training.distill import SoftLabels
-from mien.weights import ModelConfig
 
 SCRIPT = Path(__file__).parents[1] / "runs" / "flagship.sh"
 

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from clips import FPS, scene, story, write_clip
 
-from mien.detection import tilt
 from mien.errors import VideoError
-from mien.flow import CutFinder, follow, small_grey
-from mien.following import _moved
+from mien.faces.align import tilt
 from mien.recognition import EmotionRecognizer
 from mien.results import Box, Face, FrameResult
+from mien.video.face_tracker import _moved
+from mien.video.optical_flow import CutFinder, follow, small_grey
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_a_followed_face_keeps_its_tilt() -> None:
 
 
 def test_the_first_frame_is_the_picture_by_itself(recognizer: EmotionRecognizer, tmp_path: Path) -> None:
-    from mien.video import read_video
+    from mien.video.reader import read_video
 
     path = write_clip(tmp_path / "a.mp4", [scene((0, 200, 90))] * 3)
     first = next(iter(recognizer.recognize_video(path)))

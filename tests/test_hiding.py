@@ -12,11 +12,11 @@ import pytest
 from clips import play, scene, write_clip
 from pictures import ASTRONAUT_FACE, GRACE_HOPPER_FACE, astronaut, encode, grace_hopper, grace_hopper_path
 
-from mien.detection import FaceDetector, search_to_hide
-from mien.drawings import Drawings
-from mien.hiding import CELLS, HOLD, FaceHider, hide_faces
-from mien.images import read_image
-from mien.report import Report
+from mien.faces.anonymize import CELLS, HOLD, FaceHider, hide_faces
+from mien.faces.detector import FaceDetector, search_to_hide
+from mien.images.read import read_image
+from mien.output.html import Report
+from mien.output.image_files import Drawings
 from mien.results import Box, Face, FrameResult
 
 

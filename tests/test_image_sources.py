@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from pictures import astronaut, encode
 
-from mien.detection import FaceDetector
 from mien.errors import ImageError
-from mien.explanation import explain
-from mien.images import read_image
+from mien.explanation.explain import explain
+from mien.faces.detector import FaceDetector
+from mien.images.read import read_image
 from mien.recognition import EmotionRecognizer
 
 

@@ -22,8 +22,9 @@ from pictures import (
 from PIL import Image
 
 from mien.errors import ImageError
-from mien.images import MAX_PIXELS, crop_face, read_image, to_crop
-from mien.picture_files import find_images
+from mien.images.crop import crop_face, to_crop
+from mien.images.find import find_images
+from mien.images.read import MAX_PIXELS, read_image
 from mien.results import Box
 
 

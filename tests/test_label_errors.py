@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.emotions import FERPLUS_LABELS, LABELS
-from mien.label_errors import doubted, is_no_face, out_of_fold_probabilities, outvoted
+from mien.auditing.label_errors import doubted, is_no_face, out_of_fold_probabilities, outvoted
+from mien.labels import FERPLUS_LABELS, LABELS
 
 ANGRY, HAPPY, NEUTRAL = (LABELS.index(label) for label in ("angry", "happy", "neutral"))
 

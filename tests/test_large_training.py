@@ -10,19 +10,13 @@ import pytest
 from PIL import Image
 from small_runs import SETTINGS, faces, scores
 
-from mien.classification import EmotionClassifier
-from mien.datasets import Dataset, load_dataset
-from mien.emotions import LABELS
-from mien.evaluation import evaluate
+from mien.data.dataset import Dataset, load_dataset
+from mien.evaluation.scores import evaluate
+from mien.labels import LABELS
+from mien.models.classifier import EmotionClassifier
 from mien.training.augmentation import center_view
-from mien.training.recipe import (
-    VALIDATION_BATCH,
-    ValidationBatches,
-    as_batch,
-    heads_for,
-    hold_out,
-    targets_for,
-)
+from mien.training.batches import VALIDATION_BATCH, ValidationBatches, as_batch, heads_for, targets_for
+from mien.training.splits import hold_out
 from mien.training.train import train
 
 pytestmark = pytest.mark.filterwarnings(

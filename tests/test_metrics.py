@@ -7,23 +7,22 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from mien.metrics import (
-    EXACT_BELOW,
+from mien.metrics.calibration import (
     area_under_risk_coverage,
-    balanced_accuracy,
-    bootstrap_interval,
     calibration_error,
-    confusion_matrix,
     fit_mixture,
     fit_temperature,
-    macro_f1,
-    mcnemar_p_value,
-    paired_difference_interval,
-    precision_recall_f1,
-    rank_correlation,
     selective_accuracy,
     softmax,
     threshold_for_precision,
+)
+from mien.metrics.classification import balanced_accuracy, confusion_matrix, macro_f1, precision_recall_f1
+from mien.metrics.significance import (
+    EXACT_BELOW,
+    bootstrap_interval,
+    mcnemar_p_value,
+    paired_difference_interval,
+    rank_correlation,
 )
 
 # Three labels, eight answers: two of three 0s, one of three 1s and both 2s are right.

@@ -16,13 +16,14 @@ from pictures import ASTRONAUT_FACE, GRACE_HOPPER_FACE, astronaut, grace_hopper,
 from test_detection import TINY, scene
 from typer.testing import CliRunner
 
-from mien.cli import app
-from mien.detection import TILTED, FaceDetector, tilt, upright
+from mien.cli.app import app
 from mien.errors import DetectorError
-from mien.face_grid import cell_grid
-from mien.face_search import DARK, brightened, search, views_of
-from mien.images import crop_face
-from mien.mien_detector import SHIPPED, MienDetector
+from mien.faces.align import TILTED, tilt, upright
+from mien.faces.detector import FaceDetector
+from mien.faces.grid import cell_grid
+from mien.faces.multiscale import DARK, brightened, search, views_of
+from mien.faces.onnx_detector import SHIPPED, MienDetector
+from mien.images.crop import crop_face
 from mien.results import Box, Face
 
 # By hand, in `grace_hopper()`: right eye, left eye, nose tip, right and left mouth corner.
@@ -280,7 +281,7 @@ class TestFiles:
             MienDetector(tmp_path / "copy")
 
     def test_a_network_for_other_things(self, tmp_path: Path) -> None:
-        from mien.weights import resolve_model
+        from mien.models.registry import resolve_model
 
         other = resolve_model("mien-s")
         shutil.copy(other / "model.onnx", tmp_path / "mien.onnx")

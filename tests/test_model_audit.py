@@ -18,15 +18,16 @@ from browser import CHROMIUM, open_browser
 from conftest import BRIGHTNESS_STEP
 from pictures import encode
 
-from mien.answers import Answers, answer
-from mien.classification import EmotionClassifier
-from mien.dataset_groups import MOST_GROUPS, read_group_column
-from mien.datasets import Dataset, Split, load_dataset
-from mien.emotions import LABELS
+from mien.data.dataset import Dataset, Split, load_dataset
+from mien.data.groups import MOST_GROUPS, read_group_column
 from mien.errors import DatasetError
-from mien.group_tests import chance_calibration_error, gap_test
-from mien.metrics import calibration_error, wilson_interval
-from mien.model_audit import FEW, answers_of, audit_groups, group_places
+from mien.evaluation.fairness import FEW, answers_of, audit_groups, group_places
+from mien.evaluation.predictions import Answers, answer
+from mien.labels import LABELS
+from mien.metrics.calibration import calibration_error
+from mien.metrics.permutation import chance_calibration_error, gap_test
+from mien.metrics.significance import wilson_interval
+from mien.models.classifier import EmotionClassifier
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -11,13 +11,13 @@ import pytest
 from test_evaluation import dataset, split
 from typer.testing import CliRunner
 
-from mien.classification import EmotionClassifier
-from mien.cli import app
-from mien.datasets import Dataset
-from mien.emotions import LABELS
-from mien.evaluation import evaluate
-from mien.model_card import write_model_card
-from mien.robustness import measure_robustness
+from mien.cli.app import app
+from mien.data.dataset import Dataset
+from mien.evaluation.model_card import write_model_card
+from mien.evaluation.robustness import measure_robustness
+from mien.evaluation.scores import evaluate
+from mien.labels import LABELS
+from mien.models.classifier import EmotionClassifier
 
 WriteModel = Callable[..., Path]
 

@@ -26,10 +26,10 @@ from pictures import astronaut, encode
 from PIL import Image
 
 import mien
-from mien.classification import EmotionClassifier
-from mien.emotions import LABELS
-from mien.mien_detector import SHIPPED, DetectorModel
-from mien.weights import ModelConfig, available_models, resolve_model
+from mien.faces.onnx_detector import SHIPPED, DetectorModel
+from mien.labels import LABELS
+from mien.models.classifier import EmotionClassifier
+from mien.models.registry import ModelConfig, available_models, resolve_model
 
 PAGE = "docs/onnx-file.md"
 BLOCKS = list(blocks(PAGE, (ROOT / PAGE).read_text(encoding="utf-8")))

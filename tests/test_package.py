@@ -62,7 +62,7 @@ def test_the_wheel_is_the_package_and_nothing_else(in_wheel: dict[str, bytes]) -
     }
     about = {name for name in in_wheel if name.startswith(f"mien-{mien.__version__}.dist-info/")}
     assert set(in_wheel) - about == sources
-    assert {"mien/models/mien-s/model.onnx", "mien/detectors/mien.onnx", "mien/py.typed"} <= sources
+    assert {"mien/models/mien-s/model.onnx", "mien/faces/weights/mien.onnx", "mien/py.typed"} <= sources
     assert in_wheel[f"mien-{mien.__version__}.dist-info/licenses/LICENSE"] == (ROOT / "LICENSE").read_bytes()
     assert len(b"".join(in_wheel.values())) < 8_000_000
 

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from pictures import astronaut, encode
 
-from mien.classification import EmotionClassifier
-from mien.detection import FaceDetector
+from mien._core.per_process import PerProcess
 from mien.errors import DetectorError, ModelError
-from mien.per_process import PerProcess
+from mien.faces.detector import FaceDetector
+from mien.models.classifier import EmotionClassifier
+from mien.models.registry import CONFIG_FILE, resolve_model
 from mien.recognition import EmotionRecognizer
-from mien.weights import CONFIG_FILE, resolve_model
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +225,7 @@ def test_threads_share_a_recognizer(detector: str, photo: Path) -> None:
     """All that is said of threads: the answers are those of one thread."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from mien.explanation import explain
+    from mien.explanation.explain import explain
 
     recognizer = EmotionRecognizer(detector=detector)
     turned = encode(astronaut()[:, ::-1], "jpeg", quality=92)

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from pictures import ASTRONAUT_FACE, GRACE_HOPPER_FACE, astronaut, grace_hopper, grace_hopper_path
 
-from mien import degradations
-from mien.classification import EmotionClassifier
-from mien.detection import FaceDetector
-from mien.following import Follower
-from mien.images import crop_face
-from mien.likeness import likeness
-from mien.quality import MAX_GREY, MIN_GREY, judge, sharpness
+from mien.faces.detector import FaceDetector
+from mien.faces.likeness import likeness
+from mien.faces.quality import MAX_GREY, MIN_GREY, judge, sharpness
+from mien.images import corruptions as degradations
+from mien.images.crop import crop_face
+from mien.models.classifier import EmotionClassifier
 from mien.recognition import EmotionRecognizer
 from mien.results import Box
+from mien.video.face_tracker import Follower
 
 LARGE = Box(0, 0, 100, 120)
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from mien.errors import ImageError
-from mien.images import read_image
-from mien.reduced import Reduction, read_reduced
+from mien.images.jpeg_draft import Reduction, read_reduced
+from mien.images.read import read_image
 from mien.results import Box, Face, FaceEmotion, Prediction
 
 WIDTH, HEIGHT = 803, 602

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mien.report import Report
+from mien.output.html import Report
 
 EVIL = '<script>alert("x")</script> & <img src=http://example.org/x.png>'
 

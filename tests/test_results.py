@@ -11,7 +11,7 @@ from dataclasses import FrozenInstanceError, replace
 import numpy as np
 import pytest
 
-from mien.emotions import LABELS, Emotion
+from mien.labels import LABELS, Emotion
 from mien.results import FACE_FIELDS, Box, Face, FaceEmotion, FrameResult, Prediction
 
 PROBABILITIES = dict(zip(LABELS, (0.05, 0.0, 0.05, 0.7, 0.1, 0.05, 0.05), strict=True))

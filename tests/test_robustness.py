@@ -15,15 +15,12 @@ from test_degradations import PORTRAITS, centroid, spot
 from test_evaluation import dataset, split
 from test_report import Page, assert_self_contained
 
-from mien.answers import answer
-from mien.classification import EmotionClassifier
-from mien.comparison_report import write_report
-from mien.datasets import Dataset, Split, load_dataset
-from mien.emotions import LABELS
+from mien.data.dataset import Dataset, Split, load_dataset
 from mien.errors import DatasetError, ModelError
-from mien.evaluation import evaluate
-from mien.evaluation_report import write_evaluation
-from mien.robustness import (
+from mien.evaluation.comparison_report import write_report
+from mien.evaluation.predictions import answer
+from mien.evaluation.report import write_evaluation
+from mien.evaluation.robustness import (
     CONDITIONS,
     ROBUSTNESS_HEADER,
     RobustnessReport,
@@ -31,7 +28,10 @@ from mien.robustness import (
     measure_robustness,
     robustness_rows,
 )
-from mien.robustness_chart import _robustness_figure, robustness_chart
+from mien.evaluation.robustness_chart import _robustness_figure, robustness_chart
+from mien.evaluation.scores import evaluate
+from mien.labels import LABELS
+from mien.models.classifier import EmotionClassifier
 
 WriteModel = Callable[..., Path]
 

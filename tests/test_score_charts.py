@@ -9,9 +9,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from test_charts import assert_nothing_is_cut_off, assert_picture
 
-from mien.annotation import contrast
-from mien.emotions import LABELS
-from mien.score_charts import (
+from mien.evaluation.score_charts import (
     _confusion_figure,
     _faces_figure,
     _groups_figure,
@@ -25,6 +23,8 @@ from mien.score_charts import (
     reliability_chart,
     risk_coverage_chart,
 )
+from mien.labels import LABELS
+from mien.output.palette import contrast
 
 MATRIX = np.diag([491, 55, 528, 879, 594, 416, 626]) + np.arange(49).reshape(7, 7)
 SAID = np.array([0.9, 0.8, 0.8, 0.6, 0.5])

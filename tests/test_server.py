@@ -500,7 +500,7 @@ class TestProcess:
     def test_without_the_extra_it_says_what_to_install(self):
         code = (
             "import sys; sys.modules['fastapi'] = None; sys.argv = ['mien', 'serve']\n"
-            "from mien.cli import main; main()"
+            "from mien.cli.app import main; main()"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert done.returncode == 2

@@ -17,8 +17,8 @@ from pictures import astronaut, encode, grace_hopper_path
 from PIL import Image
 from serving import Server, serving
 
-from mien.annotation import contrast
-from mien.emotions import LABELS
+from mien.labels import LABELS
+from mien.output.palette import contrast
 
 pytest.importorskip("fastapi")
 playwright = pytest.importorskip("playwright.sync_api")

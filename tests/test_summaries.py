@@ -13,9 +13,9 @@ from clips import scene, write_clip
 from pictures import encode, grace_hopper_path
 from PIL import Image
 
-from mien.emotions import LABELS
+from mien.labels import LABELS
+from mien.output.aggregate import ALL, SMALL, Summary, Totals, large_enough, to_table
 from mien.results import Box, Face, FaceEmotion, FrameResult, Prediction
-from mien.summaries import ALL, SMALL, Summary, Totals, large_enough, to_table
 
 
 def summary(group: str, faces: int, label: str = "happy") -> Summary:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mien.results import Box, Prediction
-from mien.steady import Smoother
-from mien.tracking import Tracker, distance_iou
+from mien.video.smoothing import Smoother
+from mien.video.tracker import Tracker, distance_iou
 
 STEP = 1 / 25
 

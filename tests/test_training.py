@@ -30,29 +30,29 @@ import small_runs
 from PIL import Image
 from small_runs import SETTINGS, faces, fer2013, scores
 
-from mien.classification import EmotionClassifier
-from mien.datasets import Dataset, Split
-from mien.emotions import FERPLUS_LABELS, LABELS
+from mien.data.dataset import Dataset, Split
 from mien.errors import DatasetError, ExportError, TrainingError
-from mien.evaluation import evaluate
-from mien.metrics import softmax
+from mien.evaluation.scores import evaluate
+from mien.labels import FERPLUS_LABELS, LABELS
+from mien.metrics.calibration import softmax
+from mien.models.classifier import EmotionClassifier
+from mien.models.registry import ModelConfig
 from mien.training import export
 from mien.training.augmentation import Augmentation, center_view
-from mien.training.checkpoint import Checkpoint, History
-from mien.training.config import TrainConfig, combine
-from mien.training.models import build_model
-from mien.training.optimization import compile_model, stages
-from mien.training.recipe import (
+from mien.training.batches import (
     ValidationBatches,
     as_batch,
     heads_for,
-    hold_out,
     steps_per_epoch,
     targets_for,
     training_batches,
 )
+from mien.training.callbacks import Checkpoint, History
+from mien.training.config import TrainConfig, combine
+from mien.training.networks import build_model
+from mien.training.optimization import compile_model, stages
+from mien.training.splits import hold_out
 from mien.training.train import train
-from mien.weights import ModelConfig
 
 pytestmark = pytest.mark.filterwarnings(
     # TensorFlow's variables do not know NumPy 2's `copy`; Keras converts them all the same.

@@ -13,7 +13,7 @@ from small_runs import SETTINGS
 from mien.errors import ModelError, SettingsError
 from mien.training.augmentation import Augmentation
 from mien.training.config import RECIPES, TrainConfig, combine, parse_setting
-from mien.training.models import NETWORKS
+from mien.training.networks import NETWORKS
 
 
 class TestSettings:

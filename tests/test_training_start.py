@@ -18,20 +18,20 @@ import numpy as np
 from keras import layers
 from small_runs import SETTINGS, faces, fer2013, scores
 
-from mien.classification import EmotionClassifier
-from mien.datasets import Dataset
-from mien.emotions import FERPLUS_LABELS, LABELS
+from mien.data.dataset import Dataset
 from mien.errors import ModelError, TrainingError
-from mien.metrics import softmax
+from mien.labels import FERPLUS_LABELS, LABELS
+from mien.metrics.calibration import softmax
+from mien.models.classifier import EmotionClassifier
+from mien.models.registry import ModelConfig
 from mien.training.augmentation import Augmentation, center_view
-from mien.training.checkpoint import History
+from mien.training.batches import class_weights, heads_for, training_batches
+from mien.training.callbacks import History
 from mien.training.config import TrainConfig, combine
-from mien.training.initial import start_from
-from mien.training.models import NETWORKS, build_model
+from mien.training.finetune import start_from
+from mien.training.networks import NETWORKS, build_model
 from mien.training.optimization import Stage, compile_model, stages
-from mien.training.recipe import class_weights, heads_for, training_batches
 from mien.training.train import train
-from mien.weights import ModelConfig
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"

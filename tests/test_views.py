@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.classification import EmotionClassifier
-from mien.views import FLIP, SINGLE, TEN_CROP, corner_shift, predict_views, shifted
+from mien.models.classifier import EmotionClassifier
+from mien.models.tta import FLIP, SINGLE, TEN_CROP, corner_shift, predict_views, shifted
 
 WriteModel = Callable[..., Path]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from mien import weights
-from mien.emotions import LABELS
 from mien.errors import ModelError
-from mien.weights import (
+from mien.labels import LABELS
+from mien.models import registry as weights
+from mien.models.registry import (
     CONFIG_FILE,
     DEFAULT_MODEL,
     MODEL_FILE,

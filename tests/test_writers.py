@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from mien.emotions import LABELS
 from mien.errors import MissingExtraError
+from mien.labels import LABELS
+from mien.output.writers import open_writer
 from mien.results import Box, Face, FaceEmotion, FrameResult, Prediction
-from mien.writers import open_writer
 
 HEADER = (
     "source,frame,time,track,x1,y1,x2,y2,detection_score,emotion,confidence,uncertain,quality,"
@@ -159,8 +159,8 @@ def test_an_interrupt_keeps_what_was_written(format: str):
 def test_a_kill_keeps_what_was_written(format: str, tmp_path: Path):
     path = tmp_path / "out"
     program = (
-        "import os, sys; from mien.emotions import LABELS; from mien.results import FrameResult\n"
-        "from mien.writers import open_writer\n"
+        "import os, sys; from mien.labels import LABELS; from mien.results import FrameResult\n"
+        "from mien.output.writers import open_writer\n"
         "with open(sys.argv[2], 'w', newline='') as stream, open_writer(sys.argv[1], stream, LABELS) as writer:\n"
         "    writer.write(FrameResult('a.jpg', 9, 9, labels=LABELS))\n"
         "    writer.write(FrameResult('b.jpg', 9, 9, labels=LABELS))\n"

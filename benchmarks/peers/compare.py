@@ -27,10 +27,10 @@ import numpy as np
 from PIL import Image
 
 from mien import LABELS, load_dataset
-from mien.emotions import FERPLUS_LABELS
-from mien.ferplus import majority
-from mien.metrics import bootstrap_interval
-from mien.weights import DEFAULT_DETECTOR
+from mien.data.ferplus import majority
+from mien.labels import FERPLUS_LABELS
+from mien.metrics.significance import bootstrap_interval
+from mien.models.registry import DEFAULT_DETECTOR
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from startup import describe_machine, sample_portrait, spread

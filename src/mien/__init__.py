@@ -48,16 +48,20 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mien._core.version import __version__ as __version__
+
 if TYPE_CHECKING:
-    from mien.annotation import annotate
-    from mien.classification import EmotionClassifier
-    from mien.datasets import Dataset, load_dataset
-    from mien.detection import FaceDetector
-    from mien.emotions import LABELS, Emotion
+    from mien.data.dataset import Dataset, load_dataset
     from mien.errors import MienError
-    from mien.evaluation import EvaluationReport, evaluate
-    from mien.explanation import Explanation, explain
-    from mien.images import crop_face, read_image
+    from mien.evaluation.scores import EvaluationReport, evaluate
+    from mien.explanation.explain import Explanation, explain
+    from mien.faces.detector import FaceDetector
+    from mien.images.crop import crop_face
+    from mien.images.read import read_image
+    from mien.labels import LABELS, Emotion
+    from mien.models.classifier import EmotionClassifier
+    from mien.models.registry import available_models
+    from mien.output.annotate import annotate
     from mien.recognition import EmotionRecognizer
     from mien.results import (
         Box,
@@ -69,9 +73,6 @@ if TYPE_CHECKING:
         TrackedFace,
         TrackedFrame,
     )
-    from mien.weights import available_models
-
-__version__ = "0.1.0"
 
 # onnxruntime reports to its maker unless this is set when it is loaded: here, so that it holds too where a program
 # imports mien, then onnxruntime, and uses mien only later. Processes started from here have it as well.
@@ -105,15 +106,17 @@ __all__ = [
 ]
 
 _HOMES = {
-    "annotation": ("annotate",),
-    "classification": ("EmotionClassifier",),
-    "datasets": ("Dataset", "load_dataset"),
-    "detection": ("FaceDetector",),
-    "emotions": ("LABELS", "Emotion"),
+    "data.dataset": ("Dataset", "load_dataset"),
     "errors": ("MienError",),
-    "evaluation": ("EvaluationReport", "evaluate"),
-    "explanation": ("Explanation", "explain"),
-    "images": ("crop_face", "read_image"),
+    "evaluation.scores": ("EvaluationReport", "evaluate"),
+    "explanation.explain": ("Explanation", "explain"),
+    "faces.detector": ("FaceDetector",),
+    "images.crop": ("crop_face",),
+    "images.read": ("read_image",),
+    "labels": ("LABELS", "Emotion"),
+    "models.classifier": ("EmotionClassifier",),
+    "models.registry": ("available_models",),
+    "output.annotate": ("annotate",),
     "recognition": ("EmotionRecognizer",),
     "results": (
         "Box",
@@ -125,7 +128,6 @@ _HOMES = {
         "TrackedFace",
         "TrackedFrame",
     ),
-    "weights": ("available_models",),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}
 

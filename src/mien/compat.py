@@ -20,12 +20,13 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.detection import FaceDetector
 from mien.errors import ImageError
-from mien.images import crop_face, read_image
+from mien.faces.detector import FaceDetector
+from mien.images.crop import crop_face
+from mien.images.read import read_image
+from mien.models.registry import DEFAULT_DETECTOR
 from mien.recognition import EmotionRecognizer
 from mien.results import Box, Face, FaceEmotion, Prediction
-from mien.weights import DEFAULT_DETECTOR
 
 Picture: TypeAlias = str | Path | NDArray[Any] | IO[bytes] | None
 """A path, a "data:image/...;base64," text, an open binary file, or an array: uint8, grey, BGR or BGRA.

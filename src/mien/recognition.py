@@ -9,17 +9,17 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.classification import EmotionClassifier
-from mien.detection import FaceDetector
 from mien.errors import ImageError
-from mien.following import PATIENCE, Follower, follow_frames
-from mien.images import MAX_BYTES, ImageSource, read_image
-from mien.picture_files import find_images
-from mien.quality import check_min_quality, judge, split_by_quality
+from mien.faces.detector import FaceDetector
+from mien.faces.quality import check_min_quality, judge, split_by_quality
+from mien.images.find import find_images
+from mien.images.read import MAX_BYTES, ImageSource, read_image
+from mien.models.classifier import EmotionClassifier
+from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_MODEL
 from mien.results import Face, FaceEmotion, FrameResult, TrackedFrame
-from mien.steady import TIME_CONSTANT
-from mien.video import Sampling, read_video
-from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL
+from mien.video.face_tracker import PATIENCE, Follower, follow_frames
+from mien.video.reader import Sampling, read_video
+from mien.video.smoothing import TIME_CONSTANT
 
 _Cut = tuple[Face, NDArray[np.uint8]]  # a face and its crop
 _TOGETHER = 64  # faces, or pictures, of which the faces are classified in one go

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mien.emotions import Emotion
+    from mien.labels import Emotion
 
 
 @dataclass(frozen=True, slots=True)

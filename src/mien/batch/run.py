@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mien.batch.parts import BatchSettings, Done, Output, check_installed
-from mien.batch.processes import run_here, run_in_processes
+from mien._core.machine import cores
+from mien.batch.local import run_here, run_in_processes
+from mien.batch.output import BatchSettings, Done, Output, check_installed
 from mien.batch.sources import Entry, list_entries
-from mien.batch.work import Outcome, Task, cores, in_tasks
+from mien.batch.worker import Outcome, Task, in_tasks
 from mien.errors import MienError, SettingsError
-from mien.quality import check_min_quality
-from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE, ModelConfig, resolve_model
+from mien.faces.quality import check_min_quality
+from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE, ModelConfig, resolve_model
 
 PART = 500  # pictures a part
 ENGINES = ("local", "ray")
@@ -147,7 +148,7 @@ def _start(
     engine: str, tasks: Iterator[Task], settings: BatchSettings, workers: int, address: str | None
 ) -> Generator[Outcome, None, None]:
     if engine == "ray":
-        from mien.batch.cluster import run_on_ray
+        from mien.batch.ray import run_on_ray
 
         return run_on_ray(tasks, settings, workers, address)
     return run_here(tasks, settings) if workers == 1 else run_in_processes(tasks, settings, workers)
@@ -155,7 +156,7 @@ def _start(
 
 def _settings(model: str, detector: str, **others: Any) -> tuple[BatchSettings, frozenset[str]]:
     """With the digests of the weights; and those of earlier files of the same networks."""
-    from mien.detection import detector_model
+    from mien.faces.detector import detector_model
 
     config, own = ModelConfig.load(resolve_model(model)), detector_model(detector)
     sha256 = "" if own is None else own.sha256

@@ -14,8 +14,8 @@ from itertools import groupby
 from typing import IO, Any
 
 from mien.errors import ImageError, MissingExtraError, SourceError
-from mien.images import MAX_BYTES
-from mien.picture_files import SUFFIXES
+from mien.images.find import SUFFIXES
+from mien.images.read import MAX_BYTES
 
 ARCHIVES = (".tar", ".zip", ".parquet")
 LISTS = (".txt", ".lst")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mien.batch.parts import PARTS, check_installed, open_part, partition_value
+from mien.batch.output import PARTS, check_installed, open_part, partition_value
 from mien.errors import SettingsError
-from mien.summaries import ALL, Counts, Summary
+from mien.output.aggregate import ALL, Counts, Summary
 
 COLUMNS = ("source", "emotion", "confidence", "uncertain", "quality", "error")
 

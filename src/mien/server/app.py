@@ -11,18 +11,20 @@ from typing import Any
 from fastapi import FastAPI, Request, WebSocket
 from starlette.responses import JSONResponse, Response
 
+from mien.models.registry import available_models
+from mien.output.writers import open_writer
 from mien.results import FrameResult
-from mien.server import described, measured, page, problems
-from mien.server.bodies import read_body
-from mien.server.origins import Guard
+from mien.server import metrics as measured
+from mien.server import openapi as described
+from mien.server import page, problems
+from mien.server.guard import Guard
+from mien.server.inference import Reader
 from mien.server.problems import Problem
-from mien.server.reading import Reader
+from mien.server.request_body import read_body
 from mien.server.settings import Settings
 from mien.server.stream import Stream
-from mien.server.watching import Watched
-from mien.server.work import RETRY_AFTER, Work
-from mien.weights import available_models
-from mien.writers import open_writer
+from mien.server.watch import Watched
+from mien.server.worker_pool import RETRY_AFTER, Work
 
 
 def create_app(settings: Settings, watched: Watched | None = None) -> FastAPI:

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.classification import Crops, EmotionClassifier
+from mien.models.classifier import Crops, EmotionClassifier
 
 ENOUGH = 64
 """Faces that fill a call: nobody waits for more."""

@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mien.charts import sample_portrait
+from mien.images.sample import sample_portrait
 from mien.server.problems import Problem
 
-_FILES = Path(__file__).parents[1] / "assets" / "page"
+_FILES = Path(__file__).parent / "static"
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 HEADERS = {

@@ -15,7 +15,7 @@ import uvicorn
 from mien.errors import ServerError
 from mien.server.app import create_app
 from mien.server.settings import Settings
-from mien.server.watching import Watched
+from mien.server.watch import Watched
 
 
 def serve(

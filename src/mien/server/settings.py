@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass, field, fields
 
-from mien.weights import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
+from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
 
 CORES = os.cpu_count() or 1
 

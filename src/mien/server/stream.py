@@ -10,11 +10,11 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from mien.results import FrameResult
-from mien.server.measured import Measured
-from mien.server.origins import SUBPROTOCOL
+from mien.server.guard import SUBPROTOCOL
+from mien.server.inference import Reader
+from mien.server.metrics import Measured
 from mien.server.problems import Problem
-from mien.server.reading import Reader
-from mien.server.work import Work
+from mien.server.worker_pool import Work
 
 _UNSUPPORTED = 1003
 

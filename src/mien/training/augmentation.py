@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien import degradations
+from mien.images import corruptions as degradations
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mien.weights import ModelConfig
+from mien.models.registry import ModelConfig
 
 _CARD = """\
 # {name}

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.classification import EmotionClassifier
-from mien.datasets import Split
-from mien.duplicates import digests
+from mien.data.dataset import Split
+from mien.data.duplicates import digests
 from mien.errors import TrainingError
+from mien.models.classifier import EmotionClassifier
 from mien.training.augmentation import Augmentation, augment
 
 VIEWS_BY_TEACHERS = Augmentation(rotation=12, scale=0.15, shift=0.08, light=0.3, degrading=0.2, glasses=0.04)

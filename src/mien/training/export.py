@@ -17,11 +17,11 @@ from onnx import helper, numpy_helper
 
 import mien
 from mien.errors import ExportError
-from mien.metrics import fit_mixture, fit_temperature, softmax, threshold_for_precision
-from mien.onnx_runtime import open_session
+from mien.metrics.calibration import fit_mixture, fit_temperature, softmax, threshold_for_precision
+from mien.models.onnx_runtime import open_session
+from mien.models.registry import MODEL_FILE, ModelConfig
 from mien.training.augmentation import center_view
-from mien.training.onnx_file import UNLICENSED, describe, write_onnx
-from mien.weights import MODEL_FILE, ModelConfig
+from mien.training.export_onnx import UNLICENSED, describe, write_onnx
 
 TOLERANCE, HALF_TOLERANCE = 1e-4, 5e-3  # of probabilities; the latter with weights in half precision
 PRECISION = 0.9  # answers that are not flagged as uncertain are right at this rate, where that can be reached

@@ -24,32 +24,32 @@ from typing import Any
 import keras
 import numpy as np
 
-from mien.charts import training_curves
-from mien.classification import EmotionClassifier
-from mien.datasets import Dataset, Split
+from mien.data.dataset import Dataset, Split
+from mien.data.ferplus import majority
 from mien.errors import DatasetError, TrainingError
-from mien.evaluation import evaluate
-from mien.ferplus import majority
-from mien.training.card import write_card
-from mien.training.checkpoint import Checkpoint, EarlyStopping, History, ProgressBar, epochs_done
-from mien.training.config import TrainConfig, read_config
-from mien.training.devices import spread_over
-from mien.training.export import export_onnx
-from mien.training.initial import start_from
-from mien.training.models import build_model
-from mien.training.optimization import compile_model, stages
-from mien.training.recipe import (
+from mien.evaluation.scores import evaluate
+from mien.models.classifier import EmotionClassifier
+from mien.training.batches import (
     Heads,
     ValidationBatches,
     heads_for,
     size_of_view,
     soft_labels,
-    split_up,
     steps_per_epoch,
     targets_for,
     training_batches,
 )
+from mien.training.callbacks import Checkpoint, EarlyStopping, History, ProgressBar, epochs_done
+from mien.training.card import write_card
+from mien.training.config import TrainConfig, read_config
+from mien.training.curves import training_curves
+from mien.training.devices import spread_over
+from mien.training.export import export_onnx
+from mien.training.finetune import start_from
+from mien.training.networks import build_model
+from mien.training.optimization import compile_model, stages
 from mien.training.run_folder import CHECKPOINT, SETTINGS, check_free, read_record, write_record
+from mien.training.splits import split_up
 
 
 def train(

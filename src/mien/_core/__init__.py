@@ -1,0 +1,1 @@
+"""What all rooms share: boxes, work in threads, files, text, settings, the machine."""

@@ -1,0 +1,50 @@
+"""Arithmetic of boxes as arrays: areas, overlaps, non-maximum suppression."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+
+def suppress(scores: Floats, boxes: Floats, overlap: float, inside: float = 1.0) -> NDArray[np.intp]:
+    """Non-maximum suppression: of boxes that overlap, the one with the highest score stays.
+
+    Args:
+        scores: (n,).
+        boxes: (n, 4) as x1 y1 x2 y2.
+        overlap: intersection over union above which two boxes are of the same face.
+        inside: share of the smaller box that lies in the larger one above which they are, too.
+
+    Returns:
+        The places of those that stay, highest score first.
+    """
+    order = np.argsort(-scores, kind="stable")
+    size = areas(boxes)
+    kept = []
+    while len(order):
+        best, order = order[0], order[1:]
+        kept.append(best)
+        common = shared(boxes[best][None], boxes[order])[0]
+        union = size[best] + size[order] - common
+        least = np.minimum(size[best], size[order])
+        order = order[(common <= overlap * union) & (common <= inside * least)]
+    return np.array(kept, np.intp)
+
+
+def overlaps(a: Floats, b: Floats) -> Floats:
+    """Intersection over union of every box of `a` (n, 4) with every box of `b` (m, 4): (n, m)."""
+    common = shared(a, b)
+    return np.asarray(common / np.maximum(areas(a)[:, None] + areas(b)[None] - common, 1e-9))
+
+
+def shared(a: Floats, b: Floats) -> Floats:
+    """The area that every box of `a` (n, 4) has in common with every box of `b` (m, 4): (n, m)."""
+    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    return np.asarray((high - low).clip(0).prod(axis=2))
+
+
+def areas(boxes: Floats) -> Floats:
+    """(n, 4) -> (n,)."""
+    return np.asarray((boxes[:, 2:] - boxes[:, :2]).clip(0).prod(axis=1))

@@ -1,0 +1,152 @@
+"""A dataset without what an audit found: the list of it, or the cleaned dataset as Parquet."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.auditing.audit import AuditReport
+from mien.auditing.issues import WRONG_LABEL, Item
+from mien.data.dataset import Dataset, Split
+from mien.data.rows import USAGES
+from mien.errors import MissingExtraError
+
+_BATCH = 1024
+_CHANGES = "would change the dataset itself; name a place outside"
+
+
+def wrong_target(target: Path, data: Path) -> str | None:
+    """Why the result of cleaning cannot be written there; None: it can."""
+    if target.suffix not in (".csv", ".parquet"):
+        return f"{target}: expected a name that ends in .csv (the list) or .parquet (the cleaned dataset)"
+    if target.resolve().is_relative_to(data.resolve()):
+        return f"{target}: {_CHANGES} {data}"
+    return None
+
+
+def wrong_folder(folder: Path, data: Path) -> str | None:
+    """Why nothing may be written into a folder: what lies among class folders is read as a class. None: it may."""
+    if not data.is_dir() or not folder.resolve().is_relative_to(data.resolve()):
+        return None
+    if (
+        any(path.suffix in (".csv", ".parquet") for path in data.iterdir())
+        and folder.resolve() != data.resolve()
+    ):
+        return None
+    return f"{folder}: {_CHANGES} {data}"
+
+
+def write_clean(target: Path, dataset: Dataset, report: AuditReport, *, wrong_labels: bool = False) -> int:
+    """Write the list of findings (.csv), or the dataset without the images of train that cleaning drops.
+
+    The Parquet file has the 48x48 grey images as PNG; `load_dataset` reads it back with splits, labels and
+    votes. Validation and test stay as they are.
+
+    Args:
+        target: a file; one that is there is written anew.
+        dataset: the one that was looked at.
+        report: what `mien.audit.audit` found.
+        wrong_labels: drop images of train whose label is likely wrong, too.
+
+    Returns:
+        How many images are dropped.
+
+    Raises:
+        MissingExtraError: Parquet, and pyarrow is not installed.
+        OSError: the file cannot be written.
+    """
+    dropped = report.dropped(reasons=WRONG_LABEL if wrong_labels else frozenset())
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f".{target.name}.tmp")  # so that a file of that name is whole, or as it was
+    try:
+        _write(unfinished, target.suffix, dataset, report, dropped)
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return len(dropped)
+
+
+def _write(
+    target: Path, kind: str, dataset: Dataset, report: AuditReport, dropped: AbstractSet[Item]
+) -> None:
+    if kind == ".csv":
+        with target.open("w", encoding="utf-8", newline="") as file:
+            columns = ("split", "name", "label", "reason", "detail", "suggested", "action")
+            writer = csv.DictWriter(file, columns, extrasaction="ignore")
+            writer.writeheader()
+            for finding in report.findings:
+                action = "drop" if finding.item in dropped else "keep"
+                writer.writerow(finding.to_dict() | {"action": action})
+        return
+    places = {split: [item.index for item in dropped if item.split == split] for split in dataset.splits}
+    splits = {}
+    for name, split in dataset.splits.items():
+        kept = np.ones(len(split), np.bool_)
+        kept[places[name]] = False
+        splits[name] = split.take(kept)
+    write_parquet(target, Dataset(dataset.name, dataset.labels, splits))
+
+
+def write_parquet(target: Path, dataset: Dataset) -> None:
+    """Write a dataset as one Parquet file: image, label, votes if there are some, and its split.
+
+    The column `label` holds integers whose names stand in the metadata, as dataset hubs have it. FER2013's
+    splits are the column `usage` in Kaggle's words, those of another dataset the column `split`.
+
+    Raises:
+        MissingExtraError: pyarrow is not installed.
+        OSError: the file cannot be written.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise MissingExtraError("writing Parquet", "parquet") from None
+    column = "usage" if dataset.is_fer2013 else "split"
+    voted = any(split.votes is not None for split in dataset.splits.values())
+    fields = [
+        ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+        ("label", pa.int64()),
+        (column, pa.string()),
+        *([("votes", pa.list_(pa.uint8()))] if voted else []),
+    ]
+    schema = pa.schema(fields, metadata={b"huggingface": _metadata(dataset, column, voted)})
+    words = {split: word for word, split in USAGES.items()} if dataset.is_fer2013 else {}
+    with pq.ParquetWriter(target, schema) as writer:
+        for name, split in dataset.splits.items():
+            for start in range(0, len(split), _BATCH):
+                rows = [
+                    _row(split, i) | {column: words.get(name, name)}
+                    for i in range(start, min(start + _BATCH, len(split)))
+                ]
+                writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+
+
+def _row(split: Split, i: int) -> dict[str, Any]:
+    return {
+        "image": {"bytes": _png(split.images[i]), "path": split.names[i]},
+        "label": int(split.targets[i]),
+        "votes": None if split.votes is None else split.votes[i].tolist(),
+    }
+
+
+def _png(image: NDArray[np.uint8]) -> bytes:
+    return bytes(cv2.imencode(".png", image)[1])
+
+
+def _metadata(dataset: Dataset, column: str, voted: bool) -> bytes:
+    features: dict[str, Any] = {
+        "image": {"_type": "Image"},
+        "label": {"names": list(dataset.labels), "_type": "ClassLabel"},
+        column: {"dtype": "string", "_type": "Value"},
+    }
+    if voted:
+        features["votes"] = {"feature": {"dtype": "uint8", "_type": "Value"}, "_type": "Sequence"}
+    return json.dumps({"info": {"features": features}}).encode()

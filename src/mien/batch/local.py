@@ -1,0 +1,143 @@
+"""Tasks on the cores of this machine: a process each, since Python's lock would let one core work at a time."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Generator, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+
+from mien.batch.output import BatchSettings
+from mien.batch.worker import Outcome, Task, Worker, write_part
+from mien.results import FrameResult
+
+_AHEAD = 2  # tasks that wait, a worker: none stands idle, and a long listing is not held in memory
+_worker: Worker | None = None
+
+
+def run_here(tasks: Iterable[Task], settings: BatchSettings) -> Generator[Outcome, None, None]:
+    """One task after the other in this process."""
+    worker = Worker(settings)
+    for task in tasks:
+        yield worker.run(task)
+
+
+def run_in_processes(
+    tasks: Iterable[Task], settings: BatchSettings, workers: int
+) -> Generator[Outcome, None, None]:
+    """The outcomes of tasks, as they are done; tasks are taken when there is room for them.
+
+    A process that dies takes nothing with it: its tasks are tried again, then by halves, until a picture stands alone
+    that kills its process each time; that picture becomes a row with an error.
+
+    Raises:
+        SourceError, OSError: as `Worker.run` raises them.
+    """
+    queue = iter(tasks)
+    again: deque[Task] = deque()
+    pool = _Pool(settings, workers)
+    try:
+        while True:
+            while pool.has_room() and (task := again.popleft() if again else next(queue, None)) is not None:
+                pool.submit(task)
+            if pool.is_empty():
+                return
+            done, lost = pool.collect()
+            yield from done
+            for task in lost:
+                outcome = _try_again(task, again, settings)
+                if outcome:
+                    yield outcome
+    finally:
+        pool.stop()
+
+
+def _try_again(task: Task, again: deque[Task], settings: BatchSettings) -> Outcome | None:
+    """Put the halves of a lost task back; a single picture is given up."""
+    if len(task.entries) > 1:
+        half = len(task.entries) // 2
+        # Halves get smaller each time, so that no other part has this name.
+        second = task.part.with_name(f"{task.part.stem}-{half}.parquet")
+        again.append(replace(task, entries=task.entries[:half]))
+        again.append(replace(task, entries=task.entries[half:], part=second))
+        return None
+    from mien.models.classifier import EmotionClassifier
+
+    labels = EmotionClassifier(settings.model, threads=1).labels
+    name = task.entries[0].name
+    error = f"{name}: the process that read it died each time; the picture may be made to do harm"
+    write_part(task, [FrameResult(name, error=error, labels=labels)], labels)
+    return Outcome(1, 0, 1)
+
+
+class _Pool:
+    """Processes that each hold a worker; made anew when one of them has died."""
+
+    def __init__(self, settings: BatchSettings, workers: int) -> None:
+        self._settings, self._workers = settings, workers
+        self._running: dict[Future[Outcome], Task] = {}
+        self._pool = self._start()
+
+    def _start(self) -> ProcessPoolExecutor:
+        # Not forked: OpenCV's and onnxruntime's threads do not come through a fork.
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(self._workers, context, initializer=_begin, initargs=(self._settings,))
+
+    def has_room(self) -> bool:
+        return len(self._running) < self._workers * (1 + _AHEAD)
+
+    def is_empty(self) -> bool:
+        return not self._running
+
+    def submit(self, task: Task) -> None:
+        self._running[self._pool.submit(_run, task)] = task
+
+    def collect(self) -> tuple[list[Outcome], list[Task]]:
+        """Wait for one task at least; what is done, and what was lost with a process."""
+        finished, _ = wait(self._running, return_when=FIRST_COMPLETED)
+        done, lost = [], []
+        for future in finished:
+            task = self._running.pop(future)
+            try:
+                done.append(future.result())
+            except BrokenProcessPool:
+                lost.append(task)
+        if lost:  # the others of a broken pool are lost, too
+            lost += list(self._running.values())
+            self._running = {}
+            self._pool.shutdown(wait=True)
+            self._pool = self._start()
+        return done, lost
+
+    def stop(self) -> None:
+        """End the processes at once: a part that is not finished does not count."""
+        for process in list((self._pool._processes or {}).values()):
+            process.terminate()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin(settings: BatchSettings) -> None:
+    """What a worker's process does first."""
+    global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _worker = Worker(settings)
+
+
+def _end_with_parent() -> None:
+    """A worker whose first process was killed must not finish a part that another run begins again."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _run(task: Task) -> Outcome:
+    if _worker is None:
+        raise RuntimeError("a worker's process was not begun")
+    return _worker.run(task)

@@ -1,0 +1,156 @@
+"""One task: read its pictures, find and tell their faces, write one part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.batch.books import unfinished
+from mien.batch.output import BatchSettings
+from mien.batch.sources import Entry, read_entries
+from mien.errors import ImageError
+from mien.images.jpeg_draft import SCALES, Reduction, read_reduced
+from mien.output.writers import open_writer
+from mien.results import FrameResult
+
+_AHEAD = 4  # pictures that are decoded while another one is searched for faces
+
+Decoded = tuple[Entry, tuple[NDArray[np.uint8], Reduction] | ImageError]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Pictures that become one part.
+
+    Attributes:
+        entries: of one partition, in order.
+        part: the file that their rows go to.
+        books: the folder in which it grows until it is finished.
+    """
+
+    entries: tuple[Entry, ...]
+    part: Path
+    books: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task came to: counts of pictures, faces and of pictures with an error."""
+
+    pictures: int
+    faces: int
+    errors: int
+
+
+class Worker:
+    """A recognizer that turns tasks into parts, with one thread for its arithmetic: there is a worker a core.
+
+    Args:
+        settings: model and detector.
+    """
+
+    def __init__(self, settings: BatchSettings) -> None:
+        import cv2
+
+        from mien.faces.detector import FaceDetector
+        from mien.models.classifier import EmotionClassifier
+        from mien.recognition import EmotionRecognizer
+
+        cv2.setNumThreads(1)
+        self._settings = settings
+        # Of a picture that is decoded smaller, the faces that are too small are only known afterwards.
+        min_size = settings.min_size // max(SCALES) if settings.decode_side else settings.min_size
+        self._recognizer = EmotionRecognizer(
+            EmotionClassifier(settings.model, threads=1),
+            detector=FaceDetector(
+                settings.detector, min_size=max(1, min_size), size=settings.detector_size, threads=1
+            ),
+            min_quality=settings.min_quality,
+        )
+
+    def run(self, task: Task) -> Outcome:
+        """Write the part.
+
+        Raises:
+            SourceError: the source is not there any more.
+            OSError: the part cannot be written.
+        """
+        results = self._recognize(task.entries)
+        write_part(task, results, self._recognizer.labels)
+        faces = sum(len(result.faces) for result in results)
+        return Outcome(len(results), faces, sum(result.error is not None for result in results))
+
+    def _recognize(self, entries: Sequence[Entry]) -> list[FrameResult]:
+        """Every picture's result; pixels are let go as soon as its faces are cut out."""
+        seen: list[tuple[str, Reduction | ImageError]] = []
+
+        def pictures() -> Iterator[NDArray[np.uint8]]:
+            for entry, decoded in decode(entries, self._settings.decode_side):
+                if isinstance(decoded, ImageError):
+                    seen.append((entry.name, decoded))
+                else:
+                    picture, reduction = decoded
+                    seen.append((entry.name, reduction))
+                    yield picture
+
+        faces = iter(list(self._recognizer.recognize_all(pictures())))
+        labels = self._recognizer.labels
+        return [
+            FrameResult(name, error=str(how), labels=labels)
+            if isinstance(how, ImageError)
+            else FrameResult(
+                name, how.width, how.height, how.large(next(faces), self._settings.min_size), labels=labels
+            )
+            for name, how in seen
+        ]
+
+
+def decode(entries: Sequence[Entry], side: int = 0) -> Iterator[Decoded]:
+    """Every picture as `read_reduced` reads it, or why it cannot be read, in order; a thread works ahead."""
+    with ThreadPoolExecutor(1) as reader:
+        read = iter(read_entries(entries))
+
+        def one() -> Decoded | None:
+            found = next(read, None)
+            return None if found is None else (found[0], _read(*found, side))
+
+        ahead = [reader.submit(one) for _ in range(_AHEAD)]
+        while (found := ahead.pop(0).result()) is not None:
+            ahead.append(reader.submit(one))
+            yield found
+
+
+def _read(
+    entry: Entry, data: bytes | ImageError, side: int
+) -> tuple[NDArray[np.uint8], Reduction] | ImageError:
+    if isinstance(data, ImageError):
+        return data
+    try:
+        return read_reduced(data, side)
+    except ImageError as error:
+        # It names the bytes; a row names the picture.
+        return ImageError(f"{entry.name}: {str(error).partition(': ')[2] or error}")
+
+
+def write_part(task: Task, results: Sequence[FrameResult], labels: Sequence[str]) -> None:
+    """A task's results as one Parquet file, which is there whole or not at all."""
+    with unfinished(task.part, task.books) as file, open_writer("parquet", file, labels) as writer:
+        for result in results:
+            writer.write(result)
+
+
+def in_tasks(entries: Iterator[Entry], size: int, *, partitioned: bool) -> Iterator[list[Entry]]:
+    """Entries in runs of `size`; fewer where the folder changes, if each folder is a partition."""
+    held: list[Entry] = []
+    for entry in entries:
+        if held and (len(held) == size or (partitioned and entry.folder != held[0].folder)):
+            yield held
+            held = []
+        held.append(entry)
+    if held:
+        yield held

@@ -1,0 +1,3 @@
+"""The command `mien`."""
+
+from mien.cli.app import main as main

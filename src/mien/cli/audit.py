@@ -1,0 +1,143 @@
+"""The commands that look for what is wrong: with a dataset, with a model."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.cli.options import (
+    DataArgument,
+    Head,
+    HeadOption,
+    ModelOption,
+    ReportFormat,
+    ReportFormatOption,
+    SplitOption,
+    ThumbnailsOption,
+    VotesOption,
+)
+from mien.cli.support import check_hidden, check_outside, check_together, load, progress_bar, score_damaged
+from mien.models.registry import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from mien.evaluation.fairness import ModelAudit
+    from mien.evaluation.predictions import Answers
+    from mien.evaluation.robustness import RobustnessReport
+    from mien.models.classifier import EmotionClassifier
+
+commands = typer.Typer()
+
+
+@commands.command(epilog="Example: mien audit fer2013.csv --out audit --clean clean.parquet")
+def audit(
+    data: DataArgument,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for report.html and audit.json.", show_default=False)
+    ] = None,
+    clean: Annotated[
+        Path | None,
+        typer.Option(help="Write the list (.csv) or the cleaned dataset (.parquet).", show_default=False),
+    ] = None,
+    drop_wrong_labels: Annotated[
+        bool, typer.Option("--drop-wrong-labels", help="Let --clean drop likely wrong labels, too.")
+    ] = False,
+    model: Annotated[
+        str | None, typer.Option(help="Judge labels by this model: mien-s, or a run.", show_default=False)
+    ] = None,
+    format: ReportFormatOption = ReportFormat.TABLE,
+    votes: VotesOption = None,
+    no_thumbnails: ThumbnailsOption = False,
+) -> None:
+    """Find copies, contradictions, images without a face and likely wrong labels."""
+    from mien.auditing.audit import audit
+    from mien.auditing.cleaning import write_clean, wrong_target
+    from mien.auditing.report import format_audit, write_page
+    from mien.models.classifier import EmotionClassifier
+
+    if clean is not None and (reason := wrong_target(clean, data)):
+        raise typer.BadParameter(reason, param_hint="--clean")
+    check_together("--drop-wrong-labels", drop_wrong_labels, "--clean", clean is not None)
+    check_outside("--out", out, data)
+    check_hidden("--no-thumbnails", no_thumbnails, {"--out": out})
+    classifier = None if model is None else EmotionClassifier(model)
+    dataset = load(data, votes)
+    with progress_bar() as progress:
+        report = audit(dataset, classifier=classifier, progress=progress)
+    if out is not None:
+        files = write_page(report, dataset, out, thumbnails=not no_thumbnails)
+        typer.echo(f"wrote {', '.join(map(str, files))}", err=True)
+    if clean is not None:
+        dropped = write_clean(clean, dataset, report, wrong_labels=drop_wrong_labels)
+        typer.echo(f"wrote {clean}: {dropped} images to drop", err=True)
+    typer.echo(
+        json.dumps(report.summary(), indent=2) if format is ReportFormat.JSON else format_audit(report)
+    )
+
+
+@commands.command(epilog="Example: mien audit-model my-faces/ --group age --out audit")
+def audit_model(
+    data: DataArgument,
+    out: Annotated[Path, typer.Option(help="Folder for report.html and audit.json.", show_default=False)],
+    group: Annotated[
+        str | None,
+        typer.Option(help="Column that names the group of every image, such as age.", show_default=False),
+    ] = None,
+    groups: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table (CSV, Parquet) with the column file and the one that --group names.  "
+            "[default: the data itself; for class folders the groups.csv in them]",
+            show_default=False,
+        ),
+    ] = None,
+    model: ModelOption = DEFAULT_MODEL,
+    split: SplitOption = None,
+    head: HeadOption = Head.AUTO,
+    robustness: Annotated[
+        bool, typer.Option("--robustness/--no-robustness", help="Score damaged faces, too; takes longest.")
+    ] = True,
+    format: ReportFormatOption = ReportFormat.TABLE,
+    votes: VotesOption = None,
+) -> None:
+    """Measure whether a model is as right, and its confidence as true, for every group, and on damaged faces."""
+    from mien.data.groups import read_group_column
+    from mien.evaluation.fairness import audit_groups
+    from mien.evaluation.fairness_report import write_model_audit
+    from mien.evaluation.predictions import answer
+    from mien.models.classifier import EmotionClassifier
+
+    if groups is not None and group is None:
+        raise typer.BadParameter("needs the name of a column: --group", param_hint="--groups")
+    check_outside("--out", out, data)
+    classifier = EmotionClassifier(model)
+    column = None if group is None else read_group_column(data, group, table=groups)
+    answers = answer(classifier, load(data, votes), split=split and split.value, head=head.value)
+    found = None if column is None else column.groups(answers.part.names)
+    result = audit_groups(answers, found, group)
+    damaged = _damage_ends(classifier, answers, result, found) if robustness else {}
+    page = write_model_audit(
+        result, answers, out, robustness=damaged, command=shlex.join(["mien", *sys.argv[1:]])
+    )
+    as_json = format is ReportFormat.JSON
+    typer.echo(json.dumps(result.to_dict(), indent=2) if as_json else result.to_text())
+    typer.echo(f"wrote {page}", err=True)
+
+
+def _damage_ends(
+    classifier: EmotionClassifier, answers: Answers, audit: ModelAudit, groups: Sequence[str] | None
+) -> dict[str, RobustnessReport]:
+    """The scores on damaged images: of all, and of the two groups that differ most."""
+    from mien.evaluation.fairness import answers_of, group_places
+
+    parts = {"all": answers}
+    if groups is not None and audit.largest_gap is not None:
+        places = group_places(groups)
+        ends = (audit.largest_gap.high, audit.largest_gap.low)
+        parts |= {f"{audit.column} {name}": answers_of(answers, places[name]) for name in ends}
+    return {name: score_damaged(classifier, part) for name, part in parts.items()}

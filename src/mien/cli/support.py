@@ -1,0 +1,201 @@
+"""What several commands do: read a dataset, show progress, open and show what they write."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import typer
+
+from mien.errors import ServerError
+
+if TYPE_CHECKING:
+    from mien.data.dataset import Dataset
+    from mien.evaluation.comparison import Comparison
+    from mien.evaluation.predictions import Answers
+    from mien.evaluation.robustness import RobustnessReport
+    from mien.evaluation.scores import EvaluationReport
+    from mien.models.classifier import EmotionClassifier
+    from mien.output.aggregate import Summary
+    from mien.recognition import EmotionRecognizer
+    from mien.results import FrameResult
+    from mien.server.settings import Settings
+
+
+def check_outside(option: str, target: Path | None, data: Path) -> None:
+    """Refuse to write results into the folder of a dataset."""
+    from mien.auditing.cleaning import wrong_folder
+
+    if target is not None and (reason := wrong_folder(target, data)):
+        raise typer.BadParameter(reason, param_hint=option)
+
+
+def check_file(option: str, target: Path, data: Path) -> None:
+    """Refuse to write a file over a dataset or into its folder; make the folder that it will lie in."""
+    check_outside(option, target.parent, data)
+    if target.resolve() == data.resolve() or target.is_dir():
+        raise typer.BadParameter(f"{target}: expected a file of its own", param_hint=option)
+    target.parent.mkdir(parents=True, exist_ok=True)
+
+
+def open_recognizer(
+    model: str, detector: str, detector_size: int, *, min_quality: float = 0.0
+) -> EmotionRecognizer:
+    """The recognizer that a command's options name."""
+    from mien.faces.detector import FaceDetector
+    from mien.recognition import EmotionRecognizer
+
+    found_by = FaceDetector(detector, size=detector_size)
+    return EmotionRecognizer(model, detector=found_by, min_quality=min_quality)
+
+
+def server_settings(**values: Any) -> Settings:
+    """The settings of a server, as `Settings` takes them, with the token that MIEN_TOKEN names.
+
+    Raises:
+        ServerError: a value out of range, or a token that cannot be sent.
+    """
+    from mien.server.settings import Settings
+
+    try:
+        return Settings(**values, token=os.environ.get("MIEN_TOKEN") or None)
+    except ValueError as error:
+        raise ServerError(str(error)) from None
+
+
+@contextmanager
+def open_stream(output: Path | None, *, binary: bool) -> Iterator[IO[Any]]:
+    """Stdout, or the file, opened."""
+    if output is None:
+        yield sys.stdout
+    elif binary:
+        with output.open("wb") as file:
+            yield file
+    else:
+        with output.open("w", encoding="utf-8", newline="") as text:
+            yield text
+
+
+def say_left_out(faces: int, min_quality: float, how: str = "") -> None:
+    """Say on stderr how many faces were not good enough, if there were any."""
+    if faces:
+        typer.echo(f"mien: faces left out, of a quality below {min_quality:g}: {faces}{how}", err=True)
+
+
+def load(path: Path, votes: Path | None) -> Dataset:
+    """A dataset, read under a progress bar."""
+    from mien.data.dataset import load_dataset
+
+    with progress_bar() as progress:
+        return load_dataset(
+            path, votes=votes, progress=lambda done, total: progress(f"reading {path.name}", done, total)
+        )
+
+
+def score_damaged(classifier: EmotionClassifier, answers: Answers) -> RobustnessReport:
+    """The scores on damaged images, under a progress bar."""
+    from mien.evaluation.robustness import damage_and_score
+
+    with progress_bar() as progress:
+        return damage_and_score(classifier, answers, progress=progress)
+
+
+def show_scores(
+    scores: EvaluationReport | Comparison, robustness: RobustnessReport | None, *, as_json: bool
+) -> None:
+    """Print scores, and below them what damage does to them where that was measured; in JSON as "robustness"."""
+    if as_json:
+        damaged = {} if robustness is None else {"robustness": robustness.to_dict()}
+        typer.echo(json.dumps(scores.to_dict() | damaged, indent=2))
+        return
+    typer.echo(scores.to_text())
+    if robustness is not None:
+        typer.echo(f"\n{robustness.to_text()}")
+
+
+def check_written(
+    format: str, output: Path | None, aggregate: bool, single: Mapping[str, Path | None]
+) -> None:
+    """Refuse Parquet on a terminal, and with --aggregate formats of rows and options that show single faces."""
+    if format == "parquet" and output is None:
+        raise typer.BadParameter("parquet is no text: name a file with --output", param_hint="--format")
+    if not aggregate:
+        return
+    if format not in ("table", "json"):
+        raise typer.BadParameter(
+            "has a row a face: with --aggregate use table or json", param_hint="--format"
+        )
+    for option, target in single.items():
+        if target is not None:
+            raise typer.BadParameter("shows single faces: leave it out with --aggregate", param_hint=option)
+
+
+def check_hidden(option: str, wanted: bool, drawn: Mapping[str, Path | None]) -> None:
+    """Refuse an option that hides faces where nothing is drawn: who gives it must not think that it did something."""
+    if wanted and not any(drawn.values()):
+        raise typer.BadParameter(f"changes what {' and '.join(drawn)} write: name one", param_hint=option)
+
+
+def check_together(option: str, given: bool, needed: str, there: bool) -> None:
+    """Refuse an option that does nothing without another one."""
+    if given and not there:
+        raise typer.BadParameter(f"does nothing without {needed}: name both", param_hint=option)
+
+
+def write_aggregate(
+    results: Iterable[tuple[str, FrameResult]],
+    labels: Iterable[str],
+    least: int,
+    output: Path | None,
+    format: str,
+) -> bool:
+    """Write what groups show, of results with the names of their groups; whether one could not be read."""
+    from mien.output.aggregate import Totals
+
+    totals = Totals(labels, least)
+    for group, result in results:
+        totals.add(result, group)
+    summaries, hidden = totals.shown()
+    with open_stream(output, binary=False) as stream:
+        show_summaries(summaries, as_json=format == "json", stream=stream)
+    say_hidden(hidden, least)
+    if totals.frames_left_out:
+        typer.echo(
+            f"{totals.frames_left_out:,} frames with fewer than {least} faces are not counted", err=True
+        )
+    if totals.errors:
+        typer.echo(f"{totals.errors:,} could not be read: without --aggregate they are named", err=True)
+    return totals.errors > 0
+
+
+def say_hidden(groups: int, least: int) -> None:
+    """How many groups are not shown."""
+    if groups:
+        typer.echo(f"{groups:,} groups with fewer than {least} faces are not shown", err=True)
+
+
+def show_summaries(summaries: Sequence[Summary], *, as_json: bool, stream: IO[str] | None = None) -> None:
+    """Print summaries, or that there is none to show."""
+    from mien.output.aggregate import to_table
+
+    if as_json:
+        typer.echo(json.dumps([summary.to_dict() for summary in summaries], indent=2), file=stream)
+    else:
+        typer.echo(to_table(summaries) if summaries else "no group is large enough", file=stream)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar on stderr, moved by (what, done, total); none where nobody watches."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

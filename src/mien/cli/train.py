@@ -1,0 +1,168 @@
+"""The commands about data and training: one short function each. What a command needs is imported when it runs."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mien.cli.options import (
+    DataArgument,
+    DetectorSettingOption,
+    ResumeOption,
+    RunOption,
+    SettingOption,
+    VotesOption,
+)
+from mien.cli.support import (
+    check_file,
+    check_outside,
+    load,
+    progress_bar,
+)
+
+commands = typer.Typer()
+
+
+@commands.command(epilog="Example: mien data fer2013.csv")
+def data(path: DataArgument, votes: VotesOption = None) -> None:
+    """Count the images of a dataset by split and class."""
+    from mien.data.describe import describe
+
+    for line in describe(load(path, votes)):
+        typer.echo(line)
+
+
+@commands.command(
+    epilog="Example: mien train fer2013.csv --out runs/first --network tutorial-cnn --epochs 40"
+)
+def train(
+    data: DataArgument,
+    out: RunOption,
+    resume: ResumeOption = False,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            help="mien-s, mien-pool, mien-l, tutorial-cnn or resnet50.  [default: mien-s]", show_default=False
+        ),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            help="Settings: a TOML file, or the recipe of a network by its name.  [default: the network's own]",
+            show_default=False,
+        ),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(help="Start from this model: mien-s, a model folder, a run.", show_default=False),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="For resnet50's base: imagenet, none, or a Keras file.", show_default=False),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the training images.", show_default=False)
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=2, help="Images a step.", show_default=False)] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(min=1e-9, help="The highest one of its schedule.", show_default=False)
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the random numbers.", show_default=False)
+    ] = None,
+    devices: Annotated[
+        int, typer.Option(min=1, help="Devices that share a batch: GPUs, with KERAS_BACKEND=jax.")
+    ] = 1,
+    setting: SettingOption = None,
+    votes: VotesOption = None,
+) -> None:
+    """Train a network, export it, and score what was exported.
+
+    What is not named here has the value of the network's own recipe; the run's config.toml lists all settings.
+    """
+    from mien.training.config import combine, parse_setting
+    from mien.training.train import train
+
+    named = {
+        "init": init, "weights": weights, "epochs": epochs, "batch_size": batch_size,
+        "learning_rate": learning_rate, "seed": seed,
+    }  # fmt: skip
+    changes = dict(parse_setting(text) for text in setting or ())
+    changes |= {name: value for name, value in named.items() if value is not None}
+    if resume and (network or config or changes):
+        raise typer.BadParameter("goes on by the run's own settings: leave others out", param_hint="--resume")
+    check_outside("--out", out, data)
+    settings = combine(network, config, changes)
+    folder = train(load(data, votes), out, settings, resume=resume, devices=devices)
+    typer.echo(f"wrote {folder}: try it with mien image PHOTO --model {out}")
+
+
+@commands.command(epilog="Example: mien train-detector faces.parquet --faces fer2013.csv --out runs/detector")
+def train_detector(
+    data: Annotated[
+        Path, typer.Argument(help="Parquet of photographs with boxes of their faces.", show_default=False)
+    ],
+    out: RunOption,
+    faces: Annotated[
+        Path | None,
+        typer.Option(
+            help="FER2013, in any of its forms: its training faces are pasted in.", show_default=False
+        ),
+    ] = None,
+    resume: ResumeOption = False,
+    setting: DetectorSettingOption = None,
+) -> None:
+    """Train a face detector, export it, and score it on photographs that it has not seen."""
+    from mien.training.config import parse_setting
+    from mien.training.detector.config import DetectorConfig
+    from mien.training.detector.photographs import load_photographs
+    from mien.training.detector.train import train_detector
+
+    if resume and setting:
+        raise typer.BadParameter("goes on by the run's own settings: leave others out", param_hint="--resume")
+    check_outside("--out", out, data)
+    changes = dict(parse_setting(text) for text in setting or ())
+    config = DetectorConfig.load(out) if resume else DetectorConfig.from_dict(changes)
+    pasted = None if faces is None else load(faces, None).split("train").images
+    photographs = load_photographs(data, limit=config.limit)
+    folder = train_detector(photographs, pasted, out, config, resume=resume, name=data.name)
+    typer.echo(f"wrote {folder}: try it with mien image PHOTO --detector {folder}")
+
+
+@commands.command(epilog="Example: mien distill fer2013.csv --teacher runs/a --teacher runs/b --out soft.npz")
+def distill(
+    data: DataArgument,
+    teacher: Annotated[
+        list[str], typer.Option(help="A run, or a model; more than one are averaged.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="The file to write.", show_default=False)],
+    config: Annotated[
+        str, typer.Option(help="Settings of the student: a TOML file, or a recipe by its name.")
+    ] = "mien-s",
+    setting: SettingOption = None,
+    views: Annotated[int, typer.Option(min=1, max=256, help="Randomly changed views of every image.")] = 8,
+    votes: VotesOption = None,
+) -> None:
+    """Write down what trained models think of the training images, for a student to learn from.
+
+    The student is trained on the same data, with `mien train --config CONFIG --set teachers=FILE`.
+    """
+    from mien.models.classifier import EmotionClassifier
+    from mien.training.batches import heads_for
+    from mien.training.config import combine, parse_setting
+    from mien.training.distill import distill
+    from mien.training.splits import split_up
+
+    check_file("--out", out, data)
+    models = [EmotionClassifier(name) for name in teacher]
+    student = combine(None, config, dict(parse_setting(text) for text in setting or ()))
+    dataset = split_up(load(data, votes), student)
+    heads = heads_for(dataset, votes=student.ferplus_weight > 0)
+    with progress_bar() as progress:
+        soft = distill(models, dataset.split("train"), heads, views=views, progress=progress)
+    soft.save(out)
+    same = shlex.join(["--config", config, *(word for text in setting or () for word in ("--set", text))])
+    typer.echo(f"wrote {out}: train with {same} --set teachers={out}")

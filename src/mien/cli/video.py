@@ -1,0 +1,219 @@
+"""The commands about clips and cameras, one short function each."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing, suppress
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.cli.options import (
+    AggregateOption,
+    BlurOption,
+    DetectorOption,
+    DetectorSizeOption,
+    FaceFormatOption,
+    ImageFormat,
+    MinGroupOption,
+    MinQualityOption,
+    ModelOption,
+    OutputOption,
+    PatienceOption,
+    SmoothingOption,
+    ThumbnailsOption,
+)
+from mien.cli.support import (
+    check_hidden,
+    check_written,
+    open_recognizer,
+    open_stream,
+    progress_bar,
+    say_left_out,
+    server_settings,
+    write_aggregate,
+)
+from mien.errors import MissingExtraError
+from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
+from mien.video.smoothing import TIME_CONSTANT
+
+if TYPE_CHECKING:
+    from mien.recognition import EmotionRecognizer
+    from mien.results import FrameResult
+    from mien.server.settings import Settings
+    from mien.video.live import LiveFrame
+
+commands = typer.Typer()
+
+
+@commands.command(epilog="Example: mien video clip.mp4 --format csv --output faces.csv --annotate faces.mp4")
+def video(
+    paths: Annotated[list[str], typer.Argument(help="Clips, folders or globs.", show_default=False)],
+    format: FaceFormatOption = ImageFormat.TABLE,
+    output: OutputOption = None,
+    annotate: Annotated[
+        Path | None,
+        typer.Option(help="Write clips with boxes and labels: a .mp4 file, or a folder.", show_default=False),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write a page a clip: an .html file, or a folder.", show_default=False),
+    ] = None,
+    every: Annotated[
+        int | None, typer.Option(help="Read every N-th frame.  [default: all]", show_default=False)
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="Read so many frames a second of the clip.", show_default=False)
+    ] = None,
+    start: Annotated[float, typer.Option(help="Begin at this second.")] = 0.0,
+    end: Annotated[float | None, typer.Option(help="End before this second.", show_default=False)] = None,
+    patience: PatienceOption = 1.0,
+    smoothing: SmoothingOption = TIME_CONSTANT,
+    min_quality: MinQualityOption = 0.0,
+    detector: DetectorOption = DEFAULT_DETECTOR,
+    detector_size: DetectorSizeOption = DETECTOR_SIZE,
+    model: ModelOption = DEFAULT_MODEL,
+    blur_faces: BlurOption = False,
+    no_thumbnails: ThumbnailsOption = False,
+    aggregate: AggregateOption = False,
+    min_group: MinGroupOption = 10,
+) -> None:
+    """Tell the expressions in clips: who is who, frame by frame, smoothed over time."""
+    from mien.video.clips import Clip, find_clips, output_paths
+    from mien.video.reader import Sampling
+
+    check_written(format.value, output, aggregate, written := {"--annotate": annotate, "--report": report})
+    check_hidden("--blur-faces", blur_faces, written)
+    check_hidden("--no-thumbnails", no_thumbnails, {"--report": report})
+    files = find_clips(paths)
+    try:
+        sampling = Sampling(every, fps, start, end)
+        drawn = output_paths(annotate, files, ".mp4", "-annotated") if annotate else [None] * len(files)
+        pages = output_paths(report, files, ".html") if report else [None] * len(files)
+        recognizer = open_recognizer(model, detector, detector_size, min_quality=min_quality)
+        clips = [
+            Clip(recognizer, file, sampling, patience, smoothing, mp4, page, blur_faces, not no_thumbnails)
+            for file, mp4, page in zip(files, drawn, pages, strict=True)
+        ]
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    with progress_bar() as progress:
+        results = (result for clip in clips for result in clip.watch(progress))
+        if aggregate:
+            groups = ((one.source, one) for one in results)
+            failed = write_aggregate(groups, recognizer.labels, min_group, output, format.value)
+        else:
+            failed = _write_frames(recognizer, results, format, output)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _write_frames(
+    recognizer: EmotionRecognizer, results: Iterable[FrameResult], format: ImageFormat, output: Path | None
+) -> bool:
+    """Rows of frames; whether a clip could not be read to its end."""
+    from mien.output.writers import open_writer
+
+    failed, left_out = False, 0
+    with (
+        open_stream(output, binary=format is ImageFormat.PARQUET) as stream,
+        open_writer(format.value, stream, recognizer.labels, smoothed=True) as writer,
+    ):
+        for result in results:
+            writer.write(result)
+            failed = failed or result.error is not None
+            left_out += result.left_out
+    say_left_out(left_out, recognizer.min_quality, " (each in every frame)")
+    return failed
+
+
+def _on_page(web: bool | None) -> bool:
+    """Whether the browser shows the camera: where it is wished, or where a person watches and there is no window."""
+    from mien.video.display import has_window
+
+    if web is False or (web is None and (not sys.stderr.isatty() or has_window())):
+        return False
+    try:
+        import mien.server.serving  # noqa: F401
+    except ImportError as error:
+        if (error.name or "").startswith("mien"):
+            raise
+        if web:
+            raise MissingExtraError("--web", "serve") from None
+        return False
+    return True
+
+
+def _show_page(live: Iterator[LiveFrame], write: Callable[[FrameResult], None], settings: Settings) -> None:
+    from mien.server.serving import serve
+    from mien.server.watch import Watched
+
+    watched = Watched(live, write)
+    serve(settings, open_browser=True, path="/?watch", watched=watched)
+    if watched.error is not None:
+        raise watched.error
+
+
+@commands.command(epilog="Example: mien camera 0 --record faces.csv")
+def camera(
+    source: Annotated[
+        str, typer.Argument(help="Number of a camera, rtsp:// or http:// address, clip, or folder.")
+    ] = "0",
+    record: Annotated[
+        Path | None,
+        typer.Option(help="Write rows: a .csv, .jsonl, .json or .parquet file.", show_default=False),
+    ] = None,
+    patience: PatienceOption = 1.0,
+    smoothing: SmoothingOption = TIME_CONSTANT,
+    web: Annotated[
+        bool | None,
+        typer.Option(
+            "--web/--no-web",
+            help="Show a page of the browser, or never.  [default: where OpenCV has no window]",
+            show_default=False,
+        ),
+    ] = None,
+    port: Annotated[int, typer.Option(help="Port of the page; 0 for a free one.", min=0, max=65535)] = 0,
+    detector: DetectorOption = DEFAULT_DETECTOR,
+    detector_size: DetectorSizeOption = DETECTOR_SIZE,
+    model: ModelOption = DEFAULT_MODEL,
+) -> None:
+    """Tell the expressions in front of a camera, live, in a window or, where there is none, on a page of the browser;
+    q or Ctrl-C quits."""
+    from mien.output.writers import open_writer
+    from mien.video.camera import Camera
+    from mien.video.display import open_view
+    from mien.video.face_tracker import Follower
+    from mien.video.live import watch_live
+
+    kind = record.suffix.lower().removeprefix(".") if record else "csv"
+    if kind not in ("csv", "jsonl", "json", "parquet"):
+        raise typer.BadParameter(f"{record}: expected .csv, .jsonl, .json or .parquet", param_hint="--record")
+    on_page = _on_page(web)
+    recognizer = open_recognizer(model, detector, detector_size)
+    try:
+        follower = Follower(recognizer, patience=patience, smoothing=smoothing)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    live = watch_live(follower, Camera(source, say=lambda line: typer.echo(f"mien: {line}", err=True)))
+    with ExitStack() as stack:
+        stack.enter_context(closing(live))
+        first = next(live, None)  # a missing camera is an error before there is a file or a window
+        write: Callable[[FrameResult], None] = lambda result: None  # noqa: E731
+        if record is not None:
+            stream = stack.enter_context(open_stream(record, binary=kind == "parquet"))
+            write = stack.enter_context(open_writer(kind, stream, recognizer.labels, smoothed=True)).write
+        frames = chain([first] if first else [], live)
+        if on_page:
+            settings = server_settings(model=model, detector=detector, detector_size=detector_size, port=port)
+            _show_page(frames, write, settings)
+            return
+        view = stack.enter_context(open_view())
+        stack.enter_context(suppress(KeyboardInterrupt))
+        for frame in frames:
+            write(frame.result)
+            if not view.show(frame):
+                return

@@ -1,0 +1,108 @@
+"""Datasets as Parquet and as folders of pictures."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from mien._core.parallel import map_chunks
+from mien.data.rows import (
+    CHUNK,
+    USAGES,
+    Progress,
+    Row,
+    Source,
+    decode_crop,
+    split_of_folder,
+)
+from mien.errors import DatasetError
+from mien.images.find import SUFFIXES
+from mien.images.read import MAX_BYTES
+
+_ENDINGS = tuple(SUFFIXES)
+_OFFICIAL_NAME = re.compile(rf"({'|'.join(USAGES)})_\d+")
+
+
+def read_folder(root: Path, source: Source, progress: Progress) -> None:
+    """Read a tree of class folders into a source: `train/<class>/*` and `test/<class>/*`, or `<class>/*` alone.
+
+    FER2013's file names (`PublicTest_123.png`) give the official splits back, whatever folder they are in.
+
+    Raises:
+        DatasetError: there are no pictures, one of them is broken, or there is no room for the pixels.
+        OSError: a file or folder cannot be read.
+    """
+    folders = list(_class_folders(root))
+    source.memory.expected = total = sum(len(folder.pictures) for folder in folders)
+    if not total:
+        raise DatasetError(
+            f"{root}: no dataset found, expected fer2013.csv, *.parquet "
+            "or pictures in class folders such as train/angry/*.png"
+        )
+    source.is_fer2013 = all(_OFFICIAL_NAME.match(name) for folder in folders for name in folder.pictures)
+    done = 0
+    chunks = (chunk for folder in folders for chunk in folder.chunks())
+    with closing(map_chunks(_read_picture, chunks)) as results:
+        for rows in results:
+            for row in rows:
+                source.add(row)
+                done += 1
+                progress(done, total)
+
+
+class _ClassFolder(NamedTuple):
+    """A folder of pictures of one class: its path, also from the dataset's folder, and the files' names."""
+
+    path: Path
+    relative: str
+    split: str
+    pictures: list[str]
+
+    def chunks(self) -> Iterator[list[tuple[_ClassFolder, str]]]:
+        """The pictures, some at a time."""
+        for start in range(0, len(self.pictures), CHUNK):
+            yield [(self, name) for name in self.pictures[start : start + CHUNK]]
+
+
+def _read_picture(picture: tuple[_ClassFolder, str]) -> Row:
+    folder, file = picture
+    name = f"{folder.relative}/{file}"
+    with (folder.path / file).open("rb", buffering=0) as opened:
+        if os.fstat(opened.fileno()).st_size > MAX_BYTES:
+            raise DatasetError(f"{name}: larger than {MAX_BYTES / 1e6:.0f} MB, expected a picture")
+        data = opened.readall()
+    official = _OFFICIAL_NAME.match(file)
+    split = USAGES[official[1]] if official else folder.split
+    return Row(split, decode_crop(data, name), _printable(folder.path.name), _printable(name))
+
+
+def _printable(name: str) -> str:
+    """A file's name as text that can be written anywhere: bytes that are no UTF-8 become escapes."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _class_folders(root: Path) -> Iterator[_ClassFolder]:
+    """Every folder of pictures, in order of name, and so are its pictures."""
+    splits = [(split, folder) for folder in _folders(root) if (split := split_of_folder(folder.name))]
+    for split, parent in splits or [(split_of_folder(root.name) or "train", root)]:
+        for folder in _folders(parent):
+            with os.scandir(folder) as entries:
+                # Names alone: a million `Path` would take more memory than a hundred thousand images.
+                pictures = sorted(
+                    entry.name
+                    for entry in entries
+                    if entry.name.lower().endswith(_ENDINGS)
+                    and not entry.name.startswith(".")
+                    and entry.is_file()
+                )
+            yield _ClassFolder(folder, folder.relative_to(root).as_posix(), split, pictures)
+
+
+def _folders(parent: Path) -> list[Path]:
+    return sorted(
+        path for path in parent.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))
+    )

@@ -1,0 +1,183 @@
+"""FER2013 and other datasets as Parquet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from mien._core.parallel import map_chunks
+from mien.data.rows import (
+    CHUNK,
+    IN_PARTS,
+    SPLITS,
+    VOTE_COLUMNS,
+    Progress,
+    Row,
+    Source,
+    decode_crop,
+    split_of_folder,
+    split_of_usage,
+)
+from mien.errors import DatasetError, MissingExtraError
+from mien.labels import LABELS
+
+_ParquetRow: TypeAlias = "tuple[_ParquetFile, int, dict[str, Any]]"
+
+
+def read_parquet(paths: list[Path], source: Source, progress: Progress) -> None:
+    """Read Parquet files into a source: the columns image and label and, where there, usage, split, votes and row.
+
+    Raises:
+        DatasetError: a file or a row is not as expected, or there is no room for the pixels.
+        MissingExtraError: pyarrow is not installed.
+    """
+    files = [_ParquetFile(path) for path in paths]
+    source.is_fer2013 = all(file.is_fer2013 for file in files)
+    source.memory.expected = total = sum(file.length for file in files)
+    done = 0
+    chunks = (chunk for file in files for chunk in file.chunks())
+    with closing(map_chunks(_ParquetFile.read_row, chunks)) as results:
+        for rows in results:
+            for row in rows:
+                source.add(row)
+            done += len(rows)
+            progress(done, total)
+
+
+def read_parquet_columns(paths: list[Path], columns: list[str]) -> dict[str, tuple[str, ...]]:
+    """More columns of Parquet files: name of a row, as of `Row`, -> their values as text, "" for none.
+
+    Raises:
+        DatasetError: a file is broken, or has no such column.
+        MissingExtraError: pyarrow is not installed.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for path in paths:
+        with _parquet_errors(path):
+            import pyarrow.parquet as pq
+
+            with pq.ParquetFile(path) as file:
+                names = file.schema_arrow.names
+                for column in columns:
+                    if column not in names:
+                        others = ", ".join(name for name in names if name not in ("image", "votes"))
+                        raise DatasetError(
+                            f"{path.name}: no column {column!r}, expected one of {others or 'none'}"
+                        )
+                table = [file.read(columns=[column]).column(0).to_pylist() for column in columns]
+        for number, row in enumerate(zip(*table, strict=True)):
+            found[f"{path.name}:{number}"] = tuple("" if value is None else str(value) for value in row)
+    return found
+
+
+@contextmanager
+def _parquet_errors(path: Path) -> Iterator[None]:
+    """What pyarrow raises for a broken file, as a DatasetError."""
+    try:
+        import pyarrow as pa
+    except ImportError:
+        raise MissingExtraError("reading Parquet", "parquet") from None
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise DatasetError(f"{path}: expected a whole Parquet file: {reason}") from None
+
+
+class _ParquetFile:
+    """One Parquet file: what its columns mean, and its rows."""
+
+    def __init__(self, path: Path) -> None:
+        with _parquet_errors(path):
+            import pyarrow.parquet as pq
+
+            with pq.ParquetFile(path) as file:
+                schema, self.length = file.schema_arrow, file.metadata.num_rows
+        missing = [name for name in ("image", "label") if name not in schema.names]
+        if missing:
+            raise DatasetError(
+                f"{path}: no column {' and '.join(missing)}, expected image and label "
+                f"(there are {', '.join(schema.names)})"
+            )
+        self.path = path
+        self.columns = [name for name in ("image", "label", "usage", "votes", "row") if name in schema.names]
+        if "split" in schema.names and "usage" not in schema.names:
+            self.columns.append("split")
+        self.label_names = _label_names(schema)
+        self.is_fer2013 = "usage" in schema.names
+        # Dataset hubs name the parts of a split train-00000-of-00003.parquet.
+        self.split = split_of_folder(path.stem.partition("-")[0]) or "train"
+
+    def chunks(self) -> Iterator[list[_ParquetRow]]:
+        """The rows, some at a time; pictures still encoded."""
+        import pyarrow.parquet as pq
+
+        number = 0
+        with _parquet_errors(self.path), pq.ParquetFile(self.path, **IN_PARTS) as file:
+            for batch in file.iter_batches(CHUNK, columns=self.columns):
+                rows = batch.to_pylist()
+                yield [(self, number + i, row) for i, row in enumerate(rows)]
+                number += len(rows)
+
+    @staticmethod
+    def read_row(row: _ParquetRow) -> Row:
+        """One row, decoded."""
+        file, number, values = row
+        where = f"{file.path.name}, row {number}"
+        place = values.get("row")
+        return Row(
+            file._split(values, where),
+            decode_crop(_picture_bytes(values["image"], where), where),
+            file._label(values["label"], where),
+            f"{file.path.name}:{number}",
+            place if isinstance(place, int) else -1,
+            _votes(values["votes"], where) if "votes" in values else None,
+        )
+
+    def _split(self, row: dict[str, Any], where: str) -> str:
+        if "usage" in row:
+            return split_of_usage(str(row["usage"]), where)
+        if "split" not in row:
+            return self.split
+        split = split_of_folder(str(row["split"]))
+        if split is None:
+            raise DatasetError(f"{where}: split {str(row['split'])[:20]!r}, expected {', '.join(SPLITS)}")
+        return split
+
+    def _label(self, label: object, where: str) -> str:
+        if isinstance(label, str) and label.strip():
+            return label.strip()
+        if isinstance(label, int) and 0 <= label < len(self.label_names):
+            return self.label_names[label]
+        raise DatasetError(f"{where}: label {label!r}, expected 0 to {len(self.label_names) - 1} or a word")
+
+
+def _label_names(schema: Any) -> tuple[str, ...]:
+    """What the integers of the label column mean: FER2013's order, unless a dataset hub's metadata says."""
+    try:
+        names = json.loads(schema.metadata[b"huggingface"])["info"]["features"]["label"]["names"]
+    except (KeyError, TypeError, ValueError):
+        return LABELS
+    return tuple(map(str, names)) if isinstance(names, list) and names else LABELS
+
+
+def _picture_bytes(image: object, where: str) -> bytes:
+    data = image.get("bytes") if isinstance(image, dict) else image
+    if not isinstance(data, bytes):
+        raise DatasetError(f"{where}: no bytes in the column image, expected an encoded picture")
+    return data
+
+
+def _votes(votes: object, where: str) -> bytes:
+    if votes is None:
+        return bytes(VOTE_COLUMNS)
+    try:
+        counts = bytes(votes) if isinstance(votes, list) else b""
+    except (TypeError, ValueError):
+        counts = b""
+    if len(counts) != VOTE_COLUMNS:
+        raise DatasetError(f"{where}: votes {str(votes)[:60]}, expected {VOTE_COLUMNS} counts from 0 to 255")
+    return counts

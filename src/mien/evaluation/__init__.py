@@ -1,0 +1,1 @@
+"""How good a model is: scores, robustness, comparison, fairness, the model card."""

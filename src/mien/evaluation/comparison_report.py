@@ -1,0 +1,178 @@
+"""A folder for people about two models on the same images: `report.html`, PNGs, `scores.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien._core.text import percent
+from mien.evaluation.comparison import Comparison, compare, difference_line, score_rows
+from mien.evaluation.predictions import Answers
+from mien.evaluation.provenance import data_facts, familiarity, model_facts
+from mien.evaluation.report import PAGE, SCORES, SHOWN_FACES, write_evaluation
+from mien.evaluation.robustness import RobustnessReport
+from mien.evaluation.score_charts import (
+    confusion_matrix_chart,
+    per_class_chart,
+    reliability_chart,
+    risk_coverage_chart,
+)
+from mien.output.html import Report
+
+
+def write_report(
+    found: Sequence[Answers],
+    folder: Path,
+    *,
+    command: str = "",
+    robustness: RobustnessReport | None = None,
+    thumbnails: bool = True,
+) -> Path:
+    """Write the report of one model, by `write_evaluation`, or of two, by `write_comparison`; the same arguments.
+
+    Raises:
+        ValueError: neither one nor two, or the robustness of two.
+    """
+    if len(found) == 1:
+        return write_evaluation(
+            found[0], folder, command=command, robustness=robustness, thumbnails=thumbnails
+        )
+    if robustness is not None:
+        raise ValueError("robustness belongs into the report of one model")
+    if len(found) == 2:
+        return write_comparison(found[0], found[1], folder, command=command, thumbnails=thumbnails)
+    raise ValueError(f"answers of {len(found)} models: expected one or two")
+
+
+def write_comparison(
+    first: Answers, second: Answers, folder: Path, *, command: str = "", thumbnails: bool = True
+) -> Path:
+    """Write the report of two models, A and B.
+
+    Besides `report.html` and `scores.json`: `per_class.png`, `risk_coverage.png`, and for both models
+    `confusion_matrix_a.png`, `reliability_a.png` and the same with `_b`. Files of these names are replaced.
+
+    Args:
+        first, second: the answers of A and of B on the same images.
+        folder: made when missing.
+        command: the command line, for the record.
+        thumbnails: whether pictures of the dataset are shown.
+
+    Returns:
+        The page.
+
+    Raises:
+        DatasetError: the answers are not on the same images.
+        OSError: a file cannot be written.
+    """
+    comparison = compare(first, second)
+    folder.mkdir(parents=True, exist_ok=True)
+    scores = comparison.first
+    page = Report(
+        f"A: {scores.model}, B: {comparison.second.model}",
+        f"On {scores.data}, split {scores.split}, {scores.n:,} images, one view an image unless it says otherwise.",
+        thumbnails=thumbnails,
+    )
+    _add_test(page, comparison)
+    _add_classes(page, comparison, folder)
+    _add_confidence(page, (first, second), folder)
+    _add_faces(page, "only A is right", first, second, first.correct & ~second.correct)
+    _add_faces(page, "only B is right", first, second, second.correct & ~first.correct)
+    _add_facts(page, (first, second), command)
+    page.write(folder / PAGE)
+    (folder / SCORES).write_text(json.dumps(comparison.to_dict(), indent=2) + "\n", encoding="utf-8")
+    return folder / PAGE
+
+
+def _add_test(page: Report, comparison: Comparison) -> None:
+    page.table(("score", "A", "B"), score_rows(comparison))
+    page.heading("Is the difference more than chance?")
+    page.paragraph(difference_line(comparison) + ".")
+    page.table(
+        ("images", "B right", "B wrong"),
+        [
+            ("A right", f"{comparison.both_right:,}", f"{comparison.only_first:,}"),
+            ("A wrong", f"{comparison.only_second:,}", f"{comparison.both_wrong:,}"),
+        ],
+    )
+    page.paragraph(
+        "The p-value is how often so great a difference, or a greater one, would come about if both models were right "
+        "equally often. It looks only at the images on which one alone is right, and takes images for independent. "
+        "It says nothing of what another training run of the same recipe would give."
+    )
+
+
+def _add_classes(page: Report, comparison: Comparison, folder: Path) -> None:
+    first, second = comparison.first.per_class, comparison.second.per_class
+    page.heading("Class by class")
+    series = {
+        f"F1 of {letter}": [values["f1"] for values in scores.values()]
+        for letter, scores in (("A", first), ("B", second))
+    }
+    per_class_chart(series, comparison.first.labels, folder / "per_class.png")
+    page.chart(folder / "per_class.png", "F1 of every class for both models as bars")
+    page.table(
+        ("class", "n", "recall of A", "of B", "F1 of A", "of B"),
+        [
+            (label, f"{a['n']:,}", *(percent(x[key]) for key in ("recall", "f1") for x in (a, second[label])))
+            for label, a in first.items()
+        ],
+    )
+    page.heading("Confusion matrices")
+    for letter, scores in (("a", comparison.first), ("b", comparison.second)):
+        path = folder / f"confusion_matrix_{letter}.png"
+        confusion_matrix_chart(np.array(scores.confusion_matrix), scores.labels, path)
+        name = f"{letter.upper()}: {scores.model}"
+        page.chart(
+            path, f"Confusion matrix of {name}", f"{name}; rows are the true label, columns the answer."
+        )
+
+
+def _add_confidence(page: Report, pair: tuple[Answers, Answers], folder: Path) -> None:
+    page.heading("Keeping the confident answers only")
+    curves = {
+        f"{letter} {answers.config.name}": (answers.confidences, answers.correct)
+        for letter, answers in zip("AB", pair, strict=True)
+    }
+    risk_coverage_chart(curves, folder / "risk_coverage.png")
+    page.chart(
+        folder / "risk_coverage.png", "Accuracy of the answers kept against the share kept, for both models"
+    )
+    page.heading("Is the confidence true?")
+    for letter, answers in zip("ab", pair, strict=True):
+        path = folder / f"reliability_{letter}.png"
+        reliability_chart(answers.confidences, answers.correct, path)
+        name = f"{letter.upper()}: {answers.config.name}"
+        page.chart(path, f"Reliability diagram of {name}", name)
+
+
+def _add_faces(page: Report, title: str, first: Answers, second: Answers, chosen: NDArray[np.bool_]) -> None:
+    """Faces on which the models differ, those first that the two are surest of together."""
+    places = np.flatnonzero(chosen)
+    sure = (first.confidences + second.confidences)[places]
+    places = places[np.argsort(-sure, kind="stable")][:SHOWN_FACES]
+    page.heading(f"Where {title}")
+    if len(places) == 0:
+        page.paragraph("Nowhere.")
+        return
+    page.faces(list(first.part.images[places]), [_caption(first, second, int(place)) for place in places])
+
+
+def _caption(first: Answers, second: Answers, place: int) -> str:
+    lines = [f"label: {first.labels[first.targets[place]]}"]
+    for letter, answers in (("A", first), ("B", second)):
+        said = answers.labels[answers.predictions[place]]
+        lines.append(f"{letter}: {said} {percent(float(answers.confidences[place]))}")
+    return "\n".join([*lines, first.part.names[place]])
+
+
+def _add_facts(page: Report, pair: tuple[Answers, Answers], command: str) -> None:
+    page.heading("How this was measured")
+    for letter, answers in zip("AB", pair, strict=True):
+        page.facts([(f"{letter}: {name}", value) for name, value in model_facts(answers)])
+        page.paragraph(familiarity(answers))
+    page.facts(data_facts(pair[0], command))

@@ -1,0 +1,111 @@
+"""What a model answers on a split of a dataset: all that scores, comparisons and reports are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.data.dataset import Dataset, Split
+from mien.data.duplicates import has_copy
+from mien.data.ferplus import majority
+from mien.errors import DatasetError, ModelError
+from mien.labels import FERPLUS_LABELS
+from mien.models.classifier import EmotionClassifier
+from mien.models.registry import ModelConfig
+from mien.models.tta import SINGLE, predict_views
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """The answers of one head on one split.
+
+    Attributes:
+        config: of the model.
+        dataset: what the split belongs to.
+        split, head: what answered on what.
+        labels: of the probabilities, in order.
+        part: the n images that are scored; with the head "ferplus" those with a majority among the votes.
+        targets: (n,) int64, the right answers as indices into `labels`.
+        probabilities: (n, labels), one view an image.
+        views: name -> (n, labels): the same with one and with more views, where they were asked for.
+    """
+
+    config: ModelConfig
+    dataset: Dataset
+    split: str
+    head: str
+    labels: tuple[str, ...]
+    part: Split
+    targets: NDArray[np.int64]
+    probabilities: NDArray[np.floating]
+    views: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    @cached_property
+    def predictions(self) -> NDArray[np.int64]:
+        """(n,) index of the most probable label."""
+        return np.asarray(self.probabilities.argmax(axis=1))
+
+    @cached_property
+    def confidences(self) -> NDArray[np.floating]:
+        """(n,) probability of the answer."""
+        return np.asarray(self.probabilities.max(axis=1))
+
+    @cached_property
+    def correct(self) -> NDArray[np.bool_]:
+        """(n,) whether the answer is right."""
+        return np.asarray(self.predictions == self.targets)
+
+    @cached_property
+    def copied(self) -> NDArray[np.bool_] | None:
+        """(n,) whether the image has a copy in the split "train"; None if there is none, or it is scored itself."""
+        if self.split == "train" or "train" not in self.dataset.splits:
+            return None
+        return has_copy(self.part.images, self.dataset.splits["train"].images)
+
+    def mistakes(self, most: int) -> NDArray[np.int64]:
+        """The places of the wrong answers, the most confident first, at most so many."""
+        wrong = np.flatnonzero(~self.correct)
+        return wrong[np.argsort(-self.confidences[wrong], kind="stable")][:most]
+
+
+def answer(
+    classifier: EmotionClassifier,
+    dataset: Dataset,
+    *,
+    split: str | None = None,
+    head: str = "auto",
+    views: bool = False,
+) -> Answers:
+    """What a model answers on a split. Arguments and errors as of `mien.evaluation.evaluate`."""
+    name = split or dataset.default_split()
+    part = dataset.split(name)
+    if head == "auto":
+        head = "fer2013" if dataset.is_fer2013 and "fer2013" in classifier.config.outputs else "blend"
+    targets, labels = part.targets, dataset.labels
+    if head == "ferplus":
+        if part.votes is None:
+            raise DatasetError(
+                f"{dataset.name}: no FER+ votes; the ferplus head is scored against their majority"
+            )
+        targets, labels = majority(part.votes), FERPLUS_LABELS
+        part, targets = part.take(targets >= 0), targets[targets >= 0]
+    if len(part) == 0:
+        raise DatasetError(f"{dataset.name}: the split {name!r} has no images that can be scored")
+    _check_head(classifier.config, head, labels, dataset.name)
+    several = predict_views(classifier, part.images, head=head) if views else {}
+    single = several[SINGLE] if views else classifier.predict_proba(part.images, head=head)
+    return Answers(classifier.config, dataset, name, head, labels, part, targets, single, several)
+
+
+def _check_head(config: ModelConfig, head: str, labels: tuple[str, ...], data: str) -> None:
+    """Raise unless the model has the head, and the head these labels."""
+    if head not in config.outputs:
+        raise ModelError(f"{config.name}: no head {head!r}; it has {', '.join(config.outputs)}")
+    if labels != config.outputs[head]:
+        raise DatasetError(
+            f"{data}: labelled {', '.join(labels)}; but {config.name} tells apart "
+            f"{', '.join(config.outputs[head])}"
+        )

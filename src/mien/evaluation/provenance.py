@@ -1,0 +1,92 @@
+"""What a figure was measured on, with what, when and where; and whether the model knew these images."""
+
+from __future__ import annotations
+
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import mien
+from mien._core.machine import machine
+from mien.evaluation.predictions import Answers
+
+_UNKNOWN = (
+    "Whether the model was trained on these images is not known: {why}. If it was, these scores say how well it "
+    "remembers them; if it was calibrated on them, the calibration error flatters it."
+)
+
+_TAUGHT = (
+    " It learned from {n} other models, too; on what these were trained is told by their own configurations."
+)
+_CHOSEN = " The epoch was chosen by the accuracy on this split, which flatters that accuracy a little."
+
+
+def model_facts(answers: Answers) -> list[tuple[str, str]]:
+    """Which model answered, as pairs of name and value."""
+    config = answers.config
+    return [
+        ("model", config.name),
+        ("SHA-256", config.sha256),
+        ("made with", config.created_with or "not recorded"),
+        ("head", f"{answers.head}: {', '.join(answers.labels)}"),
+    ]
+
+
+def data_facts(answers: Answers, command: str) -> list[tuple[str, str]]:
+    """On which images, how, when and where, as pairs of name and value.
+
+    Args:
+        answers: of the model.
+        command: the command line that was given, or "" where there was none.
+    """
+    return [
+        ("data", answers.dataset.name),
+        ("data's SHA-256, over all its splits", answers.dataset.fingerprint()),
+        ("split", answers.split),
+        ("images scored", f"{len(answers.part):,}"),
+        ("command", command or "not recorded"),
+        ("date", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
+        (
+            "versions",
+            f"mien {mien.__version__}, onnxruntime {version('onnxruntime')}, Python {platform.python_version()}",
+        ),
+        ("machine", machine()),
+    ]
+
+
+def familiarity(answers: Answers) -> str:
+    """Whether the model knew the images before, told from the data that its configuration names."""
+    taught = answers.config.data.get("teachers")
+    return _familiarity(answers) + (_TAUGHT.format(n=len(taught)) if taught else "")
+
+
+def _familiarity(answers: Answers) -> str:
+    trained, origin = answers.config.data, answers.config.training.get("init")
+    if origin and trained.get("sha256") != answers.dataset.fingerprint():
+        return _UNKNOWN.format(why=f"its training began with the weights of {origin}, which may know them")
+    if "sha256" not in trained:
+        return _UNKNOWN.format(why="its configuration does not say on what it was trained")
+    if trained["sha256"] != answers.dataset.fingerprint():
+        why = f"it was trained on data named {trained.get('name', '?')} with another SHA-256"
+        if trained.get("name") == answers.dataset.name:
+            why += ", which a part of the same data has too, since it is taken over all splits"
+        return _UNKNOWN.format(why=why)
+    if answers.split == "train":
+        return (
+            "The model was trained on this split: the scores say how well it remembers these images, not how "
+            "well it does on new ones."
+        )
+    chosen = _CHOSEN if answers.config.training.get("early_stopping") else ""
+    if answers.split == "validation" and "calibration" in trained.get("images", {}):
+        return (
+            "The model was trained on other splits of this dataset. Its temperatures, blend and threshold of "
+            f"'uncertain' were fitted on {trained['images']['calibration']:,} images of the split 'train' that it was "
+            f"not trained on; settings of the training were chosen on this split.{chosen}"
+        )
+    if answers.split == "validation":
+        return (
+            "The model was trained on this dataset, and the temperatures of its heads and its threshold of "
+            "'uncertain' were fitted on this split: the calibration error flatters it a little. A head's accuracy "
+            f"does not depend on them; that of a blend of two heads may a little.{chosen}"
+        )
+    return "The model was trained on other splits of this dataset; this one took no part in training or calibration."

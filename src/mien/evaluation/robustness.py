@@ -1,0 +1,290 @@
+"""How right a model stays when faces are moved, blurred, noisy, small, dark or compressed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien._core.text import percent
+from mien.data.dataset import Dataset
+from mien.evaluation.predictions import Answers, answer
+from mien.images import corruptions as degradations
+from mien.images.corruptions import Image
+from mien.metrics import calibration, significance
+from mien.models.classifier import EmotionClassifier
+
+Progress = Callable[[str, int, int], None]
+
+_SEED = 0
+_GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))  # its multiples cover all directions evenly, however many there are
+_IMAGES_AT_ONCE = 1024
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One kind of damage, from nothing to hard.
+
+    Attributes:
+        unit: of the levels.
+        levels: what is measured, in the order in which it is shown.
+        undamaged: the level that leaves a picture as it is; None where there is none.
+        damage: (picture, level, its place among the pictures) -> damaged picture, (h, w) uint8 both. The place
+            decides what differs from picture to picture, so that every run damages every picture alike.
+    """
+
+    unit: str
+    levels: tuple[float, ...]
+    undamaged: float | None
+    damage: Callable[[Image, float, int], Image]
+
+
+def _shift(image: Image, share: float, place: int) -> Image:
+    angle = place * _GOLDEN_ANGLE
+    return degradations.move(image, shift=(share * np.cos(angle), share * np.sin(angle)))
+
+
+def _rotate(image: Image, degrees: float, place: int) -> Image:
+    return degradations.move(image, rotation=-degrees if place % 2 else degrees)
+
+
+def _add_noise(image: Image, sigma: float, place: int) -> Image:
+    return degradations.noise(image, sigma, np.random.default_rng((_SEED, place)))
+
+
+CONDITIONS: dict[str, Condition] = {
+    "shift": Condition("share of the side", (0, 0.025, 0.05, 0.075, 0.1), 0, _shift),
+    "scale": Condition(
+        "times as large",
+        (0.8, 0.9, 1, 1.12, 1.25),
+        1,
+        lambda image, level, place: degradations.move(image, scale=level),
+    ),
+    "rotation": Condition("degrees, to either side", (0, 5, 10, 15, 30), 0, _rotate),
+    "blur": Condition(
+        "sigma in pixels of 48",
+        (0, 0.5, 1, 1.5, 2),
+        0,
+        lambda image, level, place: degradations.blur(image, level),
+    ),
+    "noise": Condition("sigma in grey levels", (0, 5, 10, 15, 20), 0, _add_noise),
+    "face size": Condition(
+        "pixels",
+        (48, 40, 32, 24, 16),
+        48,
+        lambda image, level, place: degradations.low_resolution(image, int(level)),
+    ),
+    "brightness": Condition(
+        "share of the light",
+        (1, 0.75, 0.5, 0.25),
+        1,
+        lambda image, level, place: degradations.brightness(image, level),
+    ),
+    "JPEG": Condition(
+        "quality",
+        (100, 75, 50, 25, 10),
+        None,
+        lambda image, level, place: degradations.jpeg(image, int(level)),
+    ),
+}
+"""Name -> condition. In the first three the crops of detectors differ from a dataset's, in the others cameras do."""
+
+
+@dataclass(frozen=True)
+class RobustnessScore:
+    """How right the answers are, and how sure.
+
+    Attributes:
+        accuracy: share of right answers.
+        interval: 95 % of it, by bootstrap over the images.
+        mean_confidence: mean probability of the answers.
+        calibration_error: expected, 15 bins.
+    """
+
+    accuracy: float
+    interval: tuple[float, float]
+    mean_confidence: float
+    calibration_error: float
+
+
+@dataclass(frozen=True)
+class RobustnessPoint(RobustnessScore):
+    """The scores at one level of a condition.
+
+    Attributes:
+        level: in the condition's unit.
+    """
+
+    level: float
+
+
+@dataclass(frozen=True)
+class RobustnessCurve:
+    """Scores over the levels of a condition.
+
+    Attributes:
+        unit: of the levels.
+        points: in the order of the condition's levels, the undamaged one among them where there is one.
+    """
+
+    unit: str
+    points: tuple[RobustnessPoint, ...]
+
+    def level_text(self, level: float) -> str:
+        """A level as people read it: a share in percent."""
+        return f"{100 * level:g} %" if self.unit.startswith("share") else f"{level:g}"
+
+
+@dataclass(frozen=True)
+class RobustnessReport:
+    """How right one head stays on one split under every condition, one view an image.
+
+    Attributes:
+        model, data, split, head: what was scored on what.
+        n: number of images.
+        sha256: of the model.
+        undamaged: of the images as they are.
+        curves: name of a condition, in the order of `CONDITIONS` -> its scores.
+    """
+
+    model: str
+    data: str
+    split: str
+    head: str
+    n: int
+    sha256: str
+    undamaged: RobustnessScore
+    curves: dict[str, RobustnessCurve]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+    def to_text(self) -> str:
+        """A table for people, percent rounded."""
+        header, *rows = [ROBUSTNESS_HEADER, *robustness_rows(self)]
+        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+        lines = [
+            "  ".join([f"{row[0]:{widths[0]}}", *map(str.rjust, row[1:], widths[1:])]).rstrip()
+            for row in (header, *rows)
+        ]
+        what = f"{self.model} on {self.data}, split {self.split}, head {self.head}: {self.n} images, damaged"
+        return "\n".join([what, "", *lines])
+
+
+ROBUSTNESS_HEADER = ("condition", "level", "accuracy", "points", "confidence", "calibration")
+
+
+def robustness_rows(report: RobustnessReport) -> list[tuple[str, ...]]:
+    """The cells of a table below `ROBUSTNESS_HEADER`: the undamaged images, then every level with damage.
+
+    "points" is the difference to the accuracy of the undamaged images, "confidence" the mean one, "calibration" the
+    expected calibration error.
+    """
+    rows = [_cells("undamaged", "", report.undamaged, report.undamaged)]
+    for name, curve in report.curves.items():
+        title = f"{name}, {curve.unit}"
+        for point in curve.points:
+            if point.level != CONDITIONS[name].undamaged:
+                rows.append(_cells(title, curve.level_text(point.level), point, report.undamaged))
+                title = ""  # once a condition
+    return rows
+
+
+def measure_robustness(
+    classifier: EmotionClassifier,
+    dataset: Dataset,
+    *,
+    split: str | None = None,
+    head: str = "auto",
+    progress: Progress | None = None,
+) -> RobustnessReport:
+    """Score a model on a split as it is, and under every level of `CONDITIONS`.
+
+    Two runs give the same figures. Pixels are read some at a time.
+
+    Args:
+        classifier: the model.
+        dataset, split, head: as of `mien.evaluation.evaluate`.
+        progress: called with (what is being done, images done, images in all).
+
+    Raises:
+        DatasetError, ModelError: as of `mien.evaluation.evaluate`.
+    """
+    return damage_and_score(
+        classifier, answer(classifier, dataset, split=split, head=head), progress=progress
+    )
+
+
+def damage_and_score(
+    classifier: EmotionClassifier, answers: Answers, *, progress: Progress | None = None
+) -> RobustnessReport:
+    """The same from answers that are there: they are the undamaged point, from one view.
+
+    Args:
+        classifier: the model that gave the answers.
+        answers: on the images as they are.
+        progress: as of `measure_robustness`.
+    """
+    report = progress or (lambda what, done, total: None)
+    undamaged, n = _score(answers), len(answers.part)
+    levels = [(name, level) for name, condition in CONDITIONS.items() for level in condition.levels]
+    points: dict[str, list[RobustnessPoint]] = {name: [] for name in CONDITIONS}
+    for done, (name, level) in enumerate(levels):
+        report(f"{name} {level:g}", done * n, len(levels) * n)
+        condition, score = CONDITIONS[name], undamaged
+        if level != condition.undamaged:
+            score = _score(_answer_damaged(classifier, answers, condition, level))
+        points[name].append(RobustnessPoint(**vars(score), level=level))
+    report("done", len(levels) * n, len(levels) * n)
+    return RobustnessReport(
+        model=answers.config.name,
+        data=answers.dataset.name,
+        split=answers.split,
+        head=answers.head,
+        n=n,
+        sha256=answers.config.sha256,
+        undamaged=undamaged,
+        curves={name: RobustnessCurve(CONDITIONS[name].unit, tuple(found)) for name, found in points.items()},
+    )
+
+
+def _answer_damaged(
+    classifier: EmotionClassifier, answers: Answers, condition: Condition, level: float
+) -> Answers:
+    """The answers on the same images, damaged."""
+    parts = [
+        classifier.predict_proba(_damage(answers.part.images, start, condition, level), head=answers.head)
+        for start in range(0, len(answers.part), _IMAGES_AT_ONCE)
+    ]
+    return replace(answers, probabilities=np.concatenate(parts), views={})
+
+
+def _damage(images: NDArray[np.uint8], start: int, condition: Condition, level: float) -> NDArray[np.uint8]:
+    """The images from `start` on, not too many for memory, damaged."""
+    chunk = np.asarray(images[start : start + _IMAGES_AT_ONCE])
+    return np.stack([condition.damage(image, level, place) for place, image in enumerate(chunk, start)])
+
+
+def _score(answers: Answers) -> RobustnessScore:
+    return RobustnessScore(
+        accuracy=float(answers.correct.mean()),
+        interval=significance.bootstrap_interval(answers.correct),
+        mean_confidence=float(answers.confidences.mean()),
+        calibration_error=calibration.calibration_error(answers.confidences, answers.correct),
+    )
+
+
+def _cells(name: str, level: str, score: RobustnessScore, undamaged: RobustnessScore) -> tuple[str, ...]:
+    change = round(100 * (score.accuracy - undamaged.accuracy), 1) + 0.0  # no "-0.0"
+    return (
+        name,
+        level,
+        percent(score.accuracy, score.interval),
+        "" if score is undamaged else f"{change:+.1f}",
+        percent(score.mean_confidence),
+        f"{score.calibration_error:.3f}",
+    )

@@ -1,0 +1,79 @@
+"""The files of `mien explain`: a chart a face, a picture with the heat over all its faces, and explanations.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.explanation.chart import explained_picture, explanation_chart
+from mien.explanation.explain import Explanation
+from mien.images.read import save_image
+from mien.output.image_files import FreeStems, in_folder
+from mien.results import FrameResult
+
+FILE = "explanations.json"
+
+
+class ExplanationFiles:
+    """Writes what explains pictures into a folder; made by `open_explanations`.
+
+    `photo.jpg` becomes `photo-face1-why.png`, and `photo-why.png` where it has two faces or more; of two pictures with
+    one name, the second becomes `photo-2-…`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stems = FreeStems()
+        self._items: list[dict[str, Any]] = []
+
+    def write(
+        self, result: FrameResult, picture: NDArray[np.uint8] | None, explanations: Sequence[Explanation]
+    ) -> list[Path]:
+        """Draw one picture's explanations, and take it into the JSON.
+
+        Args:
+            result: of the picture.
+            picture: (H, W, 3) uint8 RGB; None where it could not be read.
+            explanations: of its faces.
+
+        Returns:
+            The files that were written.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        stem = self._stems.take(result.source)
+        written = []
+        faces = []
+        for number, one in enumerate(explanations, 1):
+            path = in_folder(self._folder, f"{stem}-face{number}-why.png")
+            explanation_chart(one, path, title=f"{Path(result.source).name}, face {number}")
+            written.append(path)
+            faces.append(one.to_dict() | {"chart": path.name})
+        if picture is not None and len(explanations) > 1:
+            path = in_folder(self._folder, f"{stem}-why.png")
+            save_image(explained_picture(picture, explanations), path)
+            written.append(path)
+        self._items.append(result.to_dict() | {"faces": faces})
+        return written
+
+    def close(self) -> None:
+        """Write `explanations.json`: of every picture what `mien image --format json` says, and of every face more."""
+        path = in_folder(self._folder, FILE)
+        path.write_text(json.dumps(self._items, indent=2) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def open_explanations(folder: Path) -> Iterator[ExplanationFiles]:
+    """Files in a folder, which is made when it is missing; the JSON is there when the block ends, also by an error."""
+    files = ExplanationFiles(folder)
+    try:
+        yield files
+    finally:
+        files.close()

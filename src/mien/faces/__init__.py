@@ -1,0 +1,1 @@
+"""Faces found, turned upright, judged, anonymised."""

@@ -1,0 +1,171 @@
+"""`FaceDetector`: a picture in, its faces out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien._core.per_process import PerProcess
+from mien.errors import DetectorError
+from mien.faces.align import TILTED, Square, tilt, upright, upright_height
+from mien.faces.haar import HaarDetector
+from mien.faces.onnx_detector import DetectorModel, MienDetector, detector_folder
+from mien.faces.yunet import YuNetDetector, fetch_yunet
+from mien.images.crop import crop_face
+from mien.images.read import ImageSource, read_image
+from mien.models.registry import DEFAULT_DETECTOR, DETECTOR_SIZE
+from mien.results import Face
+
+HAAR_MARGIN = 0.98
+"""FER2013's picture over the side of Haar's box: measured by benchmarks/detectors.py, as the next one."""
+
+YUNET_MARGIN = 0.97
+"""FER2013's picture over the longer side of YuNet's box."""
+
+
+HIDING_SIZES = (640, 1280)
+"""Long sides, in pixels, at which faces are searched to be hidden."""
+
+HIDING_FACTOR = 0.5
+"""On the least score of a face that is hidden: benchmarks/hiding.py measures what it finds."""
+
+
+class _Backend(Protocol):
+    def detect(self, image: NDArray[np.uint8]) -> list[Face]: ...
+
+
+class FaceDetector:
+    """Finds the faces of a picture.
+
+    Threads may share it: with mien's own network they search at the same time, with OpenCV's detectors, which keep
+    state between calls, one after the other (`concurrent` tells which). Processes may share it: its pickle says what
+    to load.
+
+    Args:
+        backend: "mien", mien's own network; "haar", OpenCV's cascades for upright frontal faces; "yunet", fetched
+            once from OpenCV Zoo; the folder of a run of `mien train-detector`; or the path of a YuNet file, ending
+            in .onnx.
+        min_size: faces whose box has a shorter side, in pixels of the picture, are left out.
+        size: pictures are scaled to this long side before mien's own network searches them, in pixels.
+        threads: of one call of mien's own network; None for as many as the machine has cores. OpenCV's detectors
+            follow `cv2.setNumThreads`.
+
+    Raises:
+        DetectorError: an unknown backend, or one that cannot be loaded or fetched.
+        ValueError: a `min_size` below 1, or a `size` below 32.
+    """
+
+    def __init__(
+        self,
+        backend: str = DEFAULT_DETECTOR,
+        *,
+        min_size: int = 20,
+        size: int = DETECTOR_SIZE,
+        threads: int | None = None,
+    ) -> None:
+        if min_size < 1:
+            raise ValueError(f"min_size {min_size}: expected at least 1 pixel")
+        self.backend = backend
+        self.min_size = min_size
+        self._mien: MienDetector | None = None
+        self._backend: _Backend
+        if backend == "mien" or Path(backend).is_dir():
+            folder = None if backend == "mien" else Path(backend)
+            self._mien = MienDetector(folder, long_side=size, threads=threads)
+            self._backend, self._margin = self._mien, self._mien.model.margin
+        elif backend == "haar":
+            self._backend, self._margin = HaarDetector(), HAAR_MARGIN
+        elif backend == "yunet":
+            self._backend, self._margin = YuNetDetector(fetch_yunet()), YUNET_MARGIN
+        elif backend.endswith(".onnx"):
+            self._backend, self._margin = YuNetDetector(Path(backend)), YUNET_MARGIN
+        else:
+            raise DetectorError(
+                f"unknown detector {backend!r}: expected mien, haar, yunet, a run of mien train-detector "
+                "or the path of a YuNet .onnx file"
+            )
+        # OpenCV's detectors keep state between calls, mien's does not.
+        self._lock: PerProcess[AbstractContextManager[object]] = PerProcess(
+            nullcontext if self._mien else threading.Lock, shared=False
+        )
+
+    @property
+    def concurrent(self) -> bool:
+        """Whether threads search at the same time, and not one after the other."""
+        return self._mien is not None
+
+    @property
+    def margin(self) -> float:
+        """The `margin` of `crop_face` that frames this detector's faces as the training pictures are framed."""
+        return self._margin
+
+    def detect(self, image: ImageSource) -> list[Face]:
+        """The faces, largest first; an empty list without a face.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, or whatever else `read_image` takes.
+
+        Raises:
+            ImageError, TypeError, ValueError: as `read_image` raises them.
+        """
+        picture = read_image(image)
+        with self._lock():
+            faces = self._backend.detect(picture)
+        return self._large(faces)
+
+    def detect_batch(self, images: Sequence[ImageSource]) -> list[list[Face]]:
+        """The faces of several pictures, each as `detect` gives them; pictures of one size are searched together."""
+        if self._mien is None:
+            return [self.detect(image) for image in images]
+        return [self._large(faces) for faces in self._mien.detect_batch([read_image(one) for one in images])]
+
+    def crop(self, image: NDArray[np.uint8], face: Face, *, size: int = 48) -> NDArray[np.uint8]:
+        """A face as a model's input, (size, size) uint8 grey: framed as FER2013's, upright where it can be told.
+
+        A head whose eyes tell a tilt of `TILTED` degrees or more is turned by it; without landmarks, as by Haar, it
+        stays as it is.
+
+        Args:
+            image: uint8, as for `crop_face`.
+            face: one that this detector found there.
+            size: side of the result in pixels.
+        """
+        angle = tilt(face)
+        if abs(angle) < TILTED:
+            return crop_face(image, face.box, margin=self._margin, size=size)
+        return crop_face(*upright(image, face, angle), margin=self._margin, size=size)
+
+    def square(self, face: Face) -> Square:
+        """What `crop` shows of the picture that the face was found in."""
+        angle = tilt(face)
+        if abs(angle) < TILTED:
+            return Square(face.box.center, self._margin * max(face.box.width, face.box.height), 0.0)
+        return Square(face.box.center, self._margin * upright_height(face.box, angle), angle)
+
+    def _large(self, faces: list[Face]) -> list[Face]:
+        """Those that are not too small, largest first."""
+        large = [face for face in faces if min(face.box.width, face.box.height) >= self.min_size]
+        return sorted(large, key=lambda face: (-face.box.width * face.box.height, -face.score))
+
+
+def search_to_hide() -> Callable[[NDArray[np.uint8]], list[Face]]:
+    """The search for `mien.hiding.FaceHider`, by mien's own detector: rather a mosaic too many than a face too few."""
+    searches = [MienDetector(long_side=side, score_factor=HIDING_FACTOR).detect for side in HIDING_SIZES]
+    return lambda picture: [face for search in searches for face in search(picture)]
+
+
+def detector_model(backend: str) -> DetectorModel | None:
+    """What is known of the network of a `FaceDetector` of that name, if it is one of mien's own; else None.
+
+    Raises:
+        DetectorError: a folder that holds no detector.
+    """
+    if backend != "mien" and not Path(backend).is_dir():
+        return None
+    return DetectorModel.load(detector_folder(None if backend == "mien" else Path(backend)))

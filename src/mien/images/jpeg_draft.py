@@ -1,0 +1,86 @@
+"""Large JPEGs, decoded at a half, a quarter or an eighth: most of a large photograph's time is its decoding.
+
+JPEG keeps a picture as frequencies of blocks of 8 x 8 pixels, of which the low ones alone give the smaller picture.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mien.images.read import MAX_BYTES, MAX_PIXELS, no_warnings, read_image
+from mien.results import Box, FaceEmotion
+
+SCALES = (8, 4, 2)
+
+_JPEG = ("JPEG", "MPO")
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """How a picture was decoded.
+
+    Attributes:
+        width, height: of the whole picture, upright, in pixels.
+        scale: pixels of the whole picture to one of the decoded one: 1, 2, 4 or 8.
+    """
+
+    width: int
+    height: int
+    scale: int = 1
+
+    def enlarge(self, found: FaceEmotion) -> FaceEmotion:
+        """A face of the decoded picture, in pixels of the whole one."""
+        if self.scale == 1:
+            return found
+        box, points = found.box, found.face.landmarks
+        face = replace(
+            found.face,
+            box=Box(*(self.scale * side for side in (box.x1, box.y1, box.x2, box.y2))),
+            landmarks=points and tuple((self.scale * x, self.scale * y) for x, y in points),
+        )
+        return replace(found, face=face)
+
+    def large(self, found: Sequence[FaceEmotion], min_size: int) -> tuple[FaceEmotion, ...]:
+        """Faces of the decoded picture in pixels of the whole one, without those whose box has a shorter side."""
+        faces = map(self.enlarge, found)
+        return tuple(face for face in faces if min(face.box.width, face.box.height) >= min_size)
+
+
+def read_reduced(data: bytes, side: int) -> tuple[NDArray[np.uint8], Reduction]:
+    """A picture as `read_image` reads it, (H, W, 3) uint8 RGB, but a large JPEG smaller, and how it was decoded.
+
+    Args:
+        data: an encoded file.
+        side: JPEGs are decoded at the least of 1/8, 1/4 and 1/2 that leaves the long side so many pixels; 0 decodes
+            all as they are.
+
+    Raises:
+        ImageError: as `read_image` raises it.
+    """
+    picture = _open_jpeg(data) if side and len(data) <= MAX_BYTES else None
+    if picture is not None:
+        with picture:
+            width, height = picture.size
+            scale = next((scale for scale in SCALES if max(width, height) // scale >= side), 1)
+            if scale > 1 and width * height <= MAX_PIXELS:
+                picture.draft(None, (width // scale, height // scale))
+                pixels = read_image(picture)
+                turned = pixels.shape[:2] != picture.size[::-1]
+                return pixels, Reduction(*((height, width) if turned else (width, height)), scale)
+    pixels = read_image(data)
+    return pixels, Reduction(pixels.shape[1], pixels.shape[0])
+
+
+def _open_jpeg(data: bytes) -> Image.Image | None:
+    """A JPEG's header, read; None of whatever else it may be."""
+    try:
+        with no_warnings():
+            return Image.open(io.BytesIO(data), formats=_JPEG)
+    except Exception:  # what a broken header makes Pillow raise; `read_image` says what is wrong
+        return None

@@ -1,0 +1,36 @@
+"""Arrays as pictures: their type and shape, grey, and what lies behind transparency."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+def check_array(array: NDArray[np.uint8]) -> None:
+    """Refuse what is no picture.
+
+    Raises:
+        TypeError: not a uint8 array.
+        ValueError: a shape other than (H, W), (H, W, 1), (H, W, 3), (H, W, 4), or no pixel.
+    """
+    if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
+        came = f"a {array.dtype} array" if isinstance(array, np.ndarray) else type(array).__name__
+        raise TypeError(f"image is {came}: expected a uint8 array with values 0 to 255")
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)) or not array.size:
+        raise ValueError(f"image of shape {array.shape}: expected (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)")
+
+
+def to_grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture that `check_array` lets pass as (H, W) uint8."""
+    if image.ndim == 2 or image.shape[2] == 1:
+        return image.reshape(image.shape[:2])
+    rgb = image if image.shape[2] == 3 else over_white(image)
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def over_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Transparent pictures over white, as browsers and printed pages show them."""
+    alpha = rgba[..., 3:].astype(np.uint16)
+    mixed = rgba[..., :3] * alpha + 255 * (255 - alpha)
+    return ((mixed + 127) // 255).astype(np.uint8)

@@ -1,0 +1,244 @@
+"""Pictures in: read from anywhere into one form, and cropped the one way that trains and serves."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mien.errors import ImageError
+from mien.images.find import SUFFIXES, walk
+from mien.images.pixels import check_array, over_white
+
+
+class BinaryFile(Protocol):
+    """An open binary file, or whatever else has its `read`: `io.BytesIO`, an upload, an HTTP answer."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many bytes; none at the end."""
+
+
+ImageSource: TypeAlias = (
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | NDArray[np.uint8] | Image.Image"
+)
+"""What `read_image` reads: a path, an encoded file's bytes, an open binary file, an array or a Pillow image."""
+
+MAX_PIXELS = 100_000_000
+"""Pictures with more pixels are refused by their header: 100 megapixels are 300 MB once decoded."""
+
+MAX_BYTES = 256_000_000
+"""Encoded pictures with more bytes are refused."""
+
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+"""Pillow's names of the formats that are read; some of the others start programs or hold no photographs."""
+
+_EXIF_ORIENTATION = 0x0112
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a path has lost the second slash; one letter is a drive
+_LONGEST_NAME = 300
+_PART = 1 << 20
+# Filters of warnings are global to the process: without a lock, two threads restore each other's.
+_WARNINGS_LOCK = threading.Lock()
+
+
+def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """A picture as (H, W, 3) uint8 RGB, upright.
+
+    Files and bytes may be of any of `FORMATS`. The EXIF orientation is applied; transparency is laid over
+    white; of an animation the first frame is taken; 16-bit grey is scaled by its whole range, 0 to 65535.
+
+    Args:
+        source: a path; the bytes of a file; a binary file that is open, which is read on from where it stands and
+            left open; a Pillow image; or a uint8 array (H, W) or (H, W, 1) grey, (H, W, 3) RGB, (H, W, 4) RGBA. An
+            RGB array comes back without a copy.
+        max_pixels: files, bytes and Pillow images with more pixels are refused by their header.
+
+    Raises:
+        ImageError: the picture is missing, unreadable, broken, or larger than `max_pixels` or `MAX_BYTES`.
+        TypeError: the source is none of the above, as a file opened as text, or an array of another type than uint8.
+        ValueError: an array of another shape.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    if isinstance(source, Image.Image):
+        return _from_pillow(source, "Pillow image", max_pixels)
+    if isinstance(source, bytes | bytearray | memoryview):
+        size = memoryview(source).nbytes
+        return _decode(source, f"picture of {size:,} bytes", max_pixels)
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        return _decode(_read_path(path), _name(path), max_pixels)
+    if hasattr(source, "read"):
+        return _decode(_read_file(source), "picture of an open file", max_pixels)
+    raise TypeError(
+        f"cannot read a picture from {type(source).__name__}: "
+        "expected a path, bytes, an open binary file, a uint8 array or a Pillow image"
+    )
+
+
+def save_image(image: NDArray[np.uint8], path: Path) -> None:
+    """Write an image, (H, W, 3) uint8 RGB, in the format that the path's ending names.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    Image.fromarray(image).save(path, quality=92)
+
+
+def _name(path: Path) -> str:
+    """The path on one line, and a short one: what is no path at all can be of any length."""
+    text = str(path) if str(path).isprintable() else repr(str(path))
+    return text if len(text) <= _LONGEST_NAME else f"{text[:80]}... ({len(text):,} characters)"
+
+
+def _read_path(path: Path) -> bytes:
+    try:
+        if path.is_dir():
+            raise ImageError(_about_folder(path))
+        with path.open("rb") as file:
+            # A file's own size where it has one: asking for the most would reserve as much memory each time.
+            size = os.fstat(file.fileno()).st_size or MAX_BYTES
+            return file.read(min(size, MAX_BYTES) + 1)
+    except PermissionError:
+        raise ImageError(f"{_name(path)}: permission denied; expected a file you may read") from None
+    except (OSError, ValueError) as error:
+        missing = isinstance(error, FileNotFoundError)
+        reason = "no such file" if missing else f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        raise ImageError(f"{_name(path)}: {_about_address(str(path)) or reason}") from None
+
+
+def _about_address(text: str) -> str:
+    """How to read what somebody took for a path; "" for what may be one."""
+    if text.startswith("data:"):
+        return 'a "data:" address; expected its bytes: base64.b64decode(address.partition(",")[2])'
+    if _ADDRESS.match(text):
+        return "an address, but mien fetches nothing; expected a path, or the bytes that are there"
+    return ""
+
+
+def _read_file(file: Any) -> bytes:
+    """The rest of an open file, and one byte more than may be at most."""
+    data = bytearray()
+    try:
+        # By parts: some files reserve as much memory as they are asked for, and some give less than there is.
+        while len(data) <= MAX_BYTES and (part := file.read(_PART)):
+            if isinstance(part, str):
+                raise TypeError('a file that was opened as text; expected a binary one: open(path, "rb")')
+            data += part
+    except (OSError, ValueError) as error:
+        raise ImageError(f"open file: cannot be read: {' '.join(str(error).split())}") from None
+    if not data:
+        raise ImageError(
+            "open file: nothing left in it; expected a picture (after reading or writing: seek(0))"
+        )
+    return bytes(data)
+
+
+def _about_folder(folder: Path) -> str:
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return f"{_name(folder)}: permission denied; expected a folder you may read"
+    if walk(folder, SUFFIXES):
+        return f"{_name(folder)}: a folder; expected one picture (find_images lists a folder's pictures)"
+    return f"{_name(folder)}: a folder without pictures; expected files such as .jpg, .png or .webp"
+
+
+def _decode(data: bytes | bytearray | memoryview, name: str, max_pixels: int) -> NDArray[np.uint8]:
+    size = memoryview(data).nbytes
+    if not size:
+        raise ImageError(f"{name}: empty; expected a picture")
+    if size > MAX_BYTES:
+        raise ImageError(f"{name}: larger than {MAX_BYTES / 1e6:.0f} MB; expected a smaller file")
+    try:
+        with no_warnings():
+            picture = Image.open(io.BytesIO(bytes(data)))
+    except Image.DecompressionBombError:
+        raise ImageError(_too_large(name, max_pixels)) from None
+    except Exception:  # Pillow's readers raise what a broken header makes them raise
+        raise ImageError(f"{name}: not a picture; expected one of {', '.join(FORMATS)}") from None
+    with picture:
+        if picture.format not in FORMATS:
+            raise ImageError(f"{name}: of type {picture.format}; expected one of {', '.join(FORMATS)}")
+        return _from_pillow(picture, name, max_pixels)
+
+
+def _from_pillow(picture: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
+    width, height = picture.size
+    if width * height > max_pixels:
+        raise ImageError(_too_large(name, max_pixels, f" ({width:,} x {height:,})"))
+    if not width or not height:
+        raise ImageError(f"{name}: {width} x {height} pixels; expected at least one")
+    try:
+        picture.load()
+        with no_warnings():
+            orientation = picture.getexif().get(_EXIF_ORIENTATION, 1)
+        pixels = _to_rgb(picture, name)
+    except ImageError:
+        raise
+    except Exception as error:  # as above, for what follows the header
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"{name}: broken picture ({reason}); expected a whole one") from None
+    return _upright(pixels, orientation)
+
+
+def _too_large(name: str, max_pixels: int, size: str = "") -> str:
+    return f"{name}: too many pixels{size}; expected at most {max_pixels / 1e6:g} megapixels"
+
+
+def _to_rgb(picture: Image.Image, name: str) -> NDArray[np.uint8]:
+    if picture.mode.startswith("I"):
+        return _from_16_bit(np.asarray(picture), name)
+    if picture.mode == "F":
+        raise ImageError(f"{name}: floating-point pixels; expected 8 or 16 bits a channel")
+    if picture.has_transparency_data:
+        return over_white(np.asarray(picture.convert("RGBA")))
+    return np.array(picture.convert("RGB"))
+
+
+def _from_16_bit(values: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
+    """Grey of 16 bits, which some versions of Pillow hold in 32."""
+    wide = values.astype(np.int64)
+    if wide.min() < 0 or wide.max() > 65535:
+        raise ImageError(f"{name}: 32-bit pixels; expected 8 or 16 bits a channel")
+    return _grey_to_rgb(((wide + 128) // 257).astype(np.uint8))
+
+
+def _from_array(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    check_array(array)
+    if array.ndim == 2 or array.shape[2] == 1:
+        return _grey_to_rgb(array.reshape(array.shape[:2]))
+    return np.ascontiguousarray(array) if array.shape[2] == 3 else over_white(array)
+
+
+def _grey_to_rgb(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
+
+
+def _upright(pixels: NDArray[np.uint8], orientation: object) -> NDArray[np.uint8]:
+    """Undoes the EXIF orientation 1 to 8; anything else counts as 1."""
+    if orientation not in (2, 3, 4, 5, 6, 7, 8):
+        return pixels
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
+
+
+@contextmanager
+def no_warnings() -> Iterator[None]:
+    """Silences Pillow's remarks on odd headers, short blocks only."""
+    with _WARNINGS_LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,1 @@
+"""Numbers about answers; arrays in, numbers out."""

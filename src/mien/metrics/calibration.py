@@ -1,0 +1,162 @@
+"""Scores of a classifier, in numpy alone. Targets and predictions are integers, the index of a label."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.metrics.arrays import Bools, Floats
+from mien.metrics.significance import normal_quantile
+
+
+def softmax(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]:
+    """Probabilities (n, k) of logits (n, k), each row summing to 1."""
+    scaled = logits.astype(np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def calibration_error(confidences: Floats, correct: Bools, bins: int = 15) -> float:
+    """Expected calibration error: the mean gap between confidence and accuracy over bins of equal width.
+
+    Guo et al., arXiv 1706.04599.
+
+    Args:
+        confidences: (n,) highest probability of every answer, 0 to 1.
+        correct: (n,) whether the answer was right.
+        bins: how many.
+
+    Returns:
+        0 (confidence is accuracy) to 1.
+    """
+    place = np.clip((confidences * bins).astype(int), 0, bins - 1)
+    gaps = np.bincount(place, weights=correct.astype(np.float64) - confidences, minlength=bins)
+    return float(np.abs(gaps).sum() / len(confidences))
+
+
+def fit_temperature(logits: Floats, targets: Floats, *, certainty: float = 0.5) -> float:
+    """The temperature under which softmax(logits / temperature) is nearest to the targets (cross-entropy).
+
+    Guo et al., arXiv 1706.04599; looked for between 0.1 and 10.
+
+    Args:
+        logits: (n, k).
+        targets: (n, k) shares; a row of zeros does not count. Without any other row it is 1.
+        certainty: that the temperature is not too low, 0.5 to below 1: more gives the upper end of a one-sided
+            interval (by the sandwich estimate of its error), so that few images make the probabilities more modest.
+    """
+    if not targets.any():
+        return 1.0
+    best = math.exp(
+        _minimum(
+            lambda log_temperature: _cross_entropy(softmax(logits, math.exp(log_temperature)), targets),
+            math.log(0.1),
+            math.log(10),
+        )
+    )
+    if certainty <= 0.5:
+        return best
+    # By the logarithm of the temperature, an image each: the slope of the cross-entropy, and its curvature.
+    scaled, p = logits / best, softmax(logits, best)
+    weight, mean = targets.sum(axis=1), (p * scaled).sum(axis=1)
+    slope = (targets * scaled).sum(axis=1) - weight * mean
+    curvature = float((weight * ((p * scaled**2).sum(axis=1) - mean**2)).sum())
+    error = math.sqrt(float((slope**2).sum())) / max(curvature, 1e-12)
+    return min(10.0, best * math.exp(min(10.0, normal_quantile(certainty) * error)))
+
+
+def fit_mixture(first: Floats, second: Floats, targets: Sequence[Floats]) -> float:
+    """The share of `first` under which share * first + (1 - share) * second is nearest to all targets together.
+
+    Args:
+        first, second: (n, k) probabilities.
+        targets: one or more (n, k) of shares, each of equal weight; a row of zeros does not count.
+
+    Returns:
+        0 to 1; a half without any target.
+    """
+    used = [target for target in targets if target.any()]
+    if not used:
+        return 0.5
+    # Cross-entropy is convex in the share, so that the one minimum is found.
+    return _minimum(
+        lambda share: sum(
+            _cross_entropy(share * first + (1 - share) * second, target) / target.sum() for target in used
+        ),
+        0.0,
+        1.0,
+    )
+
+
+def _cross_entropy(probabilities: Floats, targets: Floats) -> float:
+    return float(-(targets * np.log(np.maximum(probabilities, 1e-12))).sum())
+
+
+def _minimum(function: Callable[[float], float], low: float, high: float) -> float:
+    """Where a function with one minimum has it, to 1e-4 (golden-section search)."""
+    ratio = (math.sqrt(5) - 1) / 2
+    while high - low > 1e-4:
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        if function(left) < function(right):
+            high = right
+        else:
+            low = left
+    return (low + high) / 2
+
+
+def threshold_for_precision(
+    confidences: Floats, correct: Bools, precision: float, *, certainty: float = 0.5
+) -> float:
+    """The lowest confidence from which on the answers are right at that rate; 1.0 if they never are.
+
+    Args:
+        confidences: (n,) of the answers.
+        correct: (n,) whether they are right.
+        precision: the rate.
+        certainty: that the rate is reached on other images too, 0.5 to below 1: more asks for it of the lower end of
+            a one-sided interval (Wilson's), as in Geifman & El-Yaniv, arXiv 1705.08500.
+    """
+    order = np.argsort(-confidences, kind="stable")
+    n = np.arange(1, len(order) + 1)
+    rates, z = np.cumsum(correct[order]) / n, normal_quantile(certainty)
+    spread = z * np.sqrt(rates * (1 - rates) / n + (z / (2 * n)) ** 2)
+    rates = (rates + z**2 / (2 * n) - spread) / (1 + z**2 / n)
+    # A threshold lets in all answers of equal confidence, or none of them: only the last of equals counts.
+    last = np.append(np.diff(confidences[order]) != 0, True)
+    good = np.flatnonzero((rates >= precision) & last)
+    return float(confidences[order[good[-1]]]) if len(good) else 1.0
+
+
+def selective_accuracy(
+    confidences: Floats, correct: Bools
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Accuracy of the answers that are kept, against the share that is kept: the risk-coverage curve, with 1 - risk.
+
+    Answers are kept from a threshold of the confidence on (Geifman & El-Yaniv, arXiv 1705.08500). Those of equal
+    confidence are kept together, so that the curve does not depend on the order of the answers.
+
+    Args:
+        confidences: (n,) highest probability of every answer, 0 to 1.
+        correct: (n,) whether the answer was right.
+
+    Returns:
+        coverage: (n,), the share that is kept by a threshold at the confidence of each answer, rising to 1.
+        accuracy: (n,), the share of right ones among them.
+    """
+    order = np.argsort(-confidences, kind="stable")
+    ranked, hits = confidences[order], np.cumsum(correct[order])
+    # A threshold at some confidence keeps all answers down to the last of equal confidence.
+    kept = np.searchsorted(-ranked, -ranked, side="right")
+    return kept / len(order), hits[kept - 1] / kept
+
+
+def area_under_risk_coverage(confidences: Floats, correct: Bools) -> float:
+    """AURC: the mean error of the answers kept, over the thresholds at the confidence of every answer.
+
+    0 is best. Confidences that say nothing about which answers are right give the error of all answers on average.
+    Geifman, Uziel & El-Yaniv, arXiv 1805.08206. Arguments as of `selective_accuracy`.
+    """
+    return float(1 - selective_accuracy(confidences, correct)[1].mean())

@@ -1,0 +1,132 @@
+"""`EmotionClassifier`: crops of faces in, probabilities out. The only place that runs the ONNX model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien._core.per_process import PerProcess
+from mien.errors import ModelError
+from mien.images.crop import to_crop
+from mien.models.onnx_runtime import Session, open_session
+from mien.models.registry import DEFAULT_MODEL, ModelConfig, is_shipped, read_model, resolve_model
+from mien.results import Prediction
+
+Crops: TypeAlias = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
+
+_BATCH = 64
+
+
+class EmotionClassifier:
+    """A trained model, ready to use.
+
+    Threads may share it: calls run at the same time. So may processes: a pickle holds where the model lies and its
+    SHA-256, and it is loaded anew at its first use in each process; it is a ModelError if the file has changed.
+
+    Args:
+        model: name of a shipped model, a model folder, or a run that `mien train` wrote.
+        threads: CPU threads of one call; None for as many as the machine has cores.
+
+    Raises:
+        ModelError: no such model, or not a model of the shape that its configuration says.
+    """
+
+    config: ModelConfig
+
+    def __init__(self, model: str | os.PathLike[str] = DEFAULT_MODEL, *, threads: int | None = None) -> None:
+        folder = resolve_model(model)
+        self.config = ModelConfig.load(folder)
+        # A shipped model by its name: another machine may have it elsewhere.
+        source = folder.name if is_shipped(folder) else str(folder.absolute())
+        self._session = PerProcess(_open, source, self.config.sha256, threads)
+        self._input = self._check_shapes(folder)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the probabilities, in order."""
+        return self.config.labels
+
+    def predict_proba(self, crops: Crops, *, head: str = "blend") -> NDArray[np.float32]:
+        """Probabilities of every crop.
+
+        Args:
+            crops: n faces, cut out; each of any size, (h, w) grey or (h, w, 3) RGB, uint8. An array
+                (n, h, w) or (n, h, w, 3) will do.
+            head: an output of the model: "blend", or a head by its name.
+
+        Returns:
+            (n, labels) float32, every row in [0, 1] and summing to 1. It does not depend on the other crops.
+
+        Raises:
+            ValueError: the model has no such head.
+            TypeError, ValueError: a crop is not uint8, or not of such a shape.
+        """
+        return self._run(crops, [head])[0]
+
+    def predict_heads(self, crops: Crops) -> dict[str, NDArray[np.float32]]:
+        """Probabilities by every head, in one pass through the network; crops as in `predict_proba`.
+
+        Returns:
+            Name of an output, "blend" too -> (n, its labels) float32.
+        """
+        heads = list(self.config.outputs)
+        return dict(zip(heads, self._run(crops, heads), strict=True))
+
+    def _run(self, crops: Crops, heads: list[str]) -> list[NDArray[np.float32]]:
+        """The outputs of that name for all crops, by batches."""
+        for head in heads:
+            if head not in self.config.outputs:
+                raise ValueError(f"unknown head {head!r}: expected one of {', '.join(self.config.outputs)}")
+        if isinstance(crops, np.ndarray) and crops.ndim == 3 and crops.shape[2] in (3, 4):
+            raise ValueError(f"an array of shape {crops.shape} looks like one crop: pass a list of crops")
+        size = self.config.input_size
+        parts = [[np.empty((0, len(self.config.outputs[head])), np.float32) for head in heads]]
+        for start in range(0, len(crops), _BATCH):
+            batch = np.stack([to_crop(crop, size) for crop in crops[start : start + _BATCH]])
+            parts.append(self._session().run(heads, {self._input: batch}))
+        return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+    def classify(self, crops: Crops) -> list[Prediction]:
+        """A `Prediction` of every crop; crops as in `predict_proba`."""
+        return [
+            Prediction(
+                dict(zip(self.labels, map(float, row), strict=True)),
+                uncertain=bool(row.max() < self.config.uncertain_below),
+            )
+            for row in self.predict_proba(crops)
+        ]
+
+    def _check_shapes(self, folder: Any) -> str:
+        """The name of the input, if inputs and outputs are as the configuration says."""
+        size = self.config.input_size
+        inputs = self._session().get_inputs()
+        got = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
+        if len(inputs) != 1 or not _is_batch(inputs[0], "tensor(uint8)", [size, size]):
+            raise ModelError(
+                f"{folder}: the model takes {got}; expected one tensor(uint8) [n, {size}, {size}] for any n"
+            )
+        outputs = {o.name: o for o in self._session().get_outputs()}
+        for head, labels in self.config.outputs.items():
+            output = outputs.get(head)
+            if output is None or not _is_batch(output, "tensor(float)", [len(labels)]):
+                came = "is missing" if output is None else f"is {output.type} {output.shape}"
+                raise ModelError(
+                    f"{folder}: output {head} {came}; expected tensor(float) [n, {len(labels)}] for any n"
+                )
+        return str(inputs[0].name)
+
+
+def _open(source: str, sha256: str, threads: int | None) -> Session:
+    """The session of a model with this SHA-256."""
+    folder = resolve_model(source)
+    return open_session(read_model(folder, sha256), folder, ModelError, threads=threads)
+
+
+def _is_batch(value: Any, kind: str, rest: list[int]) -> bool:
+    """Whether an input or output is of that type and shape, for any number of crops."""
+    shape = list(value.shape)
+    return value.type == kind and shape[1:] == rest and not isinstance(shape[0], int)

@@ -1,0 +1,140 @@
+"""Models as folders: `model.onnx`, its `config.json` and a README; the shipped ones lie in the package."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mien.errors import ModelError
+from mien.labels import as_emotion
+from mien.models.files import NetworkFiles
+
+DEFAULT_MODEL = "mien-s"
+
+DEFAULT_DETECTOR = "mien"
+
+DETECTOR_SIZE = 640
+"""Pictures are scaled to this long side before mien's face detector searches them, in pixels."""
+
+MODEL_FILE, CONFIG_FILE = "model.onnx", "config.json"
+MAX_MODEL_BYTES = 512 * 2**20
+
+_FILES = NetworkFiles(
+    "model",
+    ModelError,
+    MODEL_FILE,
+    CONFIG_FILE,
+    expected=f"a model is a folder with {MODEL_FILE} and {CONFIG_FILE}",
+)
+
+_SHIPPED = Path(__file__).parent
+
+
+_KINDS: dict[str, Any] = {"name": str, "sha256": str, "input_size": int, "uncertain_below": int | float}
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What a model's `config.json` says.
+
+    Attributes:
+        name: of the model.
+        labels: of the probabilities that users get, in order; those of the seven expressions are `Emotion`.
+        outputs: the ONNX file's outputs, name -> labels; "blend" is what users get, the others are the heads.
+        input_size: side in pixels of the square grey crops.
+        sha256: of `model.onnx`.
+        temperature: that each head's logits are divided by, already inside the ONNX file.
+        blend: head -> its share in "blend", already inside the ONNX file.
+        uncertain_below: answers of "blend" less confident than this are flagged as uncertain.
+        data: what it was trained on.
+        metrics: scores on the validation split, per output.
+        training: the settings it was trained with.
+        created_with: version of mien.
+        same_as: SHA-256 of earlier files of this network, which give the same answers to the last bit.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    outputs: Mapping[str, tuple[str, ...]]
+    input_size: int
+    sha256: str
+    temperature: Mapping[str, float] = field(default_factory=dict)
+    blend: Mapping[str, float] = field(default_factory=dict)
+    uncertain_below: float = 0.0
+    data: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    created_with: str = ""
+    same_as: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for field_name, kind in _KINDS.items():
+            value = getattr(self, field_name)
+            if not isinstance(value, kind):
+                raise ValueError(f"{field_name} {value!r}: expected {kind}")
+        if not all(isinstance(label, str) for label in self.labels):
+            raise ValueError(f"labels {tuple(self.labels)}: expected words")
+        object.__setattr__(self, "labels", tuple(map(as_emotion, self.labels)))
+        object.__setattr__(self, "same_as", tuple(self.same_as))
+        object.__setattr__(self, "outputs", {k: tuple(v) for k, v in self.outputs.items()})
+        if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"labels {self.labels}: expected two or more, all different")
+        if self.outputs.get("blend") != self.labels:
+            raise ValueError(
+                f'outputs {sorted(self.outputs)}: expected "blend" with the labels {self.labels}'
+            )
+        if not 8 <= self.input_size <= 1024:
+            raise ValueError(f"input_size {self.input_size}: expected 8 to 1024 pixels")
+
+    @classmethod
+    def load(cls, folder: Path) -> ModelConfig:
+        """Read a model folder's `config.json`.
+
+        Raises:
+            ModelError: it is missing, or not what `save` writes.
+        """
+        return _FILES.load_config(cls, folder)
+
+    def save(self, folder: Path) -> None:
+        """Write `config.json`."""
+        _FILES.save_config(self, folder)
+
+
+def available_models() -> list[ModelConfig]:
+    """The models that are shipped with the package."""
+    return [ModelConfig.load(path.parent) for path in sorted(_SHIPPED.glob(f"*/{CONFIG_FILE}"))]
+
+
+def resolve_model(model: str | os.PathLike[str]) -> Path:
+    """The folder of a shipped model's name, of a model folder, or of a run that `mien train` wrote.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    given = Path(model)
+    candidates = [given, given / "export"]
+    if len(given.parts) == 1:
+        candidates.insert(0, _SHIPPED / given)
+    for folder in candidates:
+        if os.path.isfile(folder / CONFIG_FILE):  # noqa: PTH113 pathlib raises where a name is too long
+            return folder
+    names = ", ".join(path.parent.name for path in sorted(_SHIPPED.glob(f"*/{CONFIG_FILE}")))
+    what = f"a folder with {MODEL_FILE} and {CONFIG_FILE}, as mien train writes"
+    raise ModelError(f"{model}: no such model; expected {names}, or {what}")
+
+
+def is_shipped(folder: Path) -> bool:
+    """Whether a folder is that of a model which comes with the package."""
+    return folder.parent == _SHIPPED
+
+
+def read_model(folder: Path, sha256: str) -> bytes:
+    """The bytes of `model.onnx`, after a look at their number and SHA-256.
+
+    Raises:
+        ModelError: missing, too large, or another file.
+    """
+    return _FILES.read_network(folder, sha256, MAX_MODEL_BYTES)

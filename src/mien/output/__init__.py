@@ -1,0 +1,1 @@
+"""Results out: rows, annotated pictures, charts, pages."""

@@ -1,0 +1,307 @@
+"""Results to a stream: a table for people; JSON, JSON Lines, CSV and Parquet for programs.
+
+    with open_writer("csv", stream, labels) as writer:
+        writer.write(result)
+
+Table, JSON Lines and CSV are complete after every picture, so an interrupt, even a kill, loses nothing that
+was written. JSON and Parquet are completed when the `with` block ends, also when it ends by an error.
+
+File names that are not valid Unicode come through everywhere: JSON escapes their undecodable bytes in the way
+that `json.loads` gives back the same string; CSV, Parquet and the table show them as `\\udcff`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from textwrap import indent
+from typing import IO, Any, NamedTuple
+
+from mien.errors import MissingExtraError
+from mien.output.palette import color_of
+from mien.results import FACE_FIELDS, FaceEmotion, FrameResult, smoothed_columns
+
+
+class Writer(ABC):
+    """Writes results to a stream, which stays the caller's to close; made by `open_writer`."""
+
+    def __init__(self, stream: IO[Any], labels: Sequence[str], columns: Sequence[str]) -> None:
+        """Write what comes before the first result, as CSV's header of these columns."""
+        self._stream = stream
+        self._labels = tuple(str(label) for label in labels)
+        self._columns = tuple(columns)
+        self._encoding = getattr(stream, "encoding", None) or "utf-8"
+
+    @abstractmethod
+    def write(self, result: FrameResult) -> None:
+        """Write one picture, or one frame of a clip, with all its faces.
+
+        Raises:
+            ValueError: a face's labels are not those the writer was opened with.
+        """
+
+    def close(self) -> None:
+        """Complete the output; `open_writer` does this at the end of its block."""
+        self._stream.flush()
+
+    def _check(self, result: FrameResult) -> None:
+        for face in result.faces:
+            if set(face.probabilities) != set(self._labels):
+                came, expected = ", ".join(face.probabilities), ", ".join(self._labels)
+                raise ValueError(f"{result.source}: a face with labels {came}: expected {expected}")
+
+    def _put(self, text: str) -> None:
+        self._stream.write(_encodable(text, self._encoding))
+        self._stream.flush()
+
+
+@contextmanager
+def open_writer(
+    format: str, stream: IO[Any], labels: Sequence[str], *, smoothed: bool = False
+) -> Iterator[Writer]:
+    """A writer of `format` (one of `FORMATS`), for the length of a `with` block.
+
+    Args:
+        format: "table", "json", "jsonl", "csv" or "parquet".
+        stream: an open text stream; for Parquet a binary one, or a text stream over one, as `sys.stdout`.
+        labels: the model's labels in its order: the columns of the table, of CSV and of Parquet.
+        smoothed: whether CSV and Parquet have the columns of a clip, `smoothed_columns`, too.
+
+    Raises:
+        ValueError: an unknown format, labels that are not distinct column names, or Parquet to a terminal.
+        TypeError: Parquet to a text stream that lies over no binary one.
+        MissingExtraError: Parquet without pyarrow.
+    """
+    if format not in _WRITERS:
+        raise ValueError(f"unknown format {format!r}: expected one of {', '.join(FORMATS)}")
+    columns = _columns(labels, smoothed)
+    if len(set(columns)) != len(columns):
+        raise ValueError(f"labels {', '.join(labels)}: expected distinct names that are no other column's")
+    writer = _WRITERS[format](stream, labels, columns)
+    try:
+        yield writer
+    finally:
+        writer.close()
+
+
+def _columns(labels: Sequence[str], smoothed: bool) -> list[str]:
+    """The columns of CSV and Parquet: the same keys, in the same order, as `FrameResult.rows`."""
+    names = [str(label) for label in labels]
+    return [
+        "source",
+        "frame",
+        "time",
+        *FACE_FIELDS,
+        *names,
+        *(smoothed_columns(names) if smoothed else ()),
+        "error",
+    ]
+
+
+def _encodable(text: str, encoding: str) -> str:
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+class _JsonWriter(Writer):
+    """One list, a picture an item. ASCII only, so that no terminal's or pipe's encoding can break it."""
+
+    _empty = True
+
+    def write(self, result: FrameResult) -> None:
+        item = indent(json.dumps(result.to_dict(), indent=2, allow_nan=False), "  ")
+        self._put(("[\n" if self._empty else ",\n") + item)
+        self._empty = False
+
+    def close(self) -> None:
+        self._put("[]\n" if self._empty else "\n]\n")
+
+
+class _JsonLinesWriter(Writer):
+    def write(self, result: FrameResult) -> None:
+        self._put(json.dumps(result.to_dict(), allow_nan=False) + "\n")
+
+
+class _CsvWriter(Writer):
+    """A line a face. Values are data, written as they are, even where a spreadsheet sees a formula."""
+
+    def __init__(self, stream: IO[Any], labels: Sequence[str], columns: Sequence[str]) -> None:
+        super().__init__(stream, labels, columns)
+        self._put_row(dict(zip(columns, columns, strict=True)))
+
+    def write(self, result: FrameResult) -> None:
+        self._check(result)
+        for row in result.rows():
+            self._put_row(row)
+
+    def _put_row(self, row: Mapping[str, Any]) -> None:
+        # In lower case pandas, R, DuckDB and Polars all read booleans.
+        words = {name: str(value).lower() for name, value in row.items() if isinstance(value, bool)}
+        line = io.StringIO(newline="")
+        # Only with this end of line does the csv module of Python 3.11 quote a lone carriage return.
+        csv.DictWriter(line, self._columns, lineterminator="\r\n").writerow({**row, **words})
+        self._put(line.getvalue().removesuffix("\r\n") + "\n")
+
+
+class _ParquetWriter(Writer):
+    """Typed columns, also when there are no rows; rows wait in memory until a row group is full."""
+
+    _ROW_GROUP = 8192
+
+    def __init__(self, stream: IO[Any], labels: Sequence[str], columns: Sequence[str]) -> None:
+        super().__init__(stream, labels, columns)
+        if stream.isatty():
+            raise ValueError("Parquet is binary, not for a terminal: write it to a file")
+        try:
+            import pyarrow
+            from pyarrow import parquet
+        except ImportError:
+            raise MissingExtraError("writing Parquet", "parquet") from None
+        binary = getattr(stream, "buffer", stream)
+        if isinstance(binary, io.TextIOBase):
+            raise TypeError(f"Parquet needs a binary stream, got {type(stream).__name__}")
+        types = {"string": pyarrow.string(), "int": pyarrow.int64(), "bool": pyarrow.bool_()}
+        self._schema = pyarrow.schema(
+            (name, types.get(_PARQUET_TYPES.get(name, ""), pyarrow.float64())) for name in columns
+        )
+        self._table = pyarrow.Table
+        self._file = parquet.ParquetWriter(binary, self._schema)
+        self._rows: list[dict[str, Any]] = []
+
+    def write(self, result: FrameResult) -> None:
+        self._check(result)
+        for row in result.rows():
+            texts = {name: _encodable(text, "utf-8") for name, text in row.items() if isinstance(text, str)}
+            self._rows.append(row | texts)
+        if len(self._rows) >= self._ROW_GROUP:
+            self._put_rows()
+
+    def close(self) -> None:
+        self._put_rows()
+        self._file.close()
+        super().close()
+
+    def _put_rows(self) -> None:
+        if self._rows:
+            self._file.write_table(self._table.from_pylist(self._rows, self._schema))
+            self._rows = []
+
+
+_PARQUET_TYPES = {
+    **dict.fromkeys(("source", "emotion", "smoothed_emotion", "quality", "error"), "string"),
+    **dict.fromkeys(("frame", "track"), "int"),
+    **dict.fromkeys(("uncertain", "smoothed_uncertain"), "bool"),
+}
+"""The columns that are not 64-bit floats."""
+
+
+class _TableWriter(Writer):
+    """A line a face: picture, number or track, expression, a bar and percent for each label, quality."""
+
+    def __init__(self, stream: IO[Any], labels: Sequence[str], columns: Sequence[str]) -> None:
+        from rich.console import Console
+
+        super().__init__(stream, labels, columns)
+        self._console = Console(file=stream)
+        self._glyphs = _BLOCKS if _encodable(_BLOCKS.upright, self._encoding) == _BLOCKS.upright else _ASCII
+        self._names = [self._clean(label) for label in self._labels]
+        self._word_width = max(map(len, self._names), default=0) + len("? 100%")
+        room = self._console.width - len("  99 ") - self._word_width - len(" quality ")
+        # A label's cell holds "100" and a bar of one to seven characters, once the picture's name has its 28.
+        self._cell = min(10, max(4, (room - 28) // max(1, len(labels)) - 1))
+        self._name_width = min(40, max(12, room - len(labels) * (self._cell + 1)))
+        self._header_due = True
+
+    def write(self, result: FrameResult) -> None:
+        self._check(result)
+        if self._header_due:
+            self._print_header()
+            self._header_due = False
+        name = self._clean(result.source) + ("" if result.time is None else f" {result.time:.2f}s")
+        name = _tail(name, self._name_width, self._glyphs.ellipsis)
+        if result.error is not None:
+            self._print((f"{name}    error: {self._clean(result.error)}", "red"))
+        elif not result.faces:
+            self._print((f"{name}    no face found", "dim"))
+        for number, face in enumerate(result.faces, 1):
+            self._print((name, ""), *self._face(number if face.track is None else face.track, face))
+
+    def _print_header(self) -> None:
+        cells = "".join(" " + _fit(name, self._cell) for name in self._names)
+        start = f"{_fit('picture', self._name_width)}  # {_fit('emotion', self._word_width)}"
+        self._print((f"{start}{cells} quality", "bold"))
+
+    def _face(self, number: int, face: FaceEmotion) -> Iterator[tuple[str, str]]:
+        word = self._clean(face.emotion) + ("?" if face.prediction.uncertain else "")
+        percent = f"{face.confidence:.0%}"
+        yield f" {number:>2} ", ""
+        yield _fit(word, self._word_width - len(percent)) + percent, "bold"
+        for label in self._labels:
+            share = face.probabilities[label]
+            red, green, blue = color_of(label)
+            yield " " + self._bar(share), f"rgb({red},{green},{blue})"
+            yield f"{100 * share:3.0f}", "bold" if label == face.emotion else ""
+        yield f" {self._clean(face.quality or '')}", "yellow"
+
+    def _bar(self, share: float) -> str:
+        """A bar that lies where there is room for one, else one upright character."""
+        cells = self._cell - len("100")
+        steps = self._glyphs.upright if cells == 1 else self._glyphs.lying
+        full, rest = divmod(round(share * cells * (len(steps) - 1)), len(steps) - 1)
+        return (steps[-1] * full + (steps[rest] if rest else "")).ljust(cells)
+
+    def _print(self, *parts: tuple[str, str]) -> None:
+        from rich.text import Text
+
+        line = Text.assemble(*parts)
+        line.rstrip()
+        self._console.print(line, soft_wrap=True)
+        self._stream.flush()
+
+    def _clean(self, text: str) -> str:
+        """`text` on one line: what a terminal would obey, or the stream cannot encode, becomes an escape."""
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        return _encodable(shown, self._encoding)
+
+
+class _Glyphs(NamedTuple):
+    upright: str  # from an empty character cell to a full one, growing upwards
+    lying: str  # the same, growing to the right
+    ellipsis: str
+
+
+_BLOCKS = _Glyphs(" ▁▂▃▄▅▆▇█", " ▏▎▍▌▋▊▉█", "…")
+_ASCII = _Glyphs(" .:-=+*%#", " #", "~")
+
+
+def _fit(text: str, width: int) -> str:
+    """`text` cut or filled up to `width` columns of a terminal, where a character may take two."""
+    from rich.cells import set_cell_size
+
+    return set_cell_size(text, width)
+
+
+def _tail(text: str, width: int, ellipsis: str) -> str:
+    """As `_fit`, but of a long path the end stays, which tells files of one folder apart."""
+    from rich.cells import cell_len
+
+    if cell_len(text) > width:
+        while cell_len(text) > width - 1:
+            text = text[1:]
+        text = ellipsis + text
+    return _fit(text, width)
+
+
+_WRITERS: dict[str, type[Writer]] = {
+    "table": _TableWriter,
+    "json": _JsonWriter,
+    "jsonl": _JsonLinesWriter,
+    "csv": _CsvWriter,
+    "parquet": _ParquetWriter,
+}
+
+FORMATS: tuple[str, ...] = tuple(_WRITERS)
+"""The names of the formats."""

@@ -1,0 +1,104 @@
+"""Encoded pictures in, results out: what a worker of the server does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from queue import SimpleQueue
+
+from mien.errors import ImageError
+from mien.faces.detector import FaceDetector
+from mien.images.read import ImageSource, read_image
+from mien.recognition import EmotionRecognizer
+from mien.results import Face, FrameResult
+from mien.server.batching import BatchingClassifier
+from mien.server.metrics import Measured
+from mien.server.settings import Settings
+
+
+class LargestFaces(FaceDetector):
+    """A detector that keeps the largest `max_faces` faces of a picture; `found` is called where there are some."""
+
+    def __init__(self, backend: str, size: int, max_faces: int, found: Callable[[], None]) -> None:
+        super().__init__(backend, size=size)
+        self._max_faces = max_faces
+        self._found = found
+
+    def detect(self, image: ImageSource) -> list[Face]:
+        """As `FaceDetector.detect`."""
+        faces = super().detect(image)[: self._max_faces]
+        if faces:
+            self._found()
+        return faces
+
+
+class Reader:
+    """Reads pictures in many threads: one model for all, and a detector for each where it keeps state.
+
+    Raises:
+        ModelError, DetectorError: the model or the detector cannot be loaded.
+    """
+
+    def __init__(self, settings: Settings, measured: Measured) -> None:
+        self._settings = settings
+        self._measured = measured
+        self._with_faces: set[int] = set()  # threads that have found faces and not told their expressions yet
+        self.classifier = BatchingClassifier(
+            settings.model,
+            seconds=settings.batch_seconds,
+            coming=lambda: len(self._with_faces),
+            seen=measured.batch.observe,
+        )
+        self._recognizers: SimpleQueue[EmotionRecognizer] = SimpleQueue()
+        detector: LargestFaces | None = None
+        for _ in range(settings.workers):
+            if detector is None or not detector.concurrent:
+                detector = LargestFaces(
+                    settings.detector,
+                    settings.detector_size,
+                    settings.max_faces,
+                    lambda: self._with_faces.add(threading.get_ident()),
+                )
+            self._recognizers.put(EmotionRecognizer(self.classifier, detector=detector))
+
+    def read(self, pictures: Sequence[tuple[str, bytes]]) -> list[FrameResult]:
+        """A result for each (name, encoded bytes); one that cannot be read is a result with its `error`.
+
+        Raises:
+            TimeoutError: before the next picture the request's time was over.
+        """
+        end = time.monotonic() + self._settings.seconds
+        results: list[FrameResult] = []
+        for name, data in pictures:
+            if time.monotonic() > end:
+                raise TimeoutError(f"{len(results)} of {len(pictures)} pictures done in time")
+            results.append(self._read_one(name, data))
+        return results
+
+    def read_frame(self, data: bytes, number: int, seconds: float) -> FrameResult:
+        """The result of one frame of a stream."""
+        return replace(self._read_one("stream", data), frame=number, time=seconds)
+
+    def _read_one(self, name: str, data: bytes) -> FrameResult:
+        with self._recognizer() as recognizer:
+            try:
+                picture = read_image(data, max_pixels=self._settings.max_pixels)
+            except ImageError as error:
+                self._measured.pictures.labels("unreadable").inc()
+                return FrameResult(name, error=str(error), labels=recognizer.labels)
+            result = recognizer.recognize_picture(picture, name)
+        self._measured.pictures.labels("read").inc()
+        self._measured.faces.inc(len(result.faces))
+        return result
+
+    @contextmanager
+    def _recognizer(self) -> Iterator[EmotionRecognizer]:
+        recognizer = self._recognizers.get()
+        try:
+            yield recognizer
+        finally:
+            self._with_faces.discard(threading.get_ident())
+            self._recognizers.put(recognizer)

@@ -1,0 +1,191 @@
+"""What a network is shown: the heads that a dataset can teach, their targets, and the batches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from typing import TypeAlias
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.data.dataset import Dataset, Split
+from mien.data.ferplus import vote_shares
+from mien.labels import FERPLUS_LABELS, LABELS
+from mien.training.augmentation import augment, center_view, mixup_pairs
+from mien.training.config import TrainConfig
+from mien.training.distill import Lesson, SoftLabels
+
+Batch = tuple[NDArray[np.float32], dict[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]
+"""Pixels (n, view, view, 1) in 0 to 255; per head the targets (n, labels); per head the weights (n,)."""
+
+Heads = dict[str, tuple[str, ...]]
+"""Head -> its labels; the head of the dataset's own labels comes first."""
+
+Rows: TypeAlias = slice | NDArray[np.int64]
+
+VALIDATION_BATCH = 256
+
+FEW = 50
+"""Fewer images than this say too little about how sure a model may be."""
+
+
+def heads_for(dataset: Dataset, *, votes: bool = True) -> Heads:
+    """The heads a dataset can teach, the one of its own labels first: head -> labels.
+
+    `votes`: whether the FER+ votes, where there are any, are to be taught as well.
+    """
+    train = dataset.split("train")
+    first = "fer2013" if dataset.is_fer2013 else "labels"
+    heads: Heads = {first: dataset.labels}
+    if votes and dataset.labels == LABELS and train.votes is not None:
+        heads["ferplus"] = FERPLUS_LABELS
+    return heads
+
+
+def targets_for(split: Split, heads: Heads, rows: Rows = slice(None)) -> dict[str, NDArray[np.float32]]:
+    """Targets of every head, (n, labels) each; a row of zeros where an image teaches a head nothing.
+
+    Of all rows, or of some: a slice or indices (n,).
+    """
+    first, *others = heads
+    labels = split.targets[rows]
+    targets = {first: np.eye(len(heads[first]), dtype=np.float32)[labels]}
+    if others:
+        no_votes = np.zeros((len(labels), len(FERPLUS_LABELS)), np.float32)
+        targets["ferplus"] = no_votes if split.votes is None else vote_shares(split.votes[rows])
+    return targets
+
+
+def training_batches(
+    split: Split, heads: Heads, config: TrainConfig, first_epoch: int, last_epoch: int | None = None
+) -> Iterator[Batch]:
+    """The batches of the epochs from `first_epoch` to before `last_epoch`; each depends on seed, epoch and place alone.
+
+    So a resumed run sees what the uninterrupted one would have seen. Threads prepare some batches ahead:
+    OpenCV frees the interpreter while it works.
+    """
+    importance = class_weights(split, heads, config)
+    first = next(iter(heads))
+    workers = min(4, os.cpu_count() or 1)
+    soft = soft_labels(split, heads, config)
+    lesson = None if soft is None else Lesson(soft, split.images, config.distillation)
+
+    def make(job: tuple[int, int, NDArray[np.int64]]) -> Batch:
+        epoch, step, rows = job
+        rng = np.random.default_rng([config.seed, epoch, step])
+        targets = targets_for(split, heads, rows)
+        # Before mixing, so that each half of a mixed picture counts by its own class.
+        targets[first] = targets[first] * importance
+        images = split.images[rows]
+        if lesson is not None:
+            # The last epochs see the pictures as they are, which is the first view.
+            view = 0 if _is_plain(epoch, config) else epoch % lesson.views
+            images, targets = lesson.apply(view, rows, targets)
+        return _training_batch(images, targets, rng, config, epoch)
+
+    with ThreadPoolExecutor(workers) as pool:
+        ahead = []
+        for job in _jobs(len(split), config, first_epoch, last_epoch):
+            ahead.append(pool.submit(make, job))
+            if len(ahead) > 2 * workers:
+                yield ahead.pop(0).result()
+        for future in ahead:
+            yield future.result()
+
+
+def soft_labels(split: Split, heads: Heads, config: TrainConfig) -> SoftLabels | None:
+    """What the settings' teachers think of the pictures of "train"; None without teachers.
+
+    Raises:
+        TrainingError: it is of other pictures or heads, or cannot be read.
+    """
+    if not config.teachers:
+        return None
+    soft = SoftLabels.load(Path(config.teachers))
+    soft.check(split, heads, config.teachers)
+    return soft
+
+
+def steps_per_epoch(n: int, config: TrainConfig) -> int:
+    """Full batches in `n` pictures; the few left over are others in every epoch. At least one."""
+    return max(1, n // config.batch_size)
+
+
+def size_of_view(config: TrainConfig, epoch: int) -> int:
+    """Side in pixels of what the network is shown in an epoch, counted from 0."""
+    return min(config.small_view, config.view) if epoch < config.small_epochs else config.view
+
+
+def class_weights(split: Split, heads: Heads, config: TrainConfig) -> NDArray[np.float32]:
+    """How much each of the dataset's labels counts in the loss: (labels,), 1 on average over the pictures.
+
+    A label without pictures has the weight 0.
+    """
+    labels = len(next(iter(heads.values())))
+    if config.class_weights == "none":
+        return np.ones(labels, np.float32)
+    counts = split.class_counts(labels)
+    present = np.count_nonzero(counts)
+    weights = np.where(counts > 0, len(split) / (present * np.maximum(counts, 1)), 0)
+    return weights.astype(np.float32)
+
+
+def _jobs(
+    n: int, config: TrainConfig, first_epoch: int, last_epoch: int | None
+) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
+    """Epoch, step and rows of every batch; without a `last_epoch` there is no end."""
+    for epoch in count(first_epoch) if last_epoch is None else range(first_epoch, last_epoch):
+        order = np.random.default_rng([config.seed, epoch]).permutation(n)
+        for step in range(steps_per_epoch(n, config)):
+            yield epoch, step, order[step * config.batch_size : (step + 1) * config.batch_size]
+
+
+def _is_plain(epoch: int, config: TrainConfig) -> bool:
+    return epoch >= config.epochs - config.plain_epochs
+
+
+def _training_batch(
+    images: NDArray[np.uint8],
+    targets: dict[str, NDArray[np.float32]],
+    rng: np.random.Generator,
+    config: TrainConfig,
+    epoch: int,
+) -> Batch:
+    settings = config.augmentation
+    if _is_plain(epoch, config):
+        settings = settings.mild()
+    pixels = augment(images, rng, settings, config.view, size_of_view(config, epoch))
+    partner, share = mixup_pairs(len(images), rng, settings.mixup)
+    pixels = share * pixels + (1 - share) * pixels[partner]
+    mixed = {head: share * t + (1 - share) * t[partner] for head, t in targets.items()}
+    return as_batch(pixels, mixed)
+
+
+def as_batch(pixels: NDArray[np.float32], targets: dict[str, NDArray[np.float32]]) -> Batch:
+    """Pictures (n, view, view) and targets as Keras takes them; a row's weight is the sum of its target."""
+    weights = {head: t.sum(axis=1) for head, t in targets.items()}
+    shares = {h: t / np.maximum(weights[h], 1e-6)[:, None] for h, t in targets.items()}
+    return pixels[..., None].astype(np.float32), shares, weights
+
+
+class ValidationBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types
+    """A whole split, unchanged, in its order: batch `i` is made when it is asked for."""
+
+    def __init__(self, split: Split, heads: Heads, view: int, size: int) -> None:
+        super().__init__()
+        self._split, self._heads, self._view, self._size = split, heads, view, size
+
+    def __len__(self) -> int:
+        """How many batches there are."""
+        return -(-len(self._split) // VALIDATION_BATCH)
+
+    def __getitem__(self, index: int) -> Batch:
+        """The batch of that number; the last one may be smaller."""
+        rows = slice(index * VALIDATION_BATCH, (index + 1) * VALIDATION_BATCH)
+        pixels = center_view(self._split.images[rows], self._view, self._size)
+        return as_batch(pixels, targets_for(self._split, self._heads, rows))

@@ -1,0 +1,117 @@
+"""`DetectorConfig`: every setting of a run that trains a face detector."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from mien._core.settings import check_limits, check_names, check_types
+from mien.errors import SettingsError, TrainingError
+from mien.training.run_folder import SETTINGS
+
+
+@dataclass(frozen=True)
+class DetectorConfig:
+    """The settings of a run.
+
+    Attributes:
+        epochs: of `scenes` scenes each.
+        scenes: composed anew for every epoch.
+        batch_size: scenes a step.
+        side: of a scene in pixels, a multiple of 32.
+        learning_rate: its peak, of AdamW; falls to 0 by a cosine.
+        warmup_epochs: the rate rises from 0 during these.
+        weight_decay: decoupled, a step shrinks a weight by learning rate times this.
+        average: momentum of the running average of the weights that is kept in the end; less in a short run.
+        mixed_precision: compute in bfloat16, with weights in float32.
+        validate_every: epochs from one validation to the next; the last epoch is always validated.
+        validate_on: pictures that are validated on at most; the first ones.
+        limit: photographs that are read, spread over the data; 0 for all. For rehearsals.
+        seed: of all chance.
+    """
+
+    epochs: int = 100
+    scenes: int = 1800
+    batch_size: int = 8
+    side: int = 320
+    learning_rate: float = 2e-3
+    warmup_epochs: float = 1.0
+    weight_decay: float = 0.01
+    average: float = 0.998
+    mixed_precision: bool = False
+    validate_every: int = 10
+    validate_on: int = 300
+    limit: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_limits(self, _LIMITS)
+        if self.side % 32:
+            raise ValueError(f"side={self.side}: expected a multiple of 32")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"learning_rate={self.learning_rate}: expected a positive number")
+        if self.batch_size > self.scenes:
+            raise ValueError(f"batch_size={self.batch_size} of {self.scenes} scenes: expected fewer")
+
+    @property
+    def steps(self) -> int:
+        """In an epoch."""
+        return self.scenes // self.batch_size
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON and TOML."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DetectorConfig:
+        """The settings that `to_dict` wrote; those that are missing have their defaults.
+
+        Raises:
+            SettingsError: an unknown setting, or one out of its range.
+        """
+        try:
+            check_names(values, cls, "")
+            return cls(**values)
+        except (ValueError, TypeError) as error:
+            raise SettingsError(str(error)) from None
+
+    @classmethod
+    def load(cls, run: Path) -> DetectorConfig:
+        """The settings of the run in a folder.
+
+        Raises:
+            TrainingError: there are none, or not of this version.
+        """
+        path = run / SETTINGS
+        try:
+            return cls.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise TrainingError(f"{run}: no run to resume here; start one without --resume") from None
+        except (OSError, ValueError, SettingsError) as error:
+            raise TrainingError(f"{path}: not the settings of a run of this version ({error})") from None
+
+    def save(self, path: Path) -> None:
+        """Write all settings as TOML."""
+        path.write_text(tomli_w.dumps(self.to_dict()), encoding="utf-8")
+
+
+_LIMITS: dict[str, tuple[float, float]] = {
+    "epochs": (1, 100_000),
+    "scenes": (1, 10_000_000),
+    "batch_size": (1, 4096),
+    "side": (64, 4096),
+    "warmup_epochs": (0, 100_000),
+    "weight_decay": (0, 1),
+    "average": (0, 0.999999),
+    "validate_every": (1, 100_000),
+    "validate_on": (1, 10_000_000),
+    "limit": (0, 1_000_000_000),
+    "seed": (0, 2**32 - 1),
+}

@@ -1,0 +1,82 @@
+"""Which images a run trains on, is scored on, and is calibrated on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.data.dataset import Dataset, Split
+from mien.data.duplicates import digests, has_copy, has_version
+from mien.errors import DatasetError
+from mien.training.batches import FEW
+from mien.training.config import TrainConfig
+
+
+def hold_out(dataset: Dataset) -> Dataset:
+    """The dataset with a tenth of every class of "train" set aside as "validation", chosen by a digest of the pixels.
+
+    So all runs on the same data hold out the same images, teachers and students too. An image with an identical copy
+    that stays in "train" stays there as well: it would be known.
+    """
+    train = dataset.split("train")
+    places = _digest_places(train.images, b"validation")
+    held = np.zeros(len(train), bool)
+    for label in range(len(dataset.labels)):
+        rows = np.flatnonzero(train.targets == label)
+        rows = rows[np.argsort(places[rows], kind="stable")]
+        held[rows[: max(1, len(rows) // 10)]] = len(rows) > 1
+    held[held] = ~has_copy(train.images[held], train.images[~held])
+    if not held.any():
+        raise DatasetError(f"{dataset.name}: {len(train)} images: too few to hold some out for validation")
+    return replace(
+        dataset, splits=dataset.splits | {"train": train.take(~held), "validation": train.take(held)}
+    )
+
+
+def split_up(dataset: Dataset, config: TrainConfig) -> Dataset:
+    """The dataset with what a run by these settings trains on as "train", and what it is scored on as "validation".
+
+    Where the settings ask for it, and it has 50 images at least, there is a further split "calibration".
+
+    Raises:
+        DatasetError: too few images.
+    """
+    if "validation" not in dataset.splits:
+        dataset = hold_out(dataset)
+    if config.limit:
+        few = {name: split.take(_spread(len(split), config.limit)) for name, split in dataset.splits.items()}
+        dataset = replace(dataset, splits=few)
+    if not config.held_back:
+        return dataset
+    training, calibration = hold_back(dataset.split("train"), config.held_back)
+    if len(calibration) < FEW:
+        return dataset
+    # Of a photograph that was trained on in another version, a model is surer than of a new one.
+    new = ~has_version(calibration.images, training.images)
+    if np.count_nonzero(new) >= FEW:
+        calibration = calibration.take(new)
+    return replace(dataset, splits=dataset.splits | {"train": training, "calibration": calibration})
+
+
+def _spread(n: int, limit: int) -> NDArray[np.bool_]:
+    """(n,) true at `limit` places all over: the rows of a tree of folders are ordered by class."""
+    chosen = np.zeros(n, bool)
+    chosen[np.linspace(0, n - 1, min(n, limit)).astype(int)] = True
+    return chosen
+
+
+def hold_back(split: Split, share: float) -> tuple[Split, Split]:
+    """A split in two, to train on and to calibrate with: the latter about that share of it.
+
+    Which part an image belongs to is told by a digest of its pixels: so identical copies stay together, and
+    all runs on the same data, with whatever seed, hold back the same images. Teachers and students need that.
+    """
+    places = _digest_places(split.images)
+    return split.take(places >= share), split.take(places < share)
+
+
+def _digest_places(images: NDArray[np.uint8], salt: bytes = b"") -> NDArray[np.float64]:
+    """A number in [0, 1) for every picture, (n,), that depends on its pixels alone."""
+    return np.asarray(digests(images, salt) / 2**64, np.float64)

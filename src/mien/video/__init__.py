@@ -1,0 +1,1 @@
+"""Clips and cameras in, people followed, annotated clips and pages out."""

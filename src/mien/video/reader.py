@@ -1,0 +1,340 @@
+"""Clips and streams in: frames as RGB pictures, upright, with the seconds at which they are shown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien._core.parallel import run_ahead
+from mien.errors import VideoError
+from mien.images.read import MAX_PIXELS
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+VIDEO_SUFFIXES = frozenset(
+    {".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"}
+    | {".ogv", ".ts", ".webm", ".wmv"}
+)
+"""The file names that count as clips inside a folder, in lower case."""
+
+AHEAD_BYTES = 64_000_000
+"""Frames that are decoded ahead take at most about this much memory; one is always allowed."""
+
+NETWORK_TIMEOUT = 10.0
+"""Seconds without data after which a stream counts as broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A decoded frame: `index` in the clip from 0, `time` in seconds, `picture` (H, W, 3) uint8 RGB."""
+
+    index: int
+    time: float
+    picture: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which frames of a clip are read: all, every N-th, or so many a second; from `start` to before `end`.
+
+    Args:
+        every: 1 for every frame, 2 for every second one, counted from the first at or after `start`.
+        fps: frames a second of the clip; a clip that has fewer gives each of its frames once.
+        start, end: seconds; `end` None for the whole clip.
+
+    Raises:
+        ValueError: a value out of range, or both `every` and `fps`.
+    """
+
+    every: int | None = None
+    fps: float | None = None
+    start: float = 0.0
+    end: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.every is not None and self.fps is not None:
+            raise ValueError("every and fps: expected one of them")
+        if self.every is not None and self.every < 1:
+            raise ValueError(f"every {self.every}: expected at least 1")
+        if self.fps is not None and not 0 < self.fps < float("inf"):
+            raise ValueError(f"fps {self.fps}: expected a positive number")
+        if not 0 <= self.start < float("inf"):
+            raise ValueError(f"start {self.start}: expected seconds from 0")
+        if self.end is not None and not self.end > self.start:
+            raise ValueError(f"end {self.end}: expected seconds after start ({self.start})")
+
+    def chooser(self) -> _Chooser:
+        """A fresh one for one pass through a clip."""
+        return _Chooser(self)
+
+
+class _Chooser:
+    def __init__(self, sampling: Sampling) -> None:
+        self._sampling = sampling
+        self._seen = 0
+        self._due = sampling.start
+
+    def takes(self, time: float) -> bool:
+        """Whether the frame at `time` is read; to be asked of every frame, in order."""
+        wanted = self._sampling
+        if time < wanted.start:
+            return False
+        if wanted.fps is None:
+            self._seen += 1
+            return (self._seen - 1) % (wanted.every or 1) == 0
+        # Half a millisecond of tolerance: containers round their time stamps.
+        if time < self._due - 5e-4:
+            return False
+        steps = int((time + 5e-4 - wanted.start) * wanted.fps) + 1
+        self._due = wanted.start + steps / wanted.fps
+        return True
+
+    def is_over(self, time: float) -> bool:
+        return self._sampling.end is not None and time >= self._sampling.end
+
+
+class VideoInfo(NamedTuple):
+    """What a clip's header says: pixels as stored, seconds or None, frames a second or None."""
+
+    width: int
+    height: int
+    duration: float | None
+    fps: float | None
+
+
+def video_info(path: str | os.PathLike[str]) -> VideoInfo:
+    """What a clip's header says, without decoding it.
+
+    Raises:
+        VideoError: as `read_video`.
+    """
+    with closing(_open_file(Path(path))) as container:
+        stream = _video_stream(container, str(path))
+        rate = stream.average_rate
+        return VideoInfo(
+            stream.width, stream.height, _duration(container, stream), float(rate) if rate else None
+        )
+
+
+def read_video(
+    path: str | os.PathLike[str],
+    sampling: Sampling = Sampling(),
+) -> Generator[Frame, None, None]:
+    """The frames of a clip, decoded ahead in a thread; memory does not grow with the clip's length.
+
+    Time 0 is the beginning of the file, as players show it. The rotation that a telephone notes is applied. A frame
+    without a time stamp follows the one before at the clip's rate.
+
+    Args:
+        path: a file of any kind that FFmpeg reads; an animated GIF too. Never a network address.
+        sampling: which frames.
+
+    Raises:
+        VideoError: missing, unreadable, not a video, without frames, too large; or, after the frames that could be
+            read, truncated or damaged.
+    """
+    frames = _read_file(Path(path), sampling)
+    try:
+        first = next(frames, None)
+        if first is None:
+            return
+        yield first
+        depth = max(1, min(8, AHEAD_BYTES // first.picture.nbytes))
+        yield from run_ahead(frames, depth)
+    finally:
+        frames.close()
+
+
+def read_stream(url: str) -> Generator[Frame, None, None]:
+    """The frames of a stream such as rtsp:// or http://, until it ends; times count from its first frame.
+
+    Raises:
+        VideoError: it cannot be opened, or breaks.
+    """
+    options = {"rtsp_transport": "tcp"} if url.lower().startswith("rtsp") else {}
+    with closing(_open(url, url, options, timeout=NETWORK_TIMEOUT)) as container:
+        aspect = _pixel_aspect(_video_stream(container, url))
+        start: float | None = None
+        for frame, time in _decoded(container, url, _Damage()):
+            start = time if start is None else start
+            yield Frame(-1, max(0.0, time - start), _picture(frame, url, aspect))
+        if container.duration is None:  # not a clip that somebody serves, which may end
+            raise VideoError(f"{url}: the stream has ended")
+
+
+def _read_file(path: Path, sampling: Sampling) -> Generator[Frame, None, None]:
+    name = str(path)
+    damage = _Damage()
+    chooser = sampling.chooser()
+    last: float | None = None
+    with closing(_open_file(path)) as container:
+        stream = _video_stream(container, name)
+        claimed = _duration(container, stream)
+        aspect = _pixel_aspect(stream)
+        for index, (frame, time) in enumerate(_decoded(container, name, damage)):
+            last = time
+            if chooser.is_over(time):
+                return
+            if chooser.takes(time):
+                yield Frame(index, time, _picture(frame, name, aspect))
+        if last is None:
+            raise VideoError(f"{name}: no frame in it could be read; expected a whole video")
+        step = 1 / float(stream.average_rate) if stream.average_rate else 0.0
+        cut_off = _cut_off(stream, index + 1, last + step, claimed)
+        if cut_off is not None:
+            raise VideoError(f"{name}: truncated: ends after {cut_off}; what was read is kept")
+        if damage.reason is not None:
+            raise VideoError(
+                f"{name}: {damage.parts} damaged parts were left out ({damage.reason}); what was read is kept"
+            )
+
+
+def _cut_off(stream: VideoStream, frames: int, seconds: float, claimed: float | None) -> str | None:
+    """What there is of what the header promises, in words, or None where all of it is there."""
+    if claimed is None:
+        return None
+    missing = stream.frames - frames
+    # Cut by an editor, a file may hold frames that are not shown: they alone are no proof, nor is a slow last frame.
+    slack = 0.1 if missing > max(2, 0.05 * stream.frames) else max(0.5, 0.05 * claimed)
+    return f"{seconds:.1f} s of {claimed:.1f} s" if seconds < claimed - slack else None
+
+
+class _Damage:
+    """What could not be decoded."""
+
+    parts = 0
+    reason: str | None = None
+
+
+def _open_file(path: Path) -> InputContainer:
+    name = str(path)
+    try:
+        if path.is_dir():
+            raise VideoError(f"{name}: a folder without clips; expected files such as .mp4, .mov or .webm")
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise VideoError(f"{name}: empty; expected a video")
+    except FileNotFoundError:
+        raise VideoError(f"{name}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise VideoError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    # "file:" and the whitelist: no name and no playlist inside a file may lead to the network.
+    return _open(f"file:{path}", name, {"protocol_whitelist": "file"}, timeout=None)
+
+
+def _open(address: str, name: str, options: dict[str, str], timeout: float | None) -> InputContainer:
+    import av
+
+    try:
+        return open_container(address, options, timeout)
+    except (av.error.FFmpegError, OSError) as error:
+        if isinstance(error, av.error.InvalidDataError | av.error.EOFError):
+            raise VideoError(
+                f"{name}: not a video; expected a file that FFmpeg reads, such as .mp4"
+            ) from None
+        raise VideoError(f"{name}: cannot be opened as a video: {_reason(error)}") from None
+
+
+def open_container(address: str, options: dict[str, str], timeout: float | None = None) -> InputContainer:
+    """A clip or stream to read from, by any supported version of PyAV.
+
+    Raises:
+        av.error.FFmpegError, OSError: it cannot be opened.
+    """
+    import av
+
+    # A text that some other coding wrote is no reason to refuse the pictures. PyAV 19 never refuses it, and has lost
+    # the argument by which versions before are told so.
+    lenient: Any = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "replace"}
+    container: InputContainer = av.open(address, options=options, timeout=timeout, **lenient)
+    return container
+
+
+def _video_stream(container: InputContainer, name: str) -> VideoStream:
+    # A picture attached to a song is no film.
+    streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
+    if not streams:
+        raise VideoError(f"{name}: no video in it; expected a clip with pictures, not sound alone")
+    stream = streams[0]
+    _check_size(stream.width, stream.height, name)
+    stream.thread_type = "AUTO"
+    return stream
+
+
+def _check_size(width: int, height: int, name: str) -> None:
+    if width * height > MAX_PIXELS:
+        raise VideoError(
+            f"{name}: too many pixels ({width:,} x {height:,}); expected at most {MAX_PIXELS / 1e6:.0f} megapixels"
+        )
+
+
+def _decoded(container: InputContainer, name: str, damage: _Damage) -> Iterator[tuple[VideoFrame, float]]:
+    """Frames with their seconds; parts that cannot be decoded are left out and noted in `damage`."""
+    import av
+
+    stream = _video_stream(container, name)
+    begin = (container.start_time or 0) / av.time_base
+    step = 1 / float(stream.average_rate) if stream.average_rate else 1 / 25
+    time: float | None = None
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except (av.error.FFmpegError, OSError) as error:
+            raise VideoError(f"{name}: broken off: {_reason(error)}; what was read is kept") from None
+        if packet is None:
+            return
+        try:
+            frames = packet.decode()
+        except (av.error.FFmpegError, OSError) as error:
+            damage.parts += 1
+            damage.reason = _reason(error)
+            continue
+        for frame in frames:
+            stamped = None if frame.time is None else frame.time - begin
+            if stamped is None or (time is not None and stamped < time):
+                stamped = 0.0 if time is None else time + step
+            time = stamped
+            yield frame, time
+
+
+def _pixel_aspect(stream: VideoStream) -> float:
+    """Width over height of a pixel as it is shown: not 1 in what tapes and some cameras record."""
+    aspect = float(stream.sample_aspect_ratio or 1)
+    return aspect if 0.25 <= aspect <= 4 else 1.0  # beyond, a header tells nonsense
+
+
+def _picture(frame: VideoFrame, name: str, aspect: float) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB, upright, its pixels square."""
+    width, height = round(frame.width * max(aspect, 1.0)), round(frame.height / min(aspect, 1.0))
+    _check_size(width, height, name)
+    if (width, height) != (frame.width, frame.height):
+        frame = frame.reformat(width, height)
+    picture = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+    turns = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+
+
+def _duration(container: InputContainer, stream: VideoStream) -> float | None:
+    """Seconds of the video that the header claims; None where it says nothing about the video itself."""
+    import av
+
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    if container.duration is not None and len(container.streams) == 1:
+        return container.duration / av.time_base
+    return None
+
+
+def _reason(error: Any) -> str:
+    return str(getattr(error, "strerror", None) or error)

@@ -1,0 +1,159 @@
+"""A clip's page: who showed what when, on one HTML file that opens offline and prints."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+
+from mien.output.html import Report
+from mien.output.palette import color_of
+from mien.video.clip_stats import ClipRecord, Person
+
+_BRIEF = 0.3  # seconds: tracks that are shorter get a line, no timeline
+
+
+def write_clip_report(
+    record: ClipRecord,
+    path: Path,
+    *,
+    source: str,
+    settings: Mapping[str, object],
+    thumbnails: bool = True,
+) -> None:
+    """Write the page of one clip.
+
+    Args:
+        record: what was seen.
+        path: the HTML file; its folder exists.
+        source: the clip's name.
+        settings: what it was watched with, shown at the end.
+        thumbnails: whether faces are shown at their strongest moments.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    page = Report(f"Expressions in {Path(source).name}", _lead(record), thumbnails=thumbnails)
+    if record.error is not None:
+        page.paragraph(f"Not all of it could be read. {record.error}")
+    people = sorted(record.people.values(), key=lambda person: -person.total)
+    shown = [person for person in people if person.total >= _BRIEF] or people
+    _overview(page, record, shown, len(people) - len(shown))
+    if shown:
+        page.heading("Over time")
+        page.paragraph(
+            "The smoothed probabilities of each person. Point at a place to read it; drag, or use the wheel with "
+            "Ctrl or the buttons, to look closer. Where a band is missing, the face was out of sight."
+        )
+        page.widget(_SCRIPT, _timelines(record, shown), "Timelines: they need a browser that runs scripts.")
+    for person in shown:
+        _peaks(page, record, person)
+    _warnings(page, shown)
+    page.heading("Data and settings")
+    name = f"{Path(source).stem}-timeline.csv"
+    page.download(name, "text/csv", _csv(record, shown), f"The timelines as a table: {name}")
+    page.facts((name, str(value)) for name, value in settings.items())
+    page.write(path)
+
+
+_SCRIPT = files("mien.video").joinpath("timeline.js").read_text(encoding="utf-8")
+
+
+def _lead(record: ClipRecord) -> str:
+    if record.first is None or record.size is None:
+        return "Nothing could be read."
+    width, height = record.size
+    return (
+        f"{record.frames:,} frames of {width} x {height} pixels, from {_clock(record.first)} "
+        f"to {_clock(record.last)}"
+    )
+
+
+def _overview(page: Report, record: ClipRecord, shown: list[Person], brief: int) -> None:
+    page.heading("Shares")
+    if not shown:
+        page.paragraph("No face was found.")
+    else:
+        rows = [
+            [f"Person {p.number}", _clock(p.first), _clock(p.last), f"{p.total:.1f} s"]
+            + [_share(p.seconds[label], p.total) for label in record.labels]
+            for p in shown
+        ]
+        page.table(["", "first", "last", "seen", *record.labels], rows)
+        page.paragraph("Shares are of the time for which the person was seen, by the smoothed expression.")
+    page.paragraph(
+        f"Time without a face: {record.without_face:.1f} s of {record.seconds:.1f} s "
+        f"({_share(record.without_face, record.seconds)})."
+    )
+    if brief or record.others:
+        others = f", and {record.others:,} others for {record.others_seconds:.0f} s" if record.others else ""
+        page.paragraph(f"Not shown: {brief} seen for less than {_BRIEF} s{others}.")
+
+
+def _timelines(record: ClipRecord, shown: Iterable[Person]) -> dict[str, object]:
+    return {
+        "labels": list(record.labels),
+        "colors": ["#{:02x}{:02x}{:02x}".format(*color_of(label)) for label in record.labels],
+        "start": record.first,
+        "end": record.last,
+        "people": [
+            {
+                "name": f"Person {p.number}",
+                "points": [
+                    [round(t, 3), *(round(v, 4) for v in values)] for t, values in p.timeline.points()
+                ],
+            }
+            for p in shown
+        ],
+    }
+
+
+def _peaks(page: Report, record: ClipRecord, person: Person) -> None:
+    peaks = [(label, person.peaks[label]) for label in record.labels if label in person.peaks]
+    if peaks:
+        page.heading(f"Person {person.number}: strongest moments")
+        page.faces(
+            (peak.face for _, peak in peaks),
+            (f"{label} {100 * peak.probability:.0f} %\nat {_clock(peak.time)}" for label, peak in peaks),
+        )
+
+
+def _warnings(page: Report, shown: Iterable[Person]) -> None:
+    rows = []
+    for person in shown:
+        counts = [("uncertain", person.uncertain), *person.warnings.most_common()]
+        rows += [
+            [f"Person {person.number}: {reason}", f"{n:,} of {person.frames:,}", _share(n, person.frames)]
+            for reason, n in counts
+            if n
+        ]
+    if rows:
+        page.heading("What to be careful with")
+        page.table(["", "frames", "share"], rows)
+        page.paragraph(
+            "Uncertain: the strongest expression lies below the model's own threshold. The other words say what "
+            "is wrong with a face's picture; faces like that are worse recognised."
+        )
+
+
+def _csv(record: ClipRecord, shown: Iterable[Person]) -> str:
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["track", "time", *(f"smoothed_{label}" for label in record.labels)])
+    for person in shown:
+        table.writerows([person.number, time, *values] for time, values in person.timeline.points())
+    return text.getvalue()
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.0f} %" if whole > 0 else "-"
+
+
+def _clock(seconds: float) -> str:
+    """ "1:02:03.4", without hours where there are none."""
+    tenths = round(10 * seconds)
+    minutes, rest = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    return (f"{hours}:{minutes:02}" if hours else f"{minutes}") + f":{rest / 10:04.1f}"
