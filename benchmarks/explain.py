@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data.dataset import load_dataset
+from mien.data.load import load_dataset
 from mien.explanation.occlusion import heat_map, hide, marked, patches, soft
 from mien.models.classifier import EmotionClassifier
 

@@ -20,7 +20,8 @@ import numpy as np
 from startup import describe_machine, spread
 
 import mien.training  # noqa: F401 before Keras: it keeps TensorFlow quiet
-from mien.data.dataset import Split, load_dataset
+from mien.data.dataset import Split
+from mien.data.load import load_dataset
 from mien.training.augmentation import Augmentation
 from mien.training.batches import training_batches
 from mien.training.config import TrainConfig

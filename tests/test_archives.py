@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from mien.data import zip_archive as archives
-from mien.data.dataset import load_dataset
+from mien.data.load import load_dataset
 from mien.errors import DatasetError
 from mien.labels import LABELS
 

@@ -22,7 +22,8 @@ from mien.auditing.audit import AuditReport, audit
 from mien.auditing.cleaning import write_clean, write_parquet, wrong_target
 from mien.auditing.issues import DROPPED, REASONS, WRONG_LABEL
 from mien.auditing.report import format_audit, write_page
-from mien.data.dataset import Dataset, Split, load_dataset
+from mien.data.dataset import Dataset, Split
+from mien.data.load import load_dataset
 from mien.errors import DatasetError
 from mien.labels import FERPLUS_LABELS, LABELS
 from mien.models.classifier import EmotionClassifier

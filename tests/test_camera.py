@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from mien.video import camera as camera_module
 import pytest
 from browser import needs_chromium, open_browser
 from clips import scene, write_clip
@@ -25,6 +24,7 @@ from PIL import Image
 from mien._core.parallel import run_ahead
 from mien.errors import VideoError
 from mien.recognition import EmotionRecognizer
+from mien.video import camera as camera_module
 from mien.video.camera import Camera
 from mien.video.face_tracker import Follower
 from mien.video.live import watch_live

@@ -14,9 +14,9 @@ from PIL import Image
 from mien.images.sample import sample_portrait
 from mien.labels import LABELS
 from mien.output.charts import _emotion_figure, emotion_chart
+from mien.output.curves import _training_figure, training_curves
 from mien.output.palette import COLORS
 from mien.results import Prediction
-from mien.training.curves import _training_figure, training_curves
 
 PREDICTION = Prediction(dict(zip(LABELS, (0.02, 0.01, 0.05, 0.8, 0.04, 0.03, 0.05), strict=True)))
 
@@ -164,9 +164,9 @@ def test_an_empty_history():
 
 def test_charts_need_no_display_and_no_pyplot(tmp_path: Path):
     program = (
-        "import sys; import mien.charts\n"
+        "import sys; from mien.output.curves import training_curves\n"
         "assert 'matplotlib' not in sys.modules\n"
-        "mien.charts.training_curves([{'epoch': 1, 'loss': 1.0, 'accuracy': 0.5}], sys.argv[1])\n"
+        "training_curves([{'epoch': 1, 'loss': 1.0, 'accuracy': 0.5}], sys.argv[1])\n"
         "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules"
     )
     environment = {

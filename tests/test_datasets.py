@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.data.dataset import SPLITS, Dataset, Split, load_dataset
+from mien.data.dataset import Dataset, Split
 from mien.data.describe import describe
+from mien.data.load import load_dataset
+from mien.data.rows import SPLITS
 from mien.errors import DatasetError, MissingExtraError
 from mien.images.crop import to_crop
 from mien.images.read import read_image

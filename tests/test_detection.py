@@ -12,12 +12,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
-from mien.faces import yunet
 import numpy as np
 import pytest
 from pictures import ASTRONAUT_FACE, GRACE_HOPPER_FACE, astronaut, grace_hopper, grace_hopper_path, pattern
 
 from mien.errors import DetectorError
+from mien.faces import yunet as yunet_file
 from mien.faces.detector import FaceDetector
 from mien.faces.yunet import YUNET_FILE, fetch_yunet
 from mien.images.crop import crop_face
@@ -231,8 +231,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     server = Server()
-    monkeypatch.setattr(yunet, "YUNET_URL", server.url)
-    monkeypatch.setattr(yunet, "YUNET_SHA256", hashlib.sha256(server.content).hexdigest())
+    monkeypatch.setattr(yunet_file, "YUNET_URL", server.url)
+    monkeypatch.setattr(yunet_file, "YUNET_SHA256", hashlib.sha256(server.content).hexdigest())
     yield server
     server.close()
 
@@ -263,14 +263,14 @@ def test_a_file_with_the_wrong_hash_is_not_kept(server: Server, cache: Path) -> 
 def test_a_download_without_end_is_given_up(
     server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(yunet, "MAX_DOWNLOAD", 3)
+    monkeypatch.setattr(yunet_file, "MAX_DOWNLOAD", 3)
     with pytest.raises(DetectorError, match="more than"):
         fetch_yunet()
     assert not cache.exists()
 
 
 def test_a_missing_page_is_one_line(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(yunet, "YUNET_URL", server.url + ".gone")
+    monkeypatch.setattr(yunet_file, "YUNET_URL", server.url + ".gone")
     with pytest.raises(DetectorError, match="404") as caught:
         fetch_yunet()
     assert "\n" not in str(caught.value)
@@ -278,7 +278,7 @@ def test_a_missing_page_is_one_line(server: Server, cache: Path, monkeypatch: py
 
 def test_a_server_of_another_kind_is_one_line(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        monkeypatch.setattr(yunet, "YUNET_URL", f"http://127.0.0.1:{listener.getsockname()[1]}/net")
+        monkeypatch.setattr(yunet_file, "YUNET_URL", f"http://127.0.0.1:{listener.getsockname()[1]}/net")
 
         def answer() -> None:
             connection, _ = listener.accept()
@@ -300,7 +300,7 @@ def test_offline_the_message_says_which_file_to_bring_where(
     with socket.socket() as nobody:  # bound, but not listening: connections are refused
         nobody.bind(("127.0.0.1", 0))
         monkeypatch.setattr(
-            mien.yunet, "YUNET_URL", f"http://127.0.0.1:{nobody.getsockname()[1]}/{YUNET_FILE}"
+            yunet_file, "YUNET_URL", f"http://127.0.0.1:{nobody.getsockname()[1]}/{YUNET_FILE}"
         )
         with pytest.raises(DetectorError, match="refused") as caught:
             FaceDetector("yunet")
@@ -330,7 +330,7 @@ def test_the_cache_is_in_the_home_folder_by_default(
 def test_yunet_is_fetched_checked_and_used(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server()
     server.content = Path(DATA or "", "models", YUNET_FILE).read_bytes()
-    monkeypatch.setattr(yunet, "YUNET_URL", server.url)
+    monkeypatch.setattr(yunet_file, "YUNET_URL", server.url)
     (face,) = FaceDetector("yunet").detect(astronaut())
     server.close()
     assert face.box.iou(ASTRONAUT_FACE) > 0.6

@@ -282,6 +282,6 @@ class TestInput:
 
 
 def test_an_export_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mien.training.detector_export.TOLERANCE", -1.0)
+    monkeypatch.setattr("mien.training.detector.export.TOLERANCE", -1.0)
     with pytest.raises(ExportError, match="differs"):
         export_detector(two_layers(), tmp_path)

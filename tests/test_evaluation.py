@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.data.dataset import Dataset, Split, load_dataset
+from mien.data.dataset import Dataset, Split
+from mien.data.load import load_dataset
 from mien.errors import DatasetError, ModelError
 from mien.evaluation.scores import EvaluationReport, evaluate, format_report
 from mien.labels import FERPLUS_LABELS, LABELS

@@ -69,14 +69,14 @@ class TestOpenFiles:
     def test_a_file_without_end_is_left_after_the_largest_picture(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("mien.images.MAX_BYTES", 3_000_000)
+        monkeypatch.setattr("mien.images.read.MAX_BYTES", 3_000_000)
         endless = Drip(bytes(20_000_000), 100_000)
         with pytest.raises(ImageError, match="larger than 3 MB"):
             read_image(endless)
         assert endless.taken < 5_000_000
 
     def test_bytes_in_any_form_have_the_same_bound(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("mien.images.MAX_BYTES", 1000)
+        monkeypatch.setattr("mien.images.read.MAX_BYTES", 1000)
         for data in (bytes(1001), bytearray(1001), memoryview(np.zeros(251, np.float32))):
             with pytest.raises(ImageError, match="larger than"):
                 read_image(data)

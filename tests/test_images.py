@@ -152,7 +152,7 @@ def test_the_size_of_a_pillow_image_is_checked_before_it_is_decoded(tmp_path: Pa
 
 
 def test_too_many_bytes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mien.images.MAX_BYTES", 1000)
+    monkeypatch.setattr("mien.images.read.MAX_BYTES", 1000)
     path = tmp_path / "noise.png"
     path.write_bytes(encode(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)))
     for source in (path, path.read_bytes()):

@@ -27,7 +27,8 @@ from test_datasets import (
 
 from mien._core import parallel
 from mien._core.parallel import map_chunks
-from mien.data.dataset import Dataset, load_dataset
+from mien.data.dataset import Dataset
+from mien.data.load import load_dataset
 from mien.data.pixel_store import take_images
 from mien.errors import DatasetError
 from mien.labels import LABELS
@@ -151,7 +152,7 @@ def test_reading_takes_no_more_memory_for_more_images(tmp_path: Path) -> None:
     columns = {"image": [encoded(np.zeros((48, 48), np.uint8))] * n, "label": [0] * n}
     write_parquet(tmp_path / "train.parquet", columns)
     code = (
-        "import resource, sys; from mien.data.dataset import load_dataset\n"
+        "import resource, sys; from mien.data.load import load_dataset\n"
         "import pyarrow.parquet\n"
         "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "before = peak(); data = load_dataset(sys.argv[1], memory=2**20); print((peak() - before) // 1024)"

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 from small_runs import SETTINGS, faces, scores
 
-from mien.data.dataset import Dataset, load_dataset
+from mien.data.dataset import Dataset
+from mien.data.load import load_dataset
 from mien.evaluation.scores import evaluate
 from mien.labels import LABELS
 from mien.models.classifier import EmotionClassifier

@@ -18,8 +18,9 @@ from browser import CHROMIUM, open_browser
 from conftest import BRIGHTNESS_STEP
 from pictures import encode
 
-from mien.data.dataset import Dataset, Split, load_dataset
+from mien.data.dataset import Dataset, Split
 from mien.data.groups import MOST_GROUPS, read_group_column
+from mien.data.load import load_dataset
 from mien.errors import DatasetError
 from mien.evaluation.fairness import FEW, answers_of, audit_groups, group_places
 from mien.evaluation.predictions import Answers, answer

@@ -15,7 +15,8 @@ from test_degradations import PORTRAITS, centroid, spot
 from test_evaluation import dataset, split
 from test_report import Page, assert_self_contained
 
-from mien.data.dataset import Dataset, Split, load_dataset
+from mien.data.dataset import Dataset, Split
+from mien.data.load import load_dataset
 from mien.errors import DatasetError, ModelError
 from mien.evaluation.comparison_report import write_report
 from mien.evaluation.predictions import answer

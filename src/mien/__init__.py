@@ -51,7 +51,8 @@ from typing import TYPE_CHECKING, Any
 from mien._core.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from mien.data.dataset import Dataset, load_dataset
+    from mien.data.dataset import Dataset
+    from mien.data.load import load_dataset
     from mien.errors import MienError
     from mien.evaluation.scores import EvaluationReport, evaluate
     from mien.explanation.explain import Explanation, explain
@@ -106,7 +107,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "data.dataset": ("Dataset", "load_dataset"),
+    "data.dataset": ("Dataset",),
+    "data.load": ("load_dataset",),
     "errors": ("MienError",),
     "evaluation.scores": ("EvaluationReport", "evaluate"),
     "explanation.explain": ("Explanation", "explain"),

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from mien.auditing.audit import AuditReport
 from mien.auditing.issues import WRONG_LABEL, Item
-from mien.data.dataset import Dataset, Split
-from mien.data.rows import USAGES
-from mien.errors import MissingExtraError
+from mien.data.dataset import Dataset
+from mien.data.parquet import write_parquet
 
-_BATCH = 1024
 _CHANGES = "would change the dataset itself; name a place outside"
 
 
@@ -92,61 +86,3 @@ def _write(
         kept[places[name]] = False
         splits[name] = split.take(kept)
     write_parquet(target, Dataset(dataset.name, dataset.labels, splits))
-
-
-def write_parquet(target: Path, dataset: Dataset) -> None:
-    """Write a dataset as one Parquet file: image, label, votes if there are some, and its split.
-
-    The column `label` holds integers whose names stand in the metadata, as dataset hubs have it. FER2013's
-    splits are the column `usage` in Kaggle's words, those of another dataset the column `split`.
-
-    Raises:
-        MissingExtraError: pyarrow is not installed.
-        OSError: the file cannot be written.
-    """
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise MissingExtraError("writing Parquet", "parquet") from None
-    column = "usage" if dataset.is_fer2013 else "split"
-    voted = any(split.votes is not None for split in dataset.splits.values())
-    fields = [
-        ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
-        ("label", pa.int64()),
-        (column, pa.string()),
-        *([("votes", pa.list_(pa.uint8()))] if voted else []),
-    ]
-    schema = pa.schema(fields, metadata={b"huggingface": _metadata(dataset, column, voted)})
-    words = {split: word for word, split in USAGES.items()} if dataset.is_fer2013 else {}
-    with pq.ParquetWriter(target, schema) as writer:
-        for name, split in dataset.splits.items():
-            for start in range(0, len(split), _BATCH):
-                rows = [
-                    _row(split, i) | {column: words.get(name, name)}
-                    for i in range(start, min(start + _BATCH, len(split)))
-                ]
-                writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-
-
-def _row(split: Split, i: int) -> dict[str, Any]:
-    return {
-        "image": {"bytes": _png(split.images[i]), "path": split.names[i]},
-        "label": int(split.targets[i]),
-        "votes": None if split.votes is None else split.votes[i].tolist(),
-    }
-
-
-def _png(image: NDArray[np.uint8]) -> bytes:
-    return bytes(cv2.imencode(".png", image)[1])
-
-
-def _metadata(dataset: Dataset, column: str, voted: bool) -> bytes:
-    features: dict[str, Any] = {
-        "image": {"_type": "Image"},
-        "label": {"names": list(dataset.labels), "_type": "ClassLabel"},
-        column: {"dtype": "string", "_type": "Value"},
-    }
-    if voted:
-        features["votes"] = {"feature": {"dtype": "uint8", "_type": "Value"}, "_type": "Sequence"}
-    return json.dumps({"info": {"features": features}}).encode()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import mien
+from mien._core.version import __version__
 from mien.cli.audit import commands as audit_commands
 from mien.cli.batch import commands as batch_commands
 from mien.cli.explain import commands as explain_commands
@@ -82,7 +82,7 @@ _EXIT_CODES: dict[type[MienError], int] = {
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"mien {mien.__version__}")
+        typer.echo(f"mien {__version__}")
         raise typer.Exit
 
 

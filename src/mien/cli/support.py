@@ -89,7 +89,7 @@ def say_left_out(faces: int, min_quality: float, how: str = "") -> None:
 
 def load(path: Path, votes: Path | None) -> Dataset:
     """A dataset, read under a progress bar."""
-    from mien.data.dataset import load_dataset
+    from mien.data.load import load_dataset
 
     with progress_bar() as progress:
         return load_dataset(

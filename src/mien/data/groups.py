@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from mien.data.dataset import pixel_csv
 from mien.data.fer2013_csv import read_csv_column
+from mien.data.load import pixel_csv
 from mien.data.parquet import read_parquet_columns
 from mien.data.zip_archive import unpacked
 from mien.errors import DatasetError

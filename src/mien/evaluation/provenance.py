@@ -6,8 +6,8 @@ import platform
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-import mien
 from mien._core.machine import machine
+from mien._core.version import __version__
 from mien.evaluation.predictions import Answers
 
 _UNKNOWN = (
@@ -48,7 +48,7 @@ def data_facts(answers: Answers, command: str) -> list[tuple[str, str]]:
         ("date", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
         (
             "versions",
-            f"mien {mien.__version__}, onnxruntime {version('onnxruntime')}, Python {platform.python_version()}",
+            f"mien {__version__}, onnxruntime {version('onnxruntime')}, Python {platform.python_version()}",
         ),
         ("machine", machine()),
     ]

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-import mien
+from mien._core.version import __version__
 from mien.server.guard import PROTECTED
 from mien.server.problems import MEDIA_TYPE
 
@@ -145,7 +145,7 @@ def openapi(app: FastAPI, *, needs_token: bool) -> dict[str, Any]:
     """The document, with what routes cannot say of themselves: the schema of problems, and the token."""
     from fastapi.openapi.utils import get_openapi
 
-    document = get_openapi(title="mien", version=mien.__version__, description=DESCRIPTION, routes=app.routes)
+    document = get_openapi(title="mien", version=__version__, description=DESCRIPTION, routes=app.routes)
     components = document.setdefault("components", {})
     components.setdefault("schemas", {})["Problem"] = _PROBLEM
     if needs_token:

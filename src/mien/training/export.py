@@ -15,7 +15,7 @@ from keras import ops
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-import mien
+from mien._core.version import __version__
 from mien.errors import ExportError
 from mien.metrics.calibration import fit_mixture, fit_temperature, softmax, threshold_for_precision
 from mien.models.onnx_runtime import open_session
@@ -85,7 +85,7 @@ def export_onnx(
         temperature=temperature,
         blend=blend,
         uncertain_below=threshold_for_precision(sure, correct, PRECISION, certainty=CERTAINTY),
-        created_with=f"mien {mien.__version__}, keras {keras.__version__} on {keras.backend.backend()}",
+        created_with=f"mien {__version__}, keras {keras.__version__} on {keras.backend.backend()}",
     )
     config.save(folder)
     return config

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-import mien
+from mien._core.version import __version__
 from mien.errors import TrainingError
 
 CHECKPOINT = "checkpoint.npz"
@@ -28,7 +28,7 @@ def check_free(run: Path) -> None:
 def write_record(run: Path, data: dict[str, Any]) -> None:
     """Make the folder and its `train.json`: the data, versions, the machine."""
     run.mkdir(parents=True, exist_ok=True)
-    versions = {"mien": mien.__version__, "keras": keras.__version__, "python": platform.python_version()}
+    versions = {"mien": __version__, "keras": keras.__version__, "python": platform.python_version()}
     values = {
         "data": data,
         "backend": keras.backend.backend(),

@@ -29,6 +29,7 @@ from mien.data.ferplus import majority
 from mien.errors import DatasetError, TrainingError
 from mien.evaluation.scores import evaluate
 from mien.models.classifier import EmotionClassifier
+from mien.output.curves import training_curves
 from mien.training.batches import (
     Heads,
     ValidationBatches,
@@ -42,7 +43,6 @@ from mien.training.batches import (
 from mien.training.callbacks import Checkpoint, EarlyStopping, History, ProgressBar, epochs_done
 from mien.training.card import write_card
 from mien.training.config import TrainConfig, read_config
-from mien.training.curves import training_curves
 from mien.training.devices import spread_over
 from mien.training.export import export_onnx
 from mien.training.finetune import start_from

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-import mien
+from mien._core.version import __version__
 from mien.errors import ExportError
 from mien.faces.onnx_detector import MODEL_FILE, DetectorModel
 from mien.models.onnx_runtime import open_session
@@ -50,7 +50,7 @@ def export_detector(model: keras.Model, folder: Path, config: DetectorModel | No
             **vars(values),
             "same_as": (),
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-            "created_with": f"mien {mien.__version__}, keras {keras.__version__} on {keras.backend.backend()}",
+            "created_with": f"mien {__version__}, keras {keras.__version__} on {keras.backend.backend()}",
         }
     )
     written.save(folder)

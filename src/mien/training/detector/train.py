@@ -30,8 +30,8 @@ from mien._core.parallel import map_chunks
 from mien.errors import TrainingError
 from mien.faces.onnx_detector import DetectorModel, MienDetector
 from mien.metrics.detection import average_precision, choose_min_score, counts_at, recall_at
+from mien.output.curves import detector_curves
 from mien.training.callbacks import Checkpoint, History, ProgressBar, epochs_done
-from mien.training.curves import detector_curves
 from mien.training.detector.config import DetectorConfig
 from mien.training.detector.export import export_detector
 from mien.training.detector.network import build_detector
