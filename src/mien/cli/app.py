@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,41 +10,16 @@ import typer
 from mien._core.version import __version__
 from mien.cli.audit import commands as audit_commands
 from mien.cli.batch import commands as batch_commands
+from mien.cli.evaluate import commands as evaluation_commands
 from mien.cli.explain import commands as explain_commands
-from mien.cli.options import (
-    AggregateOption,
-    BlurOption,
-    DetectorOption,
-    DetectorSizeOption,
-    FaceFormatOption,
-    ImageFormat,
-    MinGroupOption,
-    MinQualityOption,
-    ModelOption,
-    OutputOption,
-    Partition,
-    PicturesArgument,
-    ReportFormat,
-    ReportFormatOption,
-)
+from mien.cli.images import commands as image_commands
 from mien.cli.serve import commands as serve_commands
-from mien.cli.support import (
-    check_hidden,
-    check_together,
-    check_written,
-    open_recognizer,
-    open_stream,
-    say_left_out,
-    write_aggregate,
-)
 from mien.cli.train import commands as training_commands
 from mien.cli.video import commands as video_commands
 from mien.errors import DetectorError, MienError, MissingExtraError, ModelError, ServerError, SettingsError
-from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
 
 if TYPE_CHECKING:
-    from mien.output.image_files import Drawings
-    from mien.recognition import EmotionRecognizer
+    pass
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -96,145 +70,13 @@ def _options(
     """What comes before a command."""
 
 
-@app.command(epilog="Example: mien image photos/ portrait.jpg --format csv > faces.csv")
-def image(
-    paths: PicturesArgument,
-    format: FaceFormatOption = ImageFormat.TABLE,
-    output: OutputOption = None,
-    annotate: Annotated[
-        Path | None, typer.Option(help="Write pictures with boxes and labels here.", show_default=False)
-    ] = None,
-    chart: Annotated[
-        Path | None, typer.Option(help="Write a bar chart of every face here.", show_default=False)
-    ] = None,
-    min_quality: MinQualityOption = 0.0,
-    detector: DetectorOption = DEFAULT_DETECTOR,
-    detector_size: DetectorSizeOption = DETECTOR_SIZE,
-    model: ModelOption = DEFAULT_MODEL,
-    blur_faces: BlurOption = False,
-    aggregate: AggregateOption = False,
-    by: Annotated[
-        Partition, typer.Option(help="With --aggregate: every folder is a group.")
-    ] = Partition.NONE,
-    min_group: MinGroupOption = 10,
-) -> None:
-    """Tell the expressions in pictures."""
-    from mien.faces.anonymize import FaceHider
-    from mien.faces.detector import search_to_hide
-    from mien.output.image_files import Drawings
-
-    drawn = {"--annotate": annotate, "--chart": chart}
-    check_written(format.value, output, aggregate, drawn)
-    check_hidden("--blur-faces", blur_faces, drawn)
-    check_together("--by", by is not Partition.NONE, "--aggregate", aggregate)
-    recognizer = open_recognizer(model, detector, detector_size, min_quality=min_quality)
-    if aggregate:
-        results = (result for result, _ in recognizer.recognize_files(paths))
-        groups = ((str(Path(r.source).parent) if by is Partition.FOLDER else "all", r) for r in results)
-        failed = write_aggregate(groups, recognizer.labels, min_group, output, format.value)
-    else:
-        hide = FaceHider(search_to_hide()).hide if blur_faces else None
-        failed = _write_faces(recognizer, paths, format, output, Drawings(annotate, chart, hide=hide))
-    if failed:
-        raise typer.Exit(1)
-
-
-def _write_faces(
-    recognizer: EmotionRecognizer,
-    paths: list[str],
-    format: ImageFormat,
-    output: Path | None,
-    drawings: Drawings,
-) -> bool:
-    """Rows and drawings of pictures; whether one could not be read."""
-    from mien.output.writers import open_writer
-
-    failed, left_out = False, 0
-    with (
-        open_stream(output, binary=format is ImageFormat.PARQUET) as stream,
-        open_writer(format.value, stream, recognizer.labels) as writer,
-    ):
-        for result, picture in recognizer.recognize_files(paths):
-            writer.write(result)
-            failed = failed or result.error is not None
-            left_out += result.left_out
-            if picture is not None:
-                drawings.draw(picture, result)
-    say_left_out(left_out, recognizer.min_quality)
-    return failed
-
-
-@app.command(epilog="Example: mien demo --out my-demo")
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("mien-demo"),
-) -> None:
-    """Read the expression of a portrait that every installation has, and draw it."""
-    from mien.images.read import read_image
-    from mien.images.sample import sample_portrait
-    from mien.output.image_files import Drawings
-    from mien.output.writers import open_writer
-    from mien.recognition import EmotionRecognizer
-
-    recognizer = EmotionRecognizer()
-    portrait = sample_portrait()
-    picture = read_image(portrait)
-    result = recognizer.recognize_picture(picture, str(portrait))
-    with open_writer("table", sys.stdout, recognizer.labels) as writer:
-        writer.write(result)
-    for path in Drawings(out, out).draw(picture, result):
-        typer.echo(f"wrote {path}")
-
-
-@app.command(epilog="Example: mien bench photo.jpg")
-def bench(
-    picture: Annotated[
-        Path | None, typer.Argument(help="A picture.  [default: the demo's portrait]", show_default=False)
-    ] = None,
-    format: ReportFormatOption = ReportFormat.TABLE,
-    seconds: Annotated[float, typer.Option(help="About how long to measure.", min=0.1, max=600)] = 5.0,
-    detector: DetectorOption = DEFAULT_DETECTOR,
-    detector_size: DetectorSizeOption = DETECTOR_SIZE,
-    model: ModelOption = DEFAULT_MODEL,
-) -> None:
-    """Measure how fast this machine finds and reads faces."""
-    import json
-
-    from mien.benchmark import measure_speed
-    from mien.images.sample import sample_portrait
-
-    recognizer = open_recognizer(model, detector, detector_size)
-    speed = measure_speed(recognizer, picture or sample_portrait(), seconds=seconds)
-    if format is ReportFormat.JSON:
-        typer.echo(json.dumps(speed.to_dict(), indent=2))
-        return
-    typer.echo("\n".join(speed.lines()))
-
-
-@app.command(epilog="Example: mien models")
-def models() -> None:
-    """List the models that are shipped with mien."""
-    from mien.models.registry import MODEL_FILE, available_models, resolve_model
-
-    for config in available_models():
-        megabytes = sum(file.stat().st_size for file in resolve_model(config.name).iterdir()) / 1e6
-        default = " (default)" if config.name == DEFAULT_MODEL else ""
-        typer.echo(f"{config.name}{default}: {megabytes:.1f} MB; {', '.join(config.labels)}")
-        for head, scores in config.metrics.items():
-            typer.echo(
-                f"  {head}: {100 * scores['accuracy']:.1f} % right on {scores['n']} validation images"
-                f" of {config.data['name']}"
-            )
-        typer.echo(f"  {resolve_model(config.name) / MODEL_FILE}")
-
-
 _PANELS = {
-    "Read faces": (app, explain_commands, video_commands, serve_commands, batch_commands),
-    "Train and score models": (training_commands,),
+    "Read faces": (image_commands, explain_commands, video_commands, serve_commands, batch_commands),
+    "Train and score models": (training_commands, evaluation_commands),
     "Find faults": (audit_commands,),
 }
 for panel, groups in _PANELS.items():
     for group in groups:
         for command in group.registered_commands:
             command.rich_help_panel = panel
-        if group is not app:
-            app.registered_commands += group.registered_commands
+        app.registered_commands += group.registered_commands

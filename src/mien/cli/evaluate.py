@@ -29,8 +29,9 @@ from mien.cli.support import (
     score_damaged,
     show_scores,
 )
-from mien.cli.train import commands
 from mien.models.registry import DEFAULT_MODEL
+
+commands = typer.Typer()
 
 
 @commands.command(epilog="Example: mien evaluate fer2013.csv --out report")

@@ -63,7 +63,7 @@ def words_of(licence: str = UNLICENSED) -> dict[str, str]:
         "name": "mien's face detector",
         "labels": json.dumps(["face"]),
         "input": "pictures: uint8 [n, height, width, 3], RGB from 0 to 255; height and width are multiples of 32",
-        "output": "[n, cells, 15]: of each cell a score, a box and five points; mien's face_grid.py reads them",
+        "output": "[n, cells, 15]: of each cell a score, a box and five points; mien's faces/grid.py reads them",
         "normalisation": "inside the network: pass pixels as they are",
         "licence": licence,
     }
