@@ -30,6 +30,7 @@ _MASKS = (
     (re.compile(r"\b\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?: ?UTC|Z|[+-]\d\d:\d\d)?)?"), "DATE"),
     (re.compile(r"\b(mien|onnxruntime|Python|keras|tensorflow|numpy|Lavf|Lavc)([ /,])v?\d+(?:\.\d+)+"), r"\1\2VERSION"),
     (re.compile(r'("version": )"[\d.]+"'), r'\1"VERSION"'),
+    (re.compile(r"\b(?:[0-9a-f]{64}\b|[0-9a-f]{12}(?:…|(?=\))))"), "SHA-256"),
     (re.compile(r"[^\n<>|\" ][^\n<>|\"]*, \d+ logical processors?, [^\n<>|\"]+"), "MACHINE"),
     (re.compile(r"(127\.0\.0\.1|localhost):\d{4,5}"), r"\1:PORT"),
     (re.compile(r"[\d.,]+ ?((?:faces|pictures|frames|images)/s)"), r"RATE \1"),
