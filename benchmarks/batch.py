@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from startup import describe_machine, sample_portrait, spread
 
-from mien.images.jpeg_draft import read_reduced
+from mien.images.jpeg_draft import read_draft
 
 _FOLDER = 1000
 _ASK = 5.0  # seconds
@@ -94,7 +94,7 @@ def measure_ideal(paths: list[Path], detector: str, decode_side: int) -> float:
 
     crops: list[NDArray[np.uint8]] = []
     for path in paths:
-        picture, _ = timed("decode", lambda path=path: read_reduced(path.read_bytes(), decode_side))
+        picture, _ = timed("decode", lambda path=path: read_draft(path.read_bytes(), decode_side))
         faces = timed("find", lambda picture=picture: finder.detect(picture))
         crops += timed("crop", lambda picture=picture, faces=faces: [finder.crop(picture, f) for f in faces])
     timed("classify", lambda: [classifier.classify(crops[i : i + 64]) for i in range(0, len(crops), 64)])

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.faces.anonymize import hidden_areas
-from mien.faces.detector import FaceDetector, search_to_hide
+from mien.faces.anonymize import anonymized_areas
+from mien.faces.detector import FaceDetector, search_to_anonymize
 from mien.results import Face
 from mien.training.detector.photographs import Photograph, load_photographs, split_photographs
 
@@ -27,7 +27,7 @@ def hidden(search: Search, picture: np.ndarray) -> np.ndarray:
     """(H, W) bool: what is under a mosaic."""
     mask = np.zeros(picture.shape[:2], bool)
     boxes = [face.box for face in search(picture)]
-    for x1, y1, x2, y2 in hidden_areas(boxes, picture.shape[1], picture.shape[0]):
+    for x1, y1, x2, y2 in anonymized_areas(boxes, picture.shape[1], picture.shape[0]):
         mask[y1:y2, x1:x2] = True
     return mask
 
@@ -61,7 +61,11 @@ def main() -> None:
     _, photographs = split_photographs(load_photographs(options.photographs, limit=options.limit))
     print(f"{len(photographs)} photographs")
     haar, mien = FaceDetector("haar", min_size=8), FaceDetector("mien", min_size=8)
-    searches: dict[str, Search] = {"haar": haar.detect, "mien": mien.detect, "--blur-faces": search_to_hide()}
+    searches: dict[str, Search] = {
+        "haar": haar.detect,
+        "mien": mien.detect,
+        "--blur-faces": search_to_anonymize(),
+    }
     for name, search in searches.items():
         print(f"{name}: {measure(search, photographs)}")
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from mien import EmotionRecognizer
-from mien.video.face_tracker import Follower
+from mien.video.face_tracker import FaceTracker
 from mien.video.reader import read_video
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -96,8 +96,8 @@ def measure(recognizer: EmotionRecognizer, clip: Path) -> None:
 
     recognizer.detector.detect = timed("detect", recognizer.detector.detect)  # type: ignore[method-assign]
     recognizer.read_faces = timed("crop and classify", recognizer.read_faces)  # type: ignore[method-assign]
-    follower = Follower(recognizer)
-    follow = timed("whole", follower.follow)
+    face_tracker = FaceTracker(recognizer)
+    follow = timed("whole", face_tracker.follow)
     begin = time.perf_counter()
     seen = sum(bool(follow(frame.picture, frame.time).faces) for frame in read_video(clip))
     total = time.perf_counter() - begin
@@ -112,12 +112,12 @@ def measure(recognizer: EmotionRecognizer, clip: Path) -> None:
 
 
 def soak(recognizer: EmotionRecognizer, clip: Path, frames: int) -> None:
-    """Watch the clip over and over as one long one, by one follower; memory along the way."""
-    follower = Follower(recognizer)
+    """Watch the clip over and over as one long one, by one face_tracker; memory along the way."""
+    face_tracker = FaceTracker(recognizer)
     done = 0
     for turn in itertools.count():
         for frame in read_video(clip):
-            follower.follow(frame.picture, frame.time + turn * 3600)
+            face_tracker.follow(frame.picture, frame.time + turn * 3600)
             done += 1
             if done % max(1, frames // 10) == 0:
                 # What is held now: the peak would hide all that is less than making the clip took.

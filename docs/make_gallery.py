@@ -19,7 +19,7 @@ from skimage import data
 
 from mien import EmotionRecognizer, FaceEmotion, FrameResult, annotate, read_image
 from mien.images.sample import sample_portrait
-from mien.output.image_files import Drawings
+from mien.output.image_files import PictureFiles
 
 DOCS = Path(__file__).parent
 SIDE = 480  # height of a picture of the page, in pixels
@@ -97,7 +97,7 @@ def make(folder: Path) -> str:
         if scene.name in CHARTED:
             height, width = picture.shape[:2]
             result = FrameResult(scene.name, width, height, tuple(faces), labels=recognizer.labels)
-            for chart in Drawings(charts=folder / "gallery").draw(picture, result):
+            for chart in PictureFiles(charts=folder / "gallery").draw(picture, result):
                 Image.open(chart).quantize(128).save(chart, optimize=True)  # a third of the size
                 parts.append(f"![The probabilities of the seven expressions as bars](gallery/{chart.name})\n")
     return "\n".join(parts)

@@ -26,7 +26,7 @@ from mien.errors import VideoError
 from mien.recognition import EmotionRecognizer
 from mien.video import camera as camera_module
 from mien.video.camera import Camera
-from mien.video.face_tracker import Follower
+from mien.video.face_tracker import FaceTracker
 from mien.video.live import watch_live
 
 
@@ -71,8 +71,8 @@ def test_the_newest_of_a_generator_that_does_not_wait() -> None:
 def test_a_folder_of_pictures_is_a_stream(tmp_path: Path) -> None:
     for k in range(4):
         Image.fromarray(scene((0, 200 + k, 90))).save(tmp_path / f"{k}.png")
-    follower = Follower(EmotionRecognizer())
-    live = list(watch_live(follower, Camera(str(tmp_path))))
+    face_tracker = FaceTracker(EmotionRecognizer())
+    live = list(watch_live(face_tracker, Camera(str(tmp_path))))
     assert [frame.result.frame for frame in live] == [0, 1, 2, 3]
     assert {face.track for frame in live for face in frame.result.faces} == {1}
     assert live[-1].picture.shape == (360, 640, 3)

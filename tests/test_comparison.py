@@ -13,7 +13,7 @@ from test_evaluation import dataset, split
 from mien.data.dataset import Dataset
 from mien.errors import DatasetError
 from mien.evaluation.comparison import compare, format_comparison
-from mien.evaluation.predictions import Answers, answer
+from mien.evaluation.predictions import Predictions, predict_split
 from mien.labels import FERPLUS_LABELS, LABELS
 from mien.models.classifier import EmotionClassifier
 
@@ -21,10 +21,10 @@ WriteModel = Callable[..., Path]
 
 
 @pytest.fixture
-def answers(write_model: WriteModel) -> Callable[[list[int], list[int]], tuple[Answers, Answers]]:
+def answers(write_model: WriteModel) -> Callable[[list[int], list[int]], tuple[Predictions, Predictions]]:
     """What the brightness model (A) and one that is always right on top of that (B) answer: made from grey values."""
 
-    def of(a_says: list[int], b_says: list[int]) -> tuple[Answers, Answers]:
+    def of(a_says: list[int], b_says: list[int]) -> tuple[Predictions, Predictions]:
         """A sees the upper half, B the lower one; every face is truly angry."""
         images = np.zeros((len(a_says), 48, 48), np.uint8)
         images[:, :24] = 20 * np.array(a_says, np.uint8)[:, None, None]
@@ -33,7 +33,7 @@ def answers(write_model: WriteModel) -> Callable[[list[int], list[int]], tuple[A
         faces = type(faces)(images, faces.targets, faces.names)
         halves = {"upper": (0, 0, 24, 48), "lower": (24, 0, 48, 48)}
         models = [EmotionClassifier(write_model(name, region=region)) for name, region in halves.items()]
-        first, second = (answer(model, dataset(test=faces)) for model in models)
+        first, second = (predict_split(model, dataset(test=faces)) for model in models)
         return first, second
 
     return of
@@ -90,7 +90,7 @@ def test_scores_that_only_some_data_have(write_model: WriteModel) -> None:
     votes[:, FERPLUS_LABELS.index("angry")] = 9
     data = dataset(train=split([3], [3]), test=split([0, 0, 3, 3], [0, 3, 3, 0], votes))
     model = EmotionClassifier(write_model())
-    found = answer(model, data, split="test", views=True)
+    found = predict_split(model, data, split="test", views=True)
     text = format_comparison(compare(found, found))
     for word in ("flip", "ten-crop", "without copies", "FER+ majority"):
         assert any(line.startswith(word) for line in text.split("\n")), word
@@ -100,7 +100,7 @@ def test_two_heads_on_the_same_labels(write_model: WriteModel) -> None:
     data = dataset("fer2013")
     both = EmotionClassifier(write_model("both"))
     one = EmotionClassifier(write_model("one", outputs={"blend": LABELS}))
-    comparison = compare(answer(both, data), answer(one, data))
+    comparison = compare(predict_split(both, data), predict_split(one, data))
     assert (comparison.first.head, comparison.second.head) == ("fer2013", "blend")
     assert comparison.p_value == 1
 
@@ -111,7 +111,11 @@ def test_other_images_or_labels_cannot_be_compared(write_model: WriteModel) -> N
     one: Dataset = dataset(test=split([0, 1], [0, 1], votes))
     fewer = dataset(test=split([0], [0]))
     relabelled = dataset(test=split([0, 2], [0, 1]))
-    first = answer(model, one)
-    for second in (answer(model, fewer), answer(model, relabelled), answer(model, one, head="ferplus")):
+    first = predict_split(model, one)
+    for second in (
+        predict_split(model, fewer),
+        predict_split(model, relabelled),
+        predict_split(model, one, head="ferplus"),
+    ):
         with pytest.raises(DatasetError, match="cannot be compared"):
             compare(first, second)

@@ -13,7 +13,7 @@ from mien.training.detector.geometry import MIRRORED, Faces, affine, warp
 from mien.training.detector.pasting import cut_out, cutting_of_fer, paste
 from mien.training.detector.photographs import Photograph
 from mien.training.detector.scene_corruptions import spoil
-from mien.training.detector.scenes import SMALLEST, SceneMaker
+from mien.training.detector.scenes import SMALLEST, SceneSynthesizer
 
 MARKS = np.array([[60.0, 50], [100, 52], [80, 70], [64, 90], [97, 91]])
 COLORS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255)]
@@ -113,11 +113,11 @@ def test_a_face_of_fer2013_has_a_box_and_no_landmarks() -> None:
     assert y2 - y1 == pytest.approx(48, abs=1)
 
 
-def maker() -> SceneMaker:
+def maker() -> SceneSynthesizer:
     trap = Photograph(marked(), Faces.none(), np.array([[10.0, 10, 60, 70]]), "things", True, "ff")
     photographs = [photograph(), photograph("other"), photograph(empty=True), trap]
     fer = np.random.default_rng(0).integers(0, 256, (4, 48, 48), np.uint8)
-    return SceneMaker(photographs, fer, 160)
+    return SceneSynthesizer(photographs, fer, 160)
 
 
 def test_scenes_can_be_drawn_again_and_differ() -> None:
@@ -141,7 +141,7 @@ def test_scenes_have_faces_of_all_sizes_inside_and_some_have_none() -> None:
 
 
 def test_without_empty_pictures_and_faces_to_paste_there_are_scenes_too() -> None:
-    alone = SceneMaker([photograph()], np.empty((0, 48, 48), np.uint8), 96)
+    alone = SceneSynthesizer([photograph()], np.empty((0, 48, 48), np.uint8), 96)
     assert any(len(alone.draw(0, 0, i).faces) for i in range(10))
 
 

@@ -21,7 +21,7 @@ from mien.training import distill as distillation
 from mien.training.augmentation import Augmentation, center_view
 from mien.training.batches import heads_for, targets_for, training_batches
 from mien.training.callbacks import Checkpoint
-from mien.training.distill import FixedViews, Lesson, SoftLabels, distill, fixed_view
+from mien.training.distill import DistillationTargets, FixedViews, SoftLabels, distill, fixed_view
 from mien.training.splits import hold_back, split_up
 from mien.training.train import train
 
@@ -135,7 +135,10 @@ class TestSoftLabels:
         split = fer2013().split("train")
         order = np.random.default_rng(0).permutation(len(split))
         soft.check(replace(split, images=split.images[order]), HEADS, "soft.npz")
-        lessons = (Lesson(soft, split.images, 0.7), Lesson(soft, split.images[order], 0.7))
+        lessons = (
+            DistillationTargets(soft, split.images, 0.7),
+            DistillationTargets(soft, split.images[order], 0.7),
+        )
         rows = np.array([3, 0, 77])
         for view in range(VIEWS):
             own = targets_for(split, HEADS, order[rows])
@@ -169,8 +172,8 @@ class TestLesson:
     def test_targets_are_partly_the_teachers(self, soft: SoftLabels) -> None:
         split, rows = fer2013().split("train"), np.arange(20)
         own = targets_for(split, heads_for(fer2013()), rows)
-        _, none = Lesson(soft, split.images, 0.0).apply(1, rows, own)
-        images, half = Lesson(soft, split.images, 0.5).apply(1, rows, own)
+        _, none = DistillationTargets(soft, split.images, 0.0).apply(1, rows, own)
+        images, half = DistillationTargets(soft, split.images, 0.5).apply(1, rows, own)
         np.testing.assert_array_equal(images, fixed_view(split.images, 1, soft.seed)[rows])
         taught = soft.targets(1, rows)
         np.testing.assert_allclose(none["fer2013"], own["fer2013"], atol=1e-6)
@@ -183,7 +186,7 @@ class TestLesson:
     def test_class_weights_are_kept(self, soft: SoftLabels) -> None:
         split, rows = fer2013().split("train"), np.arange(20)
         own = {h: 3 * t for h, t in targets_for(split, heads_for(fer2013()), rows).items()}
-        _, mixed = Lesson(soft, split.images, 0.5).apply(0, rows, own)
+        _, mixed = DistillationTargets(soft, split.images, 0.5).apply(0, rows, own)
         np.testing.assert_allclose(mixed["fer2013"].sum(axis=1), 3, atol=1e-5)
 
 

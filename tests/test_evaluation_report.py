@@ -15,7 +15,7 @@ from test_report import Page, assert_self_contained
 import mien
 from mien.data.dataset import Dataset
 from mien.evaluation.comparison_report import write_comparison, write_report
-from mien.evaluation.predictions import answer
+from mien.evaluation.predictions import predict_split
 from mien.evaluation.provenance import familiarity
 from mien.evaluation.report import write_evaluation
 from mien.evaluation.scores import score
@@ -44,7 +44,7 @@ def pngs(folder: Path) -> set[str]:
 class TestOneModel:
     @pytest.fixture
     def folder(self, write_model: WriteModel, tmp_path: Path) -> Path:
-        found = answer(EmotionClassifier(write_model()), voted(), split="test", views=True)
+        found = predict_split(EmotionClassifier(write_model()), voted(), split="test", views=True)
         page = write_evaluation(
             found, tmp_path / "deep" / "report", command="mien evaluate faces --out 'a b'"
         )
@@ -97,7 +97,7 @@ def test_mistakes_are_sorted_by_confidence_and_few(write_model: WriteModel) -> N
     model = EmotionClassifier(write_model(sharpness=0.005))
     images = np.repeat(np.arange(60, 70, dtype=np.uint8), 48 * 48).reshape(-1, 48, 48)
     faces = split([0] * 9 + [3], [0] * 10)
-    found = answer(model, dataset(test=type(faces)(images, faces.targets, faces.names)))
+    found = predict_split(model, dataset(test=type(faces)(images, faces.targets, faces.names)))
     assert list(found.mistakes(4)) == [0, 1, 2, 3]
     assert len(found.mistakes(100)) == 9
 
@@ -108,7 +108,7 @@ def test_a_model_without_mistakes_other_labels_and_no_votes(write_model: WriteMo
     data = dataset("a study", labels, test=split([0, 1, 2], [0, 1, 2]))
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mistakes.png").write_bytes(b"of an earlier report")
-    page = write_evaluation(answer(model, data), tmp_path / "out")
+    page = write_evaluation(predict_split(model, data), tmp_path / "out")
     assert_self_contained(page)
     text = Page(page).text
     assert "every answer is right" in text
@@ -131,7 +131,7 @@ class TestTwoModels:
         data = dataset(test=type(faces)(images, faces.targets, faces.names))
         halves = {"upper": (0, 0, 24, 48), "lower": (24, 0, 48, 48)}
         models = [EmotionClassifier(write_model(name, region=region)) for name, region in halves.items()]
-        first, second = (answer(model, data, views=True) for model in models)
+        first, second = (predict_split(model, data, views=True) for model in models)
         return write_report(
             [first, second], tmp_path / "both", command="mien evaluate faces --compare upper lower"
         )
@@ -161,7 +161,7 @@ class TestTwoModels:
         assert pngs(page.parent) == {"per_class", "risk_coverage", *each}
 
     def test_a_model_against_itself(self, write_model: WriteModel, tmp_path: Path) -> None:
-        found = answer(EmotionClassifier(write_model()), dataset())
+        found = predict_split(EmotionClassifier(write_model()), dataset())
         page = write_comparison(found, found, tmp_path / "out")
         assert "Nowhere." in Page(page).text
         assert_self_contained(page)
@@ -169,7 +169,7 @@ class TestTwoModels:
 
 @pytest.mark.parametrize("number", [0, 3])
 def test_a_report_of_neither_one_nor_two(write_model: WriteModel, tmp_path: Path, number: int) -> None:
-    found = answer(EmotionClassifier(write_model()), dataset())
+    found = predict_split(EmotionClassifier(write_model()), dataset())
     with pytest.raises(ValueError, match="expected one or two"):
         write_report([found] * number, tmp_path)
 
@@ -180,7 +180,7 @@ class TestFamiliarity:
     DATA = dataset("study", train=split([0], [0]), validation=split([1], [1]), test=split(TARGETS, ANSWERS))
 
     def said(self, write_model: WriteModel, trained_on: dict, part: str, data: Dataset = DATA) -> str:
-        return familiarity(answer(EmotionClassifier(write_model(data=trained_on)), data, split=part))
+        return familiarity(predict_split(EmotionClassifier(write_model(data=trained_on)), data, split=part))
 
     def known(self) -> dict[str, str]:
         return {"name": "study", "sha256": self.DATA.fingerprint()}
@@ -209,7 +209,7 @@ class TestFamiliarity:
 
 
 def test_scoring_is_the_same_with_and_without_a_report(write_model: WriteModel, tmp_path: Path) -> None:
-    found = answer(EmotionClassifier(write_model()), voted(), split="test")
+    found = predict_split(EmotionClassifier(write_model()), voted(), split="test")
     before = score(found)
     write_evaluation(found, tmp_path / "out")
     assert score(found) == before

@@ -18,7 +18,7 @@ from mien.faces.align import tilt
 from mien.recognition import EmotionRecognizer
 from mien.results import Box, Face, FrameResult
 from mien.video.face_tracker import _moved
-from mien.video.optical_flow import CutFinder, follow, small_grey
+from mien.video.optical_flow import ShotBoundaryDetector, follow, small_grey
 
 
 @pytest.fixture(scope="module")
@@ -171,12 +171,12 @@ class TestFlow:
         assert follow(before, noise, Box(235 * scale, 110 * scale, 310 * scale, 190 * scale)) is None
 
     def test_cuts(self) -> None:
-        cuts = CutFinder()
+        cuts = ShotBoundaryDetector()
         found = [k for k, picture in enumerate(story()) if cuts.is_cut(small_grey(picture)[0])]
         assert found == [125]
 
     def test_light_that_goes_on_is_no_cut(self) -> None:
-        cuts = CutFinder()
+        cuts = ShotBoundaryDetector()
         dark, bright = (scene((0, 200, 90)) // 2 + offset for offset in (0, 100))
         assert not any(cuts.is_cut(small_grey(p.astype(np.uint8))[0]) for p in (dark, dark, bright, bright))
 

@@ -12,11 +12,11 @@ import pytest
 from clips import play, scene, write_clip
 from pictures import ASTRONAUT_FACE, GRACE_HOPPER_FACE, astronaut, encode, grace_hopper, grace_hopper_path
 
-from mien.faces.anonymize import CELLS, HOLD, FaceHider, hide_faces
-from mien.faces.detector import FaceDetector, search_to_hide
+from mien.faces.anonymize import CELLS, HOLD, FaceAnonymizer, anonymize_faces
+from mien.faces.detector import FaceDetector, search_to_anonymize
 from mien.images.read import read_image
 from mien.output.html import Report
-from mien.output.image_files import Drawings
+from mien.output.image_files import PictureFiles
 from mien.results import Box, Face, FrameResult
 
 
@@ -37,7 +37,7 @@ class TestHideFaces:
     @pytest.mark.parametrize("detector", ["haar", "mien"])
     def test_no_detector_finds_a_face_anymore(self, picture: np.ndarray, face: Box, detector: str) -> None:
         before = picture.copy()
-        hidden = hide_faces(picture, [face])
+        hidden = anonymize_faces(picture, [face])
         assert FaceDetector(detector).detect(picture)
         assert FaceDetector(detector).detect(hidden) == []
         assert colours(hidden, face) <= CELLS[0] * CELLS[1]
@@ -45,13 +45,15 @@ class TestHideFaces:
 
     def test_the_rest_of_the_picture_stays(self) -> None:
         picture = astronaut()
-        hidden = hide_faces(picture, [ASTRONAUT_FACE])
+        hidden = anonymize_faces(picture, [ASTRONAUT_FACE])
         assert (hidden[260:] == picture[260:]).all()
         assert (hidden != picture).any(axis=2)[62:172, 172:276].mean() > 0.9
 
     def test_boxes_at_the_border_and_outside(self) -> None:
         picture = grace_hopper()
-        hidden = hide_faces(picture, [Box(-50, -50, 40, 40), Box(480, 570, 600, 700), Box(900, 0, 950, 50)])
+        hidden = anonymize_faces(
+            picture, [Box(-50, -50, 40, 40), Box(480, 570, 600, 700), Box(900, 0, 950, 50)]
+        )
         assert colours(hidden, Box(0, 0, 60, 60)) <= CELLS[0] * CELLS[1]
         assert (hidden[200:400, 100:400] == picture[200:400, 100:400]).all()
 
@@ -59,24 +61,24 @@ class TestHideFaces:
         face = ASTRONAUT_FACE
         moved = [Box(face.x1 + k, face.y1 + k, face.x2 + 2 * k, face.y2 + k) for k in range(0, 20, 3)]
         small = Box(face.x1 + 30, face.y1 + 30, face.x2 - 30, face.y2 - 30)
-        hidden = hide_faces(astronaut(), [small, *moved, small])
+        hidden = anonymize_faces(astronaut(), [small, *moved, small])
         assert colours(hidden, face) <= CELLS[0] * CELLS[1]
 
     def test_heads_beside_each_other_have_a_mosaic_each(self) -> None:
         picture = astronaut()
-        hidden = hide_faces(picture, [Box(100, 100, 140, 150), Box(300, 100, 340, 150)])
+        hidden = anonymize_faces(picture, [Box(100, 100, 140, 150), Box(300, 100, 340, 150)])
         assert (hidden[:, 200:280] == picture[:, 200:280]).all()
         assert (hidden != picture).any(axis=2)[100:150, 300:340].any()
 
 
 class TestFaceHider:
     def test_what_the_results_detector_missed_is_hidden_too(self) -> None:
-        hidden = FaceHider(search_to_hide()).hide(astronaut(), FrameResult("a"))
+        hidden = FaceAnonymizer(search_to_anonymize()).hide(astronaut(), FrameResult("a"))
         assert colours(hidden, ASTRONAUT_FACE) <= CELLS[0] * CELLS[1]
 
     def test_a_place_stays_hidden_for_a_moment_in_a_clip(self) -> None:
         seen = [[Face(Box(20, 20, 40, 40), 0.9)], [], [], []]
-        hider = FaceHider(lambda picture: seen.pop(0))
+        hider = FaceAnonymizer(lambda picture: seen.pop(0))
         picture = astronaut()[:200, 150:300]
         place, results = Box(20, 20, 40, 40), []
         for time in (0.0, HOLD, HOLD + 0.1, 2.0):
@@ -85,14 +87,14 @@ class TestFaceHider:
 
     def test_still_pictures_have_nothing_to_do_with_each_other(self) -> None:
         seen = [[Face(Box(20, 20, 40, 40), 0.9)], []]
-        hider = FaceHider(lambda picture: seen.pop(0))
+        hider = FaceAnonymizer(lambda picture: seen.pop(0))
         picture = astronaut()[:200, 150:300]
         hider.hide(picture, FrameResult("a"))
         assert (hider.hide(picture, FrameResult("b")) == picture).all()
 
     def test_drawings_have_no_face(self, tmp_path: Path) -> None:
-        hide = FaceHider(search_to_hide()).hide
-        Drawings(tmp_path, hide=hide).draw(astronaut(), FrameResult("a.png"))
+        hide = FaceAnonymizer(search_to_anonymize()).hide
+        PictureFiles(tmp_path, hide=hide).draw(astronaut(), FrameResult("a.png"))
         assert FaceDetector("mien").detect(tmp_path / "a-annotated.png") == []
 
 

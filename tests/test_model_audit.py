@@ -23,7 +23,7 @@ from mien.data.groups import MOST_GROUPS, read_group_column
 from mien.data.load import load_dataset
 from mien.errors import DatasetError
 from mien.evaluation.fairness import FEW, answers_of, audit_groups, group_places
-from mien.evaluation.predictions import Answers, answer
+from mien.evaluation.predictions import Predictions, predict_split
 from mien.labels import LABELS
 from mien.metrics.calibration import calibration_error
 from mien.metrics.permutation import chance_calibration_error, gap_test
@@ -56,9 +56,9 @@ def study(n: int = 600, *, share: float = 0.25, harm: bool = True) -> tuple[Data
 
 
 @pytest.fixture
-def judge(write_model: Callable[..., Path]) -> Callable[[Dataset], Answers]:
+def judge(write_model: Callable[..., Path]) -> Callable[[Dataset], Predictions]:
     classifier = EmotionClassifier(write_model())
-    return lambda dataset: answer(classifier, dataset)
+    return lambda dataset: predict_split(classifier, dataset)
 
 
 class TestGapTest:
@@ -133,7 +133,7 @@ class TestMetrics:
 
 
 class TestAudit:
-    def test_a_degraded_group_is_found(self, judge: Callable[[Dataset], Answers]) -> None:
+    def test_a_degraded_group_is_found(self, judge: Callable[[Dataset], Predictions]) -> None:
         dataset, groups = study()
         audit = audit_groups(judge(dataset), groups, "light")
         day, night = audit.groups["day"], audit.groups["night"]
@@ -146,7 +146,7 @@ class TestAudit:
         assert "day 4" in audit.to_text() or "day 5" in audit.to_text()
         assert "p below 0.001" in audit.to_text()
 
-    def test_groups_that_are_alike_are_not_told_apart(self, judge: Callable[[Dataset], Answers]) -> None:
+    def test_groups_that_are_alike_are_not_told_apart(self, judge: Callable[[Dataset], Predictions]) -> None:
         dataset, groups = study(harm=False)
         rng = np.random.default_rng(5)  # some wrong answers, in both groups alike
         wrong = rng.random(600) < 0.3
@@ -157,7 +157,7 @@ class TestAudit:
         assert audit.largest_gap.p_value > 0.05
         assert "chance is enough" in audit.to_text()
 
-    def test_small_groups_are_marked_and_not_tested(self, judge: Callable[[Dataset], Answers]) -> None:
+    def test_small_groups_are_marked_and_not_tested(self, judge: Callable[[Dataset], Predictions]) -> None:
         dataset, groups = study(300, share=0.1)
         groups[0] = ""
         audit = audit_groups(judge(dataset), groups, "light")
@@ -172,14 +172,14 @@ class TestAudit:
         assert sum(one.n for one in audit.groups.values()) == 299
         assert audit.whole.n == 300
 
-    def test_groups_are_one_an_image(self, judge: Callable[[Dataset], Answers]) -> None:
+    def test_groups_are_one_an_image(self, judge: Callable[[Dataset], Predictions]) -> None:
         answers = judge(study(30)[0])
         with pytest.raises(ValueError, match="2 groups for 30 images"):
             audit_groups(answers, ["a", "b"])
         with pytest.raises(DatasetError, match="no image"):
             audit_groups(answers, [""] * 30)
 
-    def test_answers_of_a_group(self, judge: Callable[[Dataset], Answers]) -> None:
+    def test_answers_of_a_group(self, judge: Callable[[Dataset], Predictions]) -> None:
         dataset, groups = study(100)
         answers, places = judge(dataset), group_places(groups)
         assert list(places) == ["day", "night"]

@@ -16,12 +16,12 @@ from pictures import ASTRONAUT_FACE, GRACE_HOPPER_FACE, astronaut, grace_hopper,
 from mien.faces.detector import FaceDetector
 from mien.faces.likeness import likeness
 from mien.faces.quality import MAX_GREY, MIN_GREY, judge, sharpness
-from mien.images import corruptions as degradations
+from mien.images import corruptions
 from mien.images.crop import crop_face
 from mien.models.classifier import EmotionClassifier
 from mien.recognition import EmotionRecognizer
 from mien.results import Box
-from mien.video.face_tracker import Follower
+from mien.video.face_tracker import FaceTracker
 
 LARGE = Box(0, 0, 100, 120)
 
@@ -30,7 +30,7 @@ WORSE = {
     "dark": lambda crop, level: (crop * 0.4**level).astype(np.uint8),
     "bright": lambda crop, level: (255 - (255 - crop) * 0.4**level).astype(np.uint8),
     "pale": lambda crop, level: (128 + (crop.astype(float) - 128) * 0.4**level).astype(np.uint8),
-    "moved": lambda crop, level: degradations.move(crop, shift=(0.2 * level, 0.2 * level)),
+    "moved": lambda crop, level: corruptions.move(crop, shift=(0.2 * level, 0.2 * level)),
 }
 
 
@@ -169,9 +169,9 @@ class TestLeavingOut:
         assert all(f.quality == next(iter(f.judged.reasons), None) for f in result.faces)
 
     def test_in_a_clip(self, picture: np.ndarray, detector: FaceDetector, least: float) -> None:
-        follower = Follower(EmotionRecognizer(detector=detector, min_quality=least))
+        face_tracker = FaceTracker(EmotionRecognizer(detector=detector, min_quality=least))
         for number in range(3):
-            result = follower.follow(picture, 0.04 * number, frame=number)
+            result = face_tracker.follow(picture, 0.04 * number, frame=number)
             assert (len(result.faces), result.left_out) == (1, 1)
             assert result.faces[0].smoothed is not None and result.faces[0].judged is not None
 

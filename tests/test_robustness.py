@@ -19,7 +19,7 @@ from mien.data.dataset import Dataset, Split
 from mien.data.load import load_dataset
 from mien.errors import DatasetError, ModelError
 from mien.evaluation.comparison_report import write_report
-from mien.evaluation.predictions import answer
+from mien.evaluation.predictions import predict_split
 from mien.evaluation.report import write_evaluation
 from mien.evaluation.robustness import (
     CONDITIONS,
@@ -158,7 +158,7 @@ class TestScores:
 
     def test_two_runs_give_the_same(self, known: Dataset, shipped: RobustnessReport) -> None:
         assert measure_robustness(EmotionClassifier(), known) == shipped
-        found = answer(EmotionClassifier(), known)
+        found = predict_split(EmotionClassifier(), known)
         assert damage_and_score(EmotionClassifier(), found) == shipped
 
     def test_many_pictures_in_a_file_are_damaged_by_their_place(
@@ -233,7 +233,7 @@ class TestOutput:
         assert [row[0] for row in rows].count("undamaged") == 1
 
     def test_the_page(self, model: EmotionClassifier, report: RobustnessReport, tmp_path: Path) -> None:
-        found = answer(model, DARKENED)
+        found = predict_split(model, DARKENED)
         page = write_report([found], tmp_path / "out", robustness=report)
         assert_self_contained(page)
         text = Page(page).text
@@ -250,7 +250,7 @@ class TestOutput:
     def test_not_on_the_page_of_two_models(
         self, model: EmotionClassifier, report: RobustnessReport, tmp_path: Path
     ) -> None:
-        found = answer(model, DARKENED)
+        found = predict_split(model, DARKENED)
         with pytest.raises(ValueError, match="one model"):
             write_report([found, found], tmp_path, robustness=report)
 

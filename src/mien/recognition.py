@@ -17,7 +17,7 @@ from mien.images.read import MAX_BYTES, ImageSource, read_image
 from mien.models.classifier import EmotionClassifier
 from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_MODEL
 from mien.results import Face, FaceEmotion, FrameResult, TrackedFrame
-from mien.video.face_tracker import PATIENCE, Follower, follow_frames
+from mien.video.face_tracker import PATIENCE, FaceTracker, track_frames
 from mien.video.reader import Sampling, read_video
 from mien.video.smoothing import TIME_CONSTANT
 
@@ -147,8 +147,8 @@ class EmotionRecognizer:
             ValueError: an option out of range.
         """
         frames = read_video(path, Sampling(every, fps, start, end))
-        follower = Follower(self, patience=patience, smoothing=smoothing)
-        return (result for result, _ in follow_frames(follower, frames, str(path)))
+        face_tracker = FaceTracker(self, patience=patience, smoothing=smoothing)
+        return (result for result, _ in track_frames(face_tracker, frames, str(path)))
 
     def recognize_files(
         self, paths: Iterable[str | os.PathLike[str]]

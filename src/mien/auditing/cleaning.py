@@ -46,7 +46,7 @@ def write_clean(target: Path, dataset: Dataset, report: AuditReport, *, wrong_la
     Args:
         target: a file; one that is there is written anew.
         dataset: the one that was looked at.
-        report: what `mien.audit.audit` found.
+        report: what `mien.auditing.audit` found.
         wrong_labels: drop images of train whose label is likely wrong, too.
 
     Returns:

@@ -50,7 +50,7 @@ def write_page(report: AuditReport, dataset: Dataset, folder: Path, *, thumbnail
     """Write `report.html`, with pictures, and `audit.json`, with everything, into a folder.
 
     Args:
-        report: what `mien.audit.audit` found.
+        report: what `mien.auditing.audit` found.
         dataset: in this dataset.
         folder: made if it is not there.
         thumbnails: whether pictures of the dataset are shown.

@@ -14,13 +14,13 @@ from mien.batch.books import unfinished
 from mien.batch.output import BatchSettings
 from mien.batch.sources import Entry, read_entries
 from mien.errors import ImageError
-from mien.images.jpeg_draft import SCALES, Reduction, read_reduced
+from mien.images.jpeg_draft import SCALES, DraftScale, read_draft
 from mien.output.writers import open_writer
 from mien.results import FrameResult
 
 _AHEAD = 4  # pictures that are decoded while another one is searched for faces
 
-Decoded = tuple[Entry, tuple[NDArray[np.uint8], Reduction] | ImageError]
+Decoded = tuple[Entry, tuple[NDArray[np.uint8], DraftScale] | ImageError]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Worker:
 
     def _recognize(self, entries: Sequence[Entry]) -> list[FrameResult]:
         """Every picture's result; pixels are let go as soon as its faces are cut out."""
-        seen: list[tuple[str, Reduction | ImageError]] = []
+        seen: list[tuple[str, DraftScale | ImageError]] = []
 
         def pictures() -> Iterator[NDArray[np.uint8]]:
             for entry, decoded in decode(entries, self._settings.decode_side):
@@ -111,7 +111,7 @@ class Worker:
 
 
 def decode(entries: Sequence[Entry], side: int = 0) -> Iterator[Decoded]:
-    """Every picture as `read_reduced` reads it, or why it cannot be read, in order; a thread works ahead."""
+    """Every picture as `read_draft` reads it, or why it cannot be read, in order; a thread works ahead."""
     with ThreadPoolExecutor(1) as reader:
         read = iter(read_entries(entries))
 
@@ -127,11 +127,11 @@ def decode(entries: Sequence[Entry], side: int = 0) -> Iterator[Decoded]:
 
 def _read(
     entry: Entry, data: bytes | ImageError, side: int
-) -> tuple[NDArray[np.uint8], Reduction] | ImageError:
+) -> tuple[NDArray[np.uint8], DraftScale] | ImageError:
     if isinstance(data, ImageError):
         return data
     try:
-        return read_reduced(data, side)
+        return read_draft(data, side)
     except ImageError as error:
         # It names the bytes; a row names the picture.
         return ImageError(f"{entry.name}: {str(error).partition(': ')[2] or error}")

@@ -27,7 +27,7 @@ from mien.models.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from mien.evaluation.fairness import ModelAudit
-    from mien.evaluation.predictions import Answers
+    from mien.evaluation.predictions import Predictions
     from mien.evaluation.robustness import RobustnessReport
     from mien.models.classifier import EmotionClassifier
 
@@ -109,7 +109,7 @@ def audit_model(
     from mien.data.groups import read_group_column
     from mien.evaluation.fairness import audit_groups
     from mien.evaluation.fairness_report import write_model_audit
-    from mien.evaluation.predictions import answer
+    from mien.evaluation.predictions import predict_split
     from mien.models.classifier import EmotionClassifier
 
     if groups is not None and group is None:
@@ -117,7 +117,7 @@ def audit_model(
     check_outside("--out", out, data)
     classifier = EmotionClassifier(model)
     column = None if group is None else read_group_column(data, group, table=groups)
-    answers = answer(classifier, load(data, votes), split=split and split.value, head=head.value)
+    answers = predict_split(classifier, load(data, votes), split=split and split.value, head=head.value)
     found = None if column is None else column.groups(answers.part.names)
     result = audit_groups(answers, found, group)
     damaged = _damage_ends(classifier, answers, result, found) if robustness else {}
@@ -130,7 +130,7 @@ def audit_model(
 
 
 def _damage_ends(
-    classifier: EmotionClassifier, answers: Answers, audit: ModelAudit, groups: Sequence[str] | None
+    classifier: EmotionClassifier, answers: Predictions, audit: ModelAudit, groups: Sequence[str] | None
 ) -> dict[str, RobustnessReport]:
     """The scores on damaged images: of all, and of the two groups that differ most."""
     from mien.evaluation.fairness import answers_of, group_places

@@ -60,7 +60,7 @@ def evaluate(
     """Score a model on a dataset, or compare two."""
     from mien.evaluation.comparison import compare as compare_answers
     from mien.evaluation.comparison_report import write_report
-    from mien.evaluation.predictions import answer
+    from mien.evaluation.predictions import predict_split
     from mien.evaluation.scores import score
     from mien.models.classifier import EmotionClassifier
 
@@ -72,7 +72,9 @@ def evaluate(
     check_hidden("--no-thumbnails", no_thumbnails, {"--out": out})
     classifiers = [EmotionClassifier(name) for name in compare or (model,)]
     dataset, part = load(data, votes), split and split.value
-    found = [answer(c, dataset, split=part, head=head.value, views=out is not None) for c in classifiers]
+    found = [
+        predict_split(c, dataset, split=part, head=head.value, views=out is not None) for c in classifiers
+    ]
     result = compare_answers(*found) if compare else score(*found)
     damaged = score_damaged(classifiers[0], found[0]) if robustness else None
     show_scores(result, damaged, as_json=format is ReportFormat.JSON)

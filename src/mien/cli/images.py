@@ -36,7 +36,7 @@ from mien.cli.support import (
 from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
 
 if TYPE_CHECKING:
-    from mien.output.image_files import Drawings
+    from mien.output.image_files import PictureFiles
     from mien.recognition import EmotionRecognizer
 
 commands = typer.Typer()
@@ -65,9 +65,9 @@ def image(
     min_group: MinGroupOption = 10,
 ) -> None:
     """Tell the expressions in pictures."""
-    from mien.faces.anonymize import FaceHider
-    from mien.faces.detector import search_to_hide
-    from mien.output.image_files import Drawings
+    from mien.faces.anonymize import FaceAnonymizer
+    from mien.faces.detector import search_to_anonymize
+    from mien.output.image_files import PictureFiles
 
     drawn = {"--annotate": annotate, "--chart": chart}
     check_written(format.value, output, aggregate, drawn)
@@ -79,8 +79,8 @@ def image(
         groups = ((str(Path(r.source).parent) if by is Partition.FOLDER else "all", r) for r in results)
         failed = write_aggregate(groups, recognizer.labels, min_group, output, format.value)
     else:
-        hide = FaceHider(search_to_hide()).hide if blur_faces else None
-        failed = _write_faces(recognizer, paths, format, output, Drawings(annotate, chart, hide=hide))
+        hide = FaceAnonymizer(search_to_anonymize()).hide if blur_faces else None
+        failed = _write_faces(recognizer, paths, format, output, PictureFiles(annotate, chart, hide=hide))
     if failed:
         raise typer.Exit(1)
 
@@ -90,7 +90,7 @@ def _write_faces(
     paths: list[str],
     format: ImageFormat,
     output: Path | None,
-    drawings: Drawings,
+    drawings: PictureFiles,
 ) -> bool:
     """Rows and drawings of pictures; whether one could not be read."""
     from mien.output.writers import open_writer
@@ -117,7 +117,7 @@ def demo(
     """Read the expression of a portrait that every installation has, and draw it."""
     from mien.images.read import read_image
     from mien.images.sample import sample_portrait
-    from mien.output.image_files import Drawings
+    from mien.output.image_files import PictureFiles
     from mien.output.writers import open_writer
     from mien.recognition import EmotionRecognizer
 
@@ -127,7 +127,7 @@ def demo(
     result = recognizer.recognize_picture(picture, str(portrait))
     with open_writer("table", sys.stdout, recognizer.labels) as writer:
         writer.write(result)
-    for path in Drawings(out, out).draw(picture, result):
+    for path in PictureFiles(out, out).draw(picture, result):
         typer.echo(f"wrote {path}")
 
 

@@ -17,7 +17,7 @@ from mien.errors import ServerError
 if TYPE_CHECKING:
     from mien.data.dataset import Dataset
     from mien.evaluation.comparison import Comparison
-    from mien.evaluation.predictions import Answers
+    from mien.evaluation.predictions import Predictions
     from mien.evaluation.robustness import RobustnessReport
     from mien.evaluation.scores import EvaluationReport
     from mien.models.classifier import EmotionClassifier
@@ -97,7 +97,7 @@ def load(path: Path, votes: Path | None) -> Dataset:
         )
 
 
-def score_damaged(classifier: EmotionClassifier, answers: Answers) -> RobustnessReport:
+def score_damaged(classifier: EmotionClassifier, answers: Predictions) -> RobustnessReport:
     """The scores on damaged images, under a progress bar."""
     from mien.evaluation.robustness import damage_and_score
 

@@ -185,8 +185,8 @@ def camera(
     q or Ctrl-C quits."""
     from mien.output.writers import open_writer
     from mien.video.camera import Camera
-    from mien.video.display import open_view
-    from mien.video.face_tracker import Follower
+    from mien.video.display import open_display
+    from mien.video.face_tracker import FaceTracker
     from mien.video.live import watch_live
 
     kind = record.suffix.lower().removeprefix(".") if record else "csv"
@@ -195,10 +195,10 @@ def camera(
     on_page = _on_page(web)
     recognizer = open_recognizer(model, detector, detector_size)
     try:
-        follower = Follower(recognizer, patience=patience, smoothing=smoothing)
+        face_tracker = FaceTracker(recognizer, patience=patience, smoothing=smoothing)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    live = watch_live(follower, Camera(source, say=lambda line: typer.echo(f"mien: {line}", err=True)))
+    live = watch_live(face_tracker, Camera(source, say=lambda line: typer.echo(f"mien: {line}", err=True)))
     with ExitStack() as stack:
         stack.enter_context(closing(live))
         first = next(live, None)  # a missing camera is an error before there is a file or a window
@@ -211,7 +211,7 @@ def camera(
             settings = server_settings(model=model, detector=detector, detector_size=detector_size, port=port)
             _show_page(frames, write, settings)
             return
-        view = stack.enter_context(open_view())
+        view = stack.enter_context(open_display())
         stack.enter_context(suppress(KeyboardInterrupt))
         for frame in frames:
             write(frame.result)

@@ -37,7 +37,7 @@ def load_dataset(
     - A .zip of one of these, such as Kaggle's `archive.zip`; it is unpacked into a temporary folder meanwhile.
 
     Pictures of any size and colour become 48x48 grey. When all classes are names of the seven expressions the
-    labels are `mien.emotions.LABELS`, else the names of the classes, sorted. Pictures are decoded by threads; the
+    labels are `mien.labels.LABELS`, else the names of the classes, sorted. Pictures are decoded by threads; the
     result does not depend on how many.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mien._core.text import percent
 from mien.errors import DatasetError
-from mien.evaluation.predictions import Answers
+from mien.evaluation.predictions import Predictions
 from mien.evaluation.scores import EvaluationReport, score
 from mien.metrics import significance
 from mien.models.tta import FLIP, TEN_CROP
@@ -48,7 +48,7 @@ class Comparison:
         return format_comparison(self)
 
 
-def compare(first: Answers, second: Answers) -> Comparison:
+def compare(first: Predictions, second: Predictions) -> Comparison:
     """Compare the answers of two models.
 
     The test is McNemar's: it looks only at the images on which one of the models alone is right (see

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mien._core.text import percent
 from mien.evaluation.comparison import Comparison, compare, difference_line, score_rows
-from mien.evaluation.predictions import Answers
+from mien.evaluation.predictions import Predictions
 from mien.evaluation.provenance import data_facts, familiarity, model_facts
 from mien.evaluation.report import PAGE, SCORES, SHOWN_FACES, write_evaluation
 from mien.evaluation.robustness import RobustnessReport
@@ -25,7 +25,7 @@ from mien.output.html import Report
 
 
 def write_report(
-    found: Sequence[Answers],
+    found: Sequence[Predictions],
     folder: Path,
     *,
     command: str = "",
@@ -49,7 +49,7 @@ def write_report(
 
 
 def write_comparison(
-    first: Answers, second: Answers, folder: Path, *, command: str = "", thumbnails: bool = True
+    first: Predictions, second: Predictions, folder: Path, *, command: str = "", thumbnails: bool = True
 ) -> Path:
     """Write the report of two models, A and B.
 
@@ -132,7 +132,7 @@ def _add_classes(page: Report, comparison: Comparison, folder: Path) -> None:
         )
 
 
-def _add_confidence(page: Report, pair: tuple[Answers, Answers], folder: Path) -> None:
+def _add_confidence(page: Report, pair: tuple[Predictions, Predictions], folder: Path) -> None:
     page.heading("Keeping the confident answers only")
     curves = {
         f"{letter} {answers.config.name}": (answers.confidences, answers.correct)
@@ -150,7 +150,9 @@ def _add_confidence(page: Report, pair: tuple[Answers, Answers], folder: Path) -
         page.chart(path, f"Reliability diagram of {name}", name)
 
 
-def _add_faces(page: Report, title: str, first: Answers, second: Answers, chosen: NDArray[np.bool_]) -> None:
+def _add_faces(
+    page: Report, title: str, first: Predictions, second: Predictions, chosen: NDArray[np.bool_]
+) -> None:
     """Faces on which the models differ, those first that the two are surest of together."""
     places = np.flatnonzero(chosen)
     sure = (first.confidences + second.confidences)[places]
@@ -162,7 +164,7 @@ def _add_faces(page: Report, title: str, first: Answers, second: Answers, chosen
     page.faces(list(first.part.images[places]), [_caption(first, second, int(place)) for place in places])
 
 
-def _caption(first: Answers, second: Answers, place: int) -> str:
+def _caption(first: Predictions, second: Predictions, place: int) -> str:
     lines = [f"label: {first.labels[first.targets[place]]}"]
     for letter, answers in (("A", first), ("B", second)):
         said = answers.labels[answers.predictions[place]]
@@ -170,7 +172,7 @@ def _caption(first: Answers, second: Answers, place: int) -> str:
     return "\n".join([*lines, first.part.names[place]])
 
 
-def _add_facts(page: Report, pair: tuple[Answers, Answers], command: str) -> None:
+def _add_facts(page: Report, pair: tuple[Predictions, Predictions], command: str) -> None:
     page.heading("How this was measured")
     for letter, answers in zip("AB", pair, strict=True):
         page.facts([(f"{letter}: {name}", value) for name, value in model_facts(answers)])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mien._core.text import percent
 from mien.errors import DatasetError
-from mien.evaluation.predictions import Answers
+from mien.evaluation.predictions import Predictions
 from mien.metrics import calibration, classification, significance
 from mien.metrics.permutation import chance_calibration_error, gap_test
 
@@ -46,7 +46,7 @@ class GroupScore:
 
 @dataclass(frozen=True)
 class LargestGap:
-    """The two groups that differ most, of those that are not small, and the p-values of `mien.group_tests.GapTest`."""
+    """The two groups that differ most, of those that are not small, and the p-values of `mien.metrics.permutation.GapTest`."""
 
     low: str
     high: str
@@ -126,7 +126,7 @@ def gap_lines(audit: ModelAudit) -> list[str]:
 
 
 def audit_groups(
-    answers: Answers, groups: Sequence[str] | None = None, column: str | None = None
+    answers: Predictions, groups: Sequence[str] | None = None, column: str | None = None
 ) -> ModelAudit:
     """Score answers as a whole and by group.
 
@@ -166,7 +166,7 @@ def group_places(groups: Sequence[str]) -> dict[str, NDArray[np.int64]]:
     return dict(sorted(found.items(), key=lambda item: -len(item[1])))
 
 
-def answers_of(answers: Answers, places: NDArray[np.int64]) -> Answers:
+def answers_of(answers: Predictions, places: NDArray[np.int64]) -> Predictions:
     """The answers on some of the images, by their places in rising order."""
     chosen = np.zeros(len(answers.part), np.bool_)
     chosen[places] = True
@@ -179,7 +179,7 @@ def answers_of(answers: Answers, places: NDArray[np.int64]) -> Answers:
     )
 
 
-def _score(answers: Answers, places: NDArray[np.int64]) -> GroupScore:
+def _score(answers: Predictions, places: NDArray[np.int64]) -> GroupScore:
     correct, confidences = answers.correct[places], answers.confidences[places]
     matrix = classification.confusion_matrix(
         answers.targets[places], answers.predictions[places], len(answers.labels)
@@ -196,7 +196,7 @@ def _score(answers: Answers, places: NDArray[np.int64]) -> GroupScore:
     )
 
 
-def _largest_gap(answers: Answers, places: dict[str, NDArray[np.int64]]) -> LargestGap | None:
+def _largest_gap(answers: Predictions, places: dict[str, NDArray[np.int64]]) -> LargestGap | None:
     if len(places) < 2:
         return None
     names, order = list(places), np.concatenate(list(places.values()))

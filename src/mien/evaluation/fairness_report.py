@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mien.evaluation.fairness import FEW, GROUP_HEADER, ModelAudit, gap_lines, group_rows
-from mien.evaluation.predictions import Answers
+from mien.evaluation.predictions import Predictions
 from mien.evaluation.provenance import data_facts, familiarity, model_facts
 from mien.evaluation.robustness import ROBUSTNESS_HEADER, RobustnessReport, robustness_rows
 from mien.evaluation.robustness_chart import robustness_chart
@@ -19,7 +19,7 @@ PAGE, DATA = "report.html", "audit.json"
 
 def write_model_audit(
     audit: ModelAudit,
-    answers: Answers,
+    answers: Predictions,
     folder: Path,
     *,
     robustness: Mapping[str, RobustnessReport] | None = None,
@@ -101,7 +101,7 @@ def _add_groups(page: Report, audit: ModelAudit, folder: Path) -> None:
     )
 
 
-def _add_calibration(page: Report, answers: Answers, folder: Path) -> None:
+def _add_calibration(page: Report, answers: Predictions, folder: Path) -> None:
     page.heading("Is the confidence true?")
     reliability_chart(answers.confidences, answers.correct, folder / "reliability.png")
     page.chart(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mien._core.text import percent
 from mien.data.dataset import Dataset
-from mien.evaluation.predictions import Answers, answer
+from mien.evaluation.predictions import Predictions, predict_split
 from mien.evaluation.provenance import data_facts, familiarity, model_facts
 from mien.evaluation.robustness import ROBUSTNESS_HEADER, Progress, damage_and_score, robustness_rows
 from mien.evaluation.scores import EvaluationReport, score
@@ -63,7 +63,7 @@ def write_model_card(
         classifier: the model.
         dataset: the data; its labels must be the model's.
         path: the Markdown file.
-        split: as of `mien.evaluation.evaluate`.
+        split: as of `mien.evaluation.scores.evaluate`.
         command: the command line, for the record.
         progress: called with (what is being done, images done, images in all).
 
@@ -71,9 +71,9 @@ def write_model_card(
         DatasetError: no such split, or other labels than the model's.
         OSError: the file cannot be written.
     """
-    first = answer(classifier, dataset, split=split)
+    first = predict_split(classifier, dataset, split=split)
     answers = {
-        head: answer(classifier, dataset, split=split, head=head) for head in _heads(classifier, first)
+        head: predict_split(classifier, dataset, split=split, head=head) for head in _heads(classifier, first)
     }
     scores = {head: score(found) for head, found in answers.items()}
     damaged = damage_and_score(classifier, answers["blend"], progress=progress)
@@ -103,7 +103,7 @@ def write_model_card(
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
-def _heads(classifier: EmotionClassifier, first: Answers) -> list[str]:
+def _heads(classifier: EmotionClassifier, first: Predictions) -> list[str]:
     """The heads that can be scored, the one of the dataset's labels first."""
     votes = first.part.votes
     voted = votes is not None and bool(votes.any())
@@ -239,7 +239,7 @@ def _confidence(scores: dict[str, EvaluationReport], config: ModelConfig) -> str
     if certain is not None:
         kept = "none of them is" if certain.accuracy is None else f"{percent(certain.accuracy)} of those are"
         lines.append(
-            f"Answers below {percent(certain.threshold)} confidence are flagged as uncertain. On this split "
+            f"Predictions below {percent(certain.threshold)} confidence are flagged as uncertain. On this split "
             f"{percent(certain.coverage)} of the answers are not, and {kept} the dataset's label."
         )
     rows = [

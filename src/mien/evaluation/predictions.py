@@ -19,7 +19,7 @@ from mien.models.tta import SINGLE, predict_views
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Predictions:
     """The answers of one head on one split.
 
     Attributes:
@@ -71,15 +71,15 @@ class Answers:
         return wrong[np.argsort(-self.confidences[wrong], kind="stable")][:most]
 
 
-def answer(
+def predict_split(
     classifier: EmotionClassifier,
     dataset: Dataset,
     *,
     split: str | None = None,
     head: str = "auto",
     views: bool = False,
-) -> Answers:
-    """What a model answers on a split. Arguments and errors as of `mien.evaluation.evaluate`."""
+) -> Predictions:
+    """What a model answers on a split. Arguments and errors as of `mien.evaluation.scores.evaluate`."""
     name = split or dataset.default_split()
     part = dataset.split(name)
     if head == "auto":
@@ -97,7 +97,7 @@ def answer(
     _check_head(classifier.config, head, labels, dataset.name)
     several = predict_views(classifier, part.images, head=head) if views else {}
     single = several[SINGLE] if views else classifier.predict_proba(part.images, head=head)
-    return Answers(classifier.config, dataset, name, head, labels, part, targets, single, several)
+    return Predictions(classifier.config, dataset, name, head, labels, part, targets, single, several)
 
 
 def _check_head(config: ModelConfig, head: str, labels: tuple[str, ...], data: str) -> None:

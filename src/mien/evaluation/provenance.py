@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from mien._core.machine import machine
 from mien._core.version import __version__
-from mien.evaluation.predictions import Answers
+from mien.evaluation.predictions import Predictions
 
 _UNKNOWN = (
     "Whether the model was trained on these images is not known: {why}. If it was, these scores say how well it "
@@ -21,7 +21,7 @@ _TAUGHT = (
 _CHOSEN = " The epoch was chosen by the accuracy on this split, which flatters that accuracy a little."
 
 
-def model_facts(answers: Answers) -> list[tuple[str, str]]:
+def model_facts(answers: Predictions) -> list[tuple[str, str]]:
     """Which model answered, as pairs of name and value."""
     config = answers.config
     return [
@@ -32,7 +32,7 @@ def model_facts(answers: Answers) -> list[tuple[str, str]]:
     ]
 
 
-def data_facts(answers: Answers, command: str) -> list[tuple[str, str]]:
+def data_facts(answers: Predictions, command: str) -> list[tuple[str, str]]:
     """On which images, how, when and where, as pairs of name and value.
 
     Args:
@@ -54,13 +54,13 @@ def data_facts(answers: Answers, command: str) -> list[tuple[str, str]]:
     ]
 
 
-def familiarity(answers: Answers) -> str:
+def familiarity(answers: Predictions) -> str:
     """Whether the model knew the images before, told from the data that its configuration names."""
     taught = answers.config.data.get("teachers")
     return _familiarity(answers) + (_TAUGHT.format(n=len(taught)) if taught else "")
 
 
-def _familiarity(answers: Answers) -> str:
+def _familiarity(answers: Predictions) -> str:
     trained, origin = answers.config.data, answers.config.training.get("init")
     if origin and trained.get("sha256") != answers.dataset.fingerprint():
         return _UNKNOWN.format(why=f"its training began with the weights of {origin}, which may know them")

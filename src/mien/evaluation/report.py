@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._core.text import percent
-from mien.evaluation.predictions import Answers
+from mien.evaluation.predictions import Predictions
 from mien.evaluation.provenance import data_facts, familiarity, model_facts
 from mien.evaluation.robustness import ROBUSTNESS_HEADER, RobustnessReport, robustness_rows
 from mien.evaluation.robustness_chart import robustness_chart
@@ -30,7 +30,7 @@ SHOWN_FACES = 24
 
 
 def write_evaluation(
-    answers: Answers,
+    answers: Predictions,
     folder: Path,
     *,
     command: str = "",
@@ -76,7 +76,7 @@ def write_evaluation(
     return folder / PAGE
 
 
-def _add_scores(page: Report, answers: Answers, scores: EvaluationReport) -> None:
+def _add_scores(page: Report, answers: Predictions, scores: EvaluationReport) -> None:
     page.table(
         ("score", "value", "95 % interval"),
         [
@@ -177,7 +177,7 @@ def _add_classes(page: Report, scores: EvaluationReport, folder: Path) -> None:
     )
 
 
-def _add_confidence(page: Report, answers: Answers, scores: EvaluationReport, folder: Path) -> None:
+def _add_confidence(page: Report, answers: Predictions, scores: EvaluationReport, folder: Path) -> None:
     reliability_chart(answers.confidences, answers.correct, folder / "reliability.png")
     page.heading("Is the confidence true?")
     page.chart(
@@ -228,7 +228,7 @@ def _write_json(values: dict[str, Any], path: Path) -> None:
     path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
-def _add_mistakes(page: Report, answers: Answers, folder: Path, thumbnails: bool) -> None:
+def _add_mistakes(page: Report, answers: Predictions, folder: Path, thumbnails: bool) -> None:
     places = answers.mistakes(SHOWN_FACES)
     if len(places) == 0 or not thumbnails:
         (folder / "mistakes.png").unlink(missing_ok=True)  # of an earlier report
@@ -243,7 +243,7 @@ def _add_mistakes(page: Report, answers: Answers, folder: Path, thumbnails: bool
     page.faces(images, captions)
 
 
-def caption(answers: Answers, place: int) -> str:
+def caption(answers: Predictions, place: int) -> str:
     """What is under a face: its label, what was said, what the voters saw, and where the image is from."""
     said = answers.labels[answers.predictions[place]]
     lines = [

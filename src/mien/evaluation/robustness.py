@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from mien._core.text import percent
 from mien.data.dataset import Dataset
-from mien.evaluation.predictions import Answers, answer
-from mien.images import corruptions as degradations
+from mien.evaluation.predictions import Predictions, predict_split
+from mien.images import corruptions
 from mien.images.corruptions import Image
 from mien.metrics import calibration, significance
 from mien.models.classifier import EmotionClassifier
@@ -44,15 +44,15 @@ class Condition:
 
 def _shift(image: Image, share: float, place: int) -> Image:
     angle = place * _GOLDEN_ANGLE
-    return degradations.move(image, shift=(share * np.cos(angle), share * np.sin(angle)))
+    return corruptions.move(image, shift=(share * np.cos(angle), share * np.sin(angle)))
 
 
 def _rotate(image: Image, degrees: float, place: int) -> Image:
-    return degradations.move(image, rotation=-degrees if place % 2 else degrees)
+    return corruptions.move(image, rotation=-degrees if place % 2 else degrees)
 
 
 def _add_noise(image: Image, sigma: float, place: int) -> Image:
-    return degradations.noise(image, sigma, np.random.default_rng((_SEED, place)))
+    return corruptions.noise(image, sigma, np.random.default_rng((_SEED, place)))
 
 
 CONDITIONS: dict[str, Condition] = {
@@ -61,33 +61,33 @@ CONDITIONS: dict[str, Condition] = {
         "times as large",
         (0.8, 0.9, 1, 1.12, 1.25),
         1,
-        lambda image, level, place: degradations.move(image, scale=level),
+        lambda image, level, place: corruptions.move(image, scale=level),
     ),
     "rotation": Condition("degrees, to either side", (0, 5, 10, 15, 30), 0, _rotate),
     "blur": Condition(
         "sigma in pixels of 48",
         (0, 0.5, 1, 1.5, 2),
         0,
-        lambda image, level, place: degradations.blur(image, level),
+        lambda image, level, place: corruptions.blur(image, level),
     ),
     "noise": Condition("sigma in grey levels", (0, 5, 10, 15, 20), 0, _add_noise),
     "face size": Condition(
         "pixels",
         (48, 40, 32, 24, 16),
         48,
-        lambda image, level, place: degradations.low_resolution(image, int(level)),
+        lambda image, level, place: corruptions.low_resolution(image, int(level)),
     ),
     "brightness": Condition(
         "share of the light",
         (1, 0.75, 0.5, 0.25),
         1,
-        lambda image, level, place: degradations.brightness(image, level),
+        lambda image, level, place: corruptions.brightness(image, level),
     ),
     "JPEG": Condition(
         "quality",
         (100, 75, 50, 25, 10),
         None,
-        lambda image, level, place: degradations.jpeg(image, int(level)),
+        lambda image, level, place: corruptions.jpeg(image, int(level)),
     ),
 }
 """Name -> condition. In the first three the crops of detectors differ from a dataset's, in the others cameras do."""
@@ -208,19 +208,19 @@ def measure_robustness(
 
     Args:
         classifier: the model.
-        dataset, split, head: as of `mien.evaluation.evaluate`.
+        dataset, split, head: as of `mien.evaluation.scores.evaluate`.
         progress: called with (what is being done, images done, images in all).
 
     Raises:
-        DatasetError, ModelError: as of `mien.evaluation.evaluate`.
+        DatasetError, ModelError: as of `mien.evaluation.scores.evaluate`.
     """
     return damage_and_score(
-        classifier, answer(classifier, dataset, split=split, head=head), progress=progress
+        classifier, predict_split(classifier, dataset, split=split, head=head), progress=progress
     )
 
 
 def damage_and_score(
-    classifier: EmotionClassifier, answers: Answers, *, progress: Progress | None = None
+    classifier: EmotionClassifier, answers: Predictions, *, progress: Progress | None = None
 ) -> RobustnessReport:
     """The same from answers that are there: they are the undamaged point, from one view.
 
@@ -253,8 +253,8 @@ def damage_and_score(
 
 
 def _answer_damaged(
-    classifier: EmotionClassifier, answers: Answers, condition: Condition, level: float
-) -> Answers:
+    classifier: EmotionClassifier, answers: Predictions, condition: Condition, level: float
+) -> Predictions:
     """The answers on the same images, damaged."""
     parts = [
         classifier.predict_proba(_damage(answers.part.images, start, condition, level), head=answers.head)
@@ -269,7 +269,7 @@ def _damage(images: NDArray[np.uint8], start: int, condition: Condition, level: 
     return np.stack([condition.damage(image, level, place) for place, image in enumerate(chunk, start)])
 
 
-def _score(answers: Answers) -> RobustnessScore:
+def _score(answers: Predictions) -> RobustnessScore:
     return RobustnessScore(
         accuracy=float(answers.correct.mean()),
         interval=significance.bootstrap_interval(answers.correct),

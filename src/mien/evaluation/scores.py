@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mien._core.text import percent
 from mien.data.dataset import Dataset
 from mien.data.ferplus import VoteAgreement, vote_agreement
-from mien.evaluation.predictions import Answers, answer
+from mien.evaluation.predictions import Predictions, predict_split
 from mien.metrics import calibration, classification, significance
 from mien.models.classifier import EmotionClassifier
 from mien.models.tta import SINGLE
@@ -35,7 +35,7 @@ class ViewScore:
 
 
 @dataclass(frozen=True)
-class WithoutCopies:
+class DeduplicatedScores:
     """Scores without the images that have a copy, pixel for pixel, in the split "train".
 
     Attributes:
@@ -70,7 +70,7 @@ class RiskCoverage:
 
 
 @dataclass(frozen=True)
-class CertainAnswers:
+class SelectiveScores:
     """The answers that are not flagged as uncertain: those users are told to rely on.
 
     Attributes:
@@ -125,9 +125,9 @@ class EvaluationReport:
     per_class: dict[str, dict[str, float]]
     sha256: str
     risk_coverage: RiskCoverage
-    without_copies: WithoutCopies | None = None
+    without_copies: DeduplicatedScores | None = None
     ferplus: VoteAgreement | None = None
-    certain: CertainAnswers | None = None
+    certain: SelectiveScores | None = None
     views: dict[str, ViewScore] | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -167,10 +167,10 @@ def evaluate(
         DatasetError: no such split, other labels than the model's, or no FER+ votes to score against.
         ModelError: the model has no such head.
     """
-    return score(answer(classifier, dataset, split=split, head=head, views=views))
+    return score(predict_split(classifier, dataset, split=split, head=head, views=views))
 
 
-def score(answers: Answers) -> EvaluationReport:
+def score(answers: Predictions) -> EvaluationReport:
     """The scores of answers that are there."""
     labels, correct, confidences = answers.labels, answers.correct, answers.confidences
     matrix = classification.confusion_matrix(answers.targets, answers.predictions, len(labels))
@@ -231,22 +231,22 @@ def _risk_coverage(confidences: NDArray[np.floating], correct: NDArray[np.bool_]
     )
 
 
-def _certain(answers: Answers) -> CertainAnswers:
+def _certain(answers: Predictions) -> SelectiveScores:
     threshold = answers.config.uncertain_below
     kept = answers.correct[answers.confidences >= threshold]
-    return CertainAnswers(
+    return SelectiveScores(
         threshold=threshold,
         coverage=len(kept) / len(answers.correct),
         accuracy=float(kept.mean()) if len(kept) else None,
     )
 
 
-def _without_copies(answers: Answers) -> WithoutCopies | None:
+def _without_copies(answers: Predictions) -> DeduplicatedScores | None:
     copied = answers.copied
     if copied is None:
         return None
     rest, copies = answers.correct[~copied], answers.correct[copied]
-    return WithoutCopies(
+    return DeduplicatedScores(
         copies=len(copies),
         n=len(rest),
         accuracy=float(rest.mean()) if len(rest) else None,
@@ -255,7 +255,7 @@ def _without_copies(answers: Answers) -> WithoutCopies | None:
     )
 
 
-def _vote_agreement(answers: Answers) -> VoteAgreement | None:
+def _vote_agreement(answers: Predictions) -> VoteAgreement | None:
     if answers.part.votes is None:
         return None
     names = [answers.dataset.labels[target] for target in answers.part.targets]

@@ -33,7 +33,7 @@ Hide: TypeAlias = Callable[[NDArray[np.uint8], FrameResult], NDArray[np.uint8]]
 """A picture (H, W, 3) uint8 RGB and its result -> the picture as it may be shown."""
 
 
-def hide_faces(picture: NDArray[np.uint8], boxes: Iterable[Box]) -> NDArray[np.uint8]:
+def anonymize_faces(picture: NDArray[np.uint8], boxes: Iterable[Box]) -> NDArray[np.uint8]:
     """A copy of the picture, (H, W, 3) uint8 RGB, with a coarse mosaic over every box and its surroundings.
 
     Args:
@@ -42,13 +42,13 @@ def hide_faces(picture: NDArray[np.uint8], boxes: Iterable[Box]) -> NDArray[np.u
     """
     shown = picture.copy()
     height, width = picture.shape[:2]
-    for x1, y1, x2, y2 in hidden_areas(boxes, width, height):
+    for x1, y1, x2, y2 in anonymized_areas(boxes, width, height):
         cells = cv2.resize(picture[y1:y2, x1:x2], CELLS, interpolation=cv2.INTER_AREA)
         shown[y1:y2, x1:x2] = cv2.resize(cells, (x2 - x1, y2 - y1), interpolation=cv2.INTER_NEAREST)
     return shown
 
 
-def hidden_areas(boxes: Iterable[Box], width: int, height: int) -> list[tuple[int, int, int, int]]:
+def anonymized_areas(boxes: Iterable[Box], width: int, height: int) -> list[tuple[int, int, int, int]]:
     """What is hidden for boxes in a picture of that size: `x1 y1 x2 y2` in whole pixels, the largest last."""
     areas = []
     for box in sorted(_heads(boxes), key=lambda box: box.width * box.height):
@@ -81,7 +81,7 @@ def _shared(first: Box, second: Box) -> float:
     return max(0.0, across) * max(0.0, down) / smaller
 
 
-class FaceHider:
+class FaceAnonymizer:
     """Hides the faces of a picture, or of one clip frame by frame.
 
     Besides the faces of a result it hides those of a search of its own, in every frame, and in a clip the places where
@@ -109,4 +109,4 @@ class FaceHider:
                 self._before.popleft()
             held = [box for _, earlier in self._before for box in earlier]
             self._before.append((result.time, boxes))
-        return hide_faces(picture, [*held, *boxes])
+        return anonymize_faces(picture, [*held, *boxes])

@@ -29,10 +29,10 @@ YUNET_MARGIN = 0.97
 """FER2013's picture over the longer side of YuNet's box."""
 
 
-HIDING_SIZES = (640, 1280)
+ANONYMIZING_SIZES = (640, 1280)
 """Long sides, in pixels, at which faces are searched to be hidden."""
 
-HIDING_FACTOR = 0.5
+ANONYMIZING_FACTOR = 0.5
 """On the least score of a face that is hidden: benchmarks/hiding.py measures what it finds."""
 
 
@@ -154,9 +154,11 @@ class FaceDetector:
         return sorted(large, key=lambda face: (-face.box.width * face.box.height, -face.score))
 
 
-def search_to_hide() -> Callable[[NDArray[np.uint8]], list[Face]]:
-    """The search for `mien.hiding.FaceHider`, by mien's own detector: rather a mosaic too many than a face too few."""
-    searches = [MienDetector(long_side=side, score_factor=HIDING_FACTOR).detect for side in HIDING_SIZES]
+def search_to_anonymize() -> Callable[[NDArray[np.uint8]], list[Face]]:
+    """The search for `FaceAnonymizer`, by mien's own detector: rather a mosaic too many than a face too few."""
+    searches = [
+        MienDetector(long_side=side, score_factor=ANONYMIZING_FACTOR).detect for side in ANONYMIZING_SIZES
+    ]
     return lambda picture: [face for search in searches for face in search(picture)]
 
 

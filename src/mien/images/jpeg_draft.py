@@ -22,7 +22,7 @@ _JPEG = ("JPEG", "MPO")
 
 
 @dataclass(frozen=True, slots=True)
-class Reduction:
+class DraftScale:
     """How a picture was decoded.
 
     Attributes:
@@ -52,7 +52,7 @@ class Reduction:
         return tuple(face for face in faces if min(face.box.width, face.box.height) >= min_size)
 
 
-def read_reduced(data: bytes, side: int) -> tuple[NDArray[np.uint8], Reduction]:
+def read_draft(data: bytes, side: int) -> tuple[NDArray[np.uint8], DraftScale]:
     """A picture as `read_image` reads it, (H, W, 3) uint8 RGB, but a large JPEG smaller, and how it was decoded.
 
     Args:
@@ -72,9 +72,9 @@ def read_reduced(data: bytes, side: int) -> tuple[NDArray[np.uint8], Reduction]:
                 picture.draft(None, (width // scale, height // scale))
                 pixels = read_image(picture)
                 turned = pixels.shape[:2] != picture.size[::-1]
-                return pixels, Reduction(*((height, width) if turned else (width, height)), scale)
+                return pixels, DraftScale(*((height, width) if turned else (width, height)), scale)
     pixels = read_image(data)
-    return pixels, Reduction(pixels.shape[1], pixels.shape[0])
+    return pixels, DraftScale(pixels.shape[1], pixels.shape[0])
 
 
 def _open_jpeg(data: bytes) -> Image.Image | None:

@@ -32,7 +32,7 @@ class FreeStems:
         return free
 
 
-class Drawings:
+class PictureFiles:
     """Writes drawings into one or two folders, made when first needed.
 
     `photo.jpg` becomes `photo-annotated.jpg` and `photo-face1.png`, so that a drawing never overwrites its source; of
@@ -41,7 +41,7 @@ class Drawings:
     Args:
         annotated: folder for the pictures with boxes and labels; None for none.
         charts: folder for the bar charts; None for none.
-        hide: makes the faces unrecognisable on all that is drawn, such as `FaceHider.hide`; None: they are shown.
+        hide: makes the faces unrecognisable on all that is drawn, such as `FaceAnonymizer.hide`; None: they are shown.
     """
 
     def __init__(

@@ -14,9 +14,8 @@ from starlette.responses import JSONResponse, Response
 from mien.models.registry import available_models
 from mien.output.writers import open_writer
 from mien.results import FrameResult
-from mien.server import metrics as measured
-from mien.server import openapi as described
-from mien.server import page, problems
+from mien.server import metrics as counters
+from mien.server import openapi, page, problems
 from mien.server.guard import Guard
 from mien.server.inference import Reader
 from mien.server.problems import Problem
@@ -37,7 +36,7 @@ def create_app(settings: Settings, watched: Watched | None = None) -> FastAPI:
     Raises:
         ModelError, DetectorError: the model or the detector cannot be loaded.
     """
-    counts = measured.Measured()
+    counts = counters.Measured()
     reader = Reader(settings, counts)
     work = Work(settings.workers, settings.queue, settings.seconds)
 
@@ -48,7 +47,7 @@ def create_app(settings: Settings, watched: Watched | None = None) -> FastAPI:
 
     # FastAPI's own pages about the API load scripts from elsewhere.
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.openapi = cache(partial(described.openapi, app, needs_token=settings.token is not None))  # type: ignore[method-assign]
+    app.openapi = cache(partial(openapi.openapi, app, needs_token=settings.token is not None))  # type: ignore[method-assign]
     problems.install(app)
     app.include_router(page.router())
     _add_state(app, reader, work, counts)
@@ -58,37 +57,35 @@ def create_app(settings: Settings, watched: Watched | None = None) -> FastAPI:
     # The last is the outermost.
     app.add_middleware(Guard, names=settings.names, token=settings.token)
     app.add_middleware(page.SetHeaders)
-    app.add_middleware(measured.CountRequests, measured=counts)
+    app.add_middleware(counters.CountRequests, measured=counts)
     return app
 
 
-def _add_state(app: FastAPI, reader: Reader, work: Work, counts: measured.Measured) -> None:
+def _add_state(app: FastAPI, reader: Reader, work: Work, counts: counters.Measured) -> None:
     served = reader.classifier.config
     guarded = (403, 421)
 
-    @app.get("/health", responses={200: described.status(), **described.problems(*guarded)})
+    @app.get("/health", responses={200: openapi.status(), **openapi.problems(*guarded)})
     async def health() -> JSONResponse:
         """Whether the process lives."""
         return JSONResponse({"status": "ok"})
 
-    @app.get("/ready", responses={200: described.status(), **described.problems(*guarded, 503)})
+    @app.get("/ready", responses={200: openapi.status(), **openapi.problems(*guarded, 503)})
     async def ready() -> JSONResponse:
         """Whether the next picture would be taken."""
         if work.full:
             raise Problem(503, "all places are taken", headers=RETRY_AFTER)
         return JSONResponse({"status": "ready"})
 
-    metrics = described.text("All numbers.", "text/plain")
+    metrics = openapi.text("All numbers.", "text/plain")
 
-    @app.get(
-        "/metrics", response_class=Response, responses={200: metrics, **described.problems(401, *guarded)}
-    )
+    @app.get("/metrics", response_class=Response, responses={200: metrics, **openapi.problems(401, *guarded)})
     async def numbers() -> Response:
         """What the server counts, for Prometheus."""
         counts.work.set(work.taken)
-        return Response(counts.text(), media_type=measured.MEDIA_TYPE)
+        return Response(counts.text(), media_type=counters.MEDIA_TYPE)
 
-    @app.get("/v1/models", responses={200: described.models(), **described.problems(401, *guarded)})
+    @app.get("/v1/models", responses={200: openapi.models(), **openapi.problems(401, *guarded)})
     async def models() -> JSONResponse:
         """The shipped models, and the one that is served."""
         configs = {config.sha256: config for config in (*available_models(), served)}
@@ -106,18 +103,18 @@ def _add_state(app: FastAPI, reader: Reader, work: Work, counts: measured.Measur
         )
 
 
-def _add_api(app: FastAPI, settings: Settings, reader: Reader, work: Work, counts: measured.Measured) -> None:
+def _add_api(app: FastAPI, settings: Settings, reader: Reader, work: Work, counts: counters.Measured) -> None:
     labels = reader.classifier.labels
     answers: dict[int | str, Any] = {
-        200: described.results(labels),
-        **described.problems(401, 403, 408, 413, 415, 421, 422, 503),
+        200: openapi.results(labels),
+        **openapi.problems(401, 403, 408, 413, 415, 421, 422, 503),
     }
 
     @app.post(
         "/v1/recognize",
         response_class=Response,
         responses=answers,
-        openapi_extra=described.recognize_body(),
+        openapi_extra=openapi.recognize_body(),
     )
     async def recognize(request: Request) -> Response:
         """Tell the expression of every face in one picture or several."""
@@ -135,7 +132,7 @@ def _add_api(app: FastAPI, settings: Settings, reader: Reader, work: Work, count
             await Stream(socket, reader, work, counts).run()
 
 
-def _add_watched(app: FastAPI, watched: Watched, settings: Settings, counts: measured.Measured) -> None:
+def _add_watched(app: FastAPI, watched: Watched, settings: Settings, counts: counters.Measured) -> None:
     @app.websocket("/v1/watch")
     async def watch(socket: WebSocket) -> None:
         if not await _refused(socket, settings, counts):
@@ -143,7 +140,7 @@ def _add_watched(app: FastAPI, watched: Watched, settings: Settings, counts: mea
                 await watched.show(socket)
 
 
-async def _refused(socket: WebSocket, settings: Settings, counts: measured.Measured) -> bool:
+async def _refused(socket: WebSocket, settings: Settings, counts: counters.Measured) -> bool:
     if counts.open_streams < settings.max_streams:
         return False
     refusal = Problem(503, f"{settings.max_streams} streams are open already", headers=RETRY_AFTER)

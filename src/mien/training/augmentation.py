@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.images import corruptions as degradations
+from mien.images import corruptions
 
 
 @dataclass(frozen=True)
@@ -152,17 +152,17 @@ def _degrade(
         return images
     out = images.copy()
     for i in np.flatnonzero(rng.random(len(out)) < settings.glasses):
-        out[i] = degradations.glasses(out[i], max(0.0, rng.uniform(-1, 1)), rng.uniform(0.32, 0.45), rng)
+        out[i] = corruptions.glasses(out[i], max(0.0, rng.uniform(-1, 1)), rng.uniform(0.32, 0.45), rng)
     for i in np.flatnonzero(rng.random(len(out)) < settings.degrading):
         kind = rng.integers(4)
         if kind == 0:
-            out[i] = degradations.blur(out[i], rng.uniform(0.5, 1.5))
+            out[i] = corruptions.blur(out[i], rng.uniform(0.5, 1.5))
         elif kind == 1:
-            out[i] = degradations.noise(out[i], rng.uniform(3, 20), rng)
+            out[i] = corruptions.noise(out[i], rng.uniform(3, 20), rng)
         elif kind == 2:
-            out[i] = degradations.jpeg(out[i], int(rng.integers(15, 70)))
+            out[i] = corruptions.jpeg(out[i], int(rng.integers(15, 70)))
         else:
-            out[i] = degradations.low_resolution(out[i], int(rng.integers(18, 40)))
+            out[i] = corruptions.low_resolution(out[i], int(rng.integers(18, 40)))
     return out
 
 

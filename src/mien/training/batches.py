@@ -18,7 +18,7 @@ from mien.data.ferplus import vote_shares
 from mien.labels import FERPLUS_LABELS, LABELS
 from mien.training.augmentation import augment, center_view, mixup_pairs
 from mien.training.config import TrainConfig
-from mien.training.distill import Lesson, SoftLabels
+from mien.training.distill import DistillationTargets, SoftLabels
 
 Batch = tuple[NDArray[np.float32], dict[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]
 """Pixels (n, view, view, 1) in 0 to 255; per head the targets (n, labels); per head the weights (n,)."""
@@ -73,7 +73,7 @@ def training_batches(
     first = next(iter(heads))
     workers = min(4, os.cpu_count() or 1)
     soft = soft_labels(split, heads, config)
-    lesson = None if soft is None else Lesson(soft, split.images, config.distillation)
+    lesson = None if soft is None else DistillationTargets(soft, split.images, config.distillation)
 
     def make(job: tuple[int, int, NDArray[np.int64]]) -> Batch:
         epoch, step, rows = job

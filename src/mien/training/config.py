@@ -25,7 +25,7 @@ class TrainConfig:
     """The settings of a run; what a recipe does not name has these defaults.
 
     Attributes:
-        network: a key of `mien.training.models.NETWORKS`.
+        network: a key of `mien.training.networks.NETWORKS`.
         weights: what a network with a pretrained base starts from: "imagenet", "none", or a Keras weights file.
         init: a model to start from: a shipped one's name, a model folder or a run; "" for none. Heads with the
             same labels come along, others start new.

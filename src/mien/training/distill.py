@@ -230,7 +230,7 @@ class FixedViews:
             return self._draw(view)
 
 
-class Lesson:
+class DistillationTargets:
     """What a student learns from its teachers: the views they saw, and what they thought of them.
 
     Args:

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import VideoError
-from mien.faces.anonymize import FaceHider, Hide
-from mien.faces.detector import search_to_hide
+from mien.faces.anonymize import FaceAnonymizer, Hide
+from mien.faces.detector import search_to_anonymize
 from mien.images.find import find_files
 from mien.results import FrameResult
 from mien.video.clip_stats import ClipRecord
-from mien.video.face_tracker import DETECTION_INTERVAL, PATIENCE, FaceReader, Follower, follow_frames
+from mien.video.face_tracker import DETECTION_INTERVAL, PATIENCE, FaceReader, FaceTracker, track_frames
 from mien.video.reader import VIDEO_SUFFIXES, Sampling, VideoInfo, read_video, video_info
 from mien.video.report import write_clip_report
 from mien.video.smoothing import TIME_CONSTANT
@@ -40,7 +40,7 @@ class Clip:
         recognizer: finds faces and tells their expressions.
         path: the clip.
         sampling: which frames.
-        patience, smoothing: seconds, as for `Follower`.
+        patience, smoothing: seconds, as for `FaceTracker`.
         annotated: file for the clip with boxes and labels; None for none.
         report: file for its page; None for none.
         blur_faces: whether faces are made unrecognisable in the annotated clip, which is silent then, and on the page.
@@ -61,7 +61,7 @@ class Clip:
     thumbnails: bool = True
 
     def __post_init__(self) -> None:
-        Follower(self.recognizer, patience=self.patience, smoothing=self.smoothing)
+        FaceTracker(self.recognizer, patience=self.patience, smoothing=self.smoothing)
 
     def watch(
         self, progress: Progress = lambda what, done, total: None
@@ -113,11 +113,11 @@ class Clip:
     def _hider(self) -> Hide:
         if not self.blur_faces or (self.annotated is None and self.report is None):
             return lambda picture, result: picture
-        return FaceHider(search_to_hide()).hide
+        return FaceAnonymizer(search_to_anonymize()).hide
 
     def _frames(self) -> Generator[tuple[FrameResult, NDArray[np.uint8]], None, None]:
-        follower = Follower(self.recognizer, patience=self.patience, smoothing=self.smoothing)
-        return follow_frames(follower, read_video(self.path, self.sampling), str(self.path))
+        face_tracker = FaceTracker(self.recognizer, patience=self.patience, smoothing=self.smoothing)
+        return track_frames(face_tracker, read_video(self.path, self.sampling), str(self.path))
 
     def _tell(self, progress: Progress, info: VideoInfo, result: FrameResult) -> None:
         end = min(e for e in (self.sampling.end, info.duration, float("inf")) if e is not None)

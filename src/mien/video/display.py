@@ -36,7 +36,7 @@ def has_window() -> bool:
 
 
 @contextmanager
-def open_view() -> Iterator[View]:
+def open_display() -> Iterator[View]:
     """A window where there can be one, else the terminal; closed at the end of the block."""
     if not has_window():
         with _keys() as keys:

@@ -1,4 +1,4 @@
-"""`Follower`: frame after frame in, the expressions of the same people out."""
+"""`FaceTracker`: frame after frame in, the expressions of the same people out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mien.faces.detector import FaceDetector
 from mien.models.classifier import EmotionClassifier
 from mien.results import Box, Face, FaceEmotion, TrackedFace, TrackedFrame
-from mien.video.optical_flow import CutFinder, follow, small_grey
+from mien.video.optical_flow import ShotBoundaryDetector, follow, small_grey
 from mien.video.reader import Frame
 from mien.video.smoothing import TIME_CONSTANT, Smoother
 from mien.video.tracker import FLOW_NOISE, Tracker
@@ -39,7 +39,7 @@ class FaceReader(Protocol):
         """The expressions of faces that were found in a picture (H, W, 3) uint8 RGB, in their order."""
 
 
-class Follower:
+class FaceTracker:
     """Follows the faces of one clip or camera; frames go in in order.
 
     Faces are searched at least every `DETECTION_INTERVAL` seconds, and in every frame while there is doubt: after a
@@ -63,7 +63,7 @@ class Follower:
         self._uncertain_below = recognizer.classifier.config.uncertain_below
         Smoother(smoothing, self._uncertain_below)  # says now what is wrong with it
         self._tracker = Tracker(patience)
-        self._cuts = CutFinder()
+        self._cuts = ShotBoundaryDetector()
         self._smoothers: dict[int, Smoother] = {}
         self._faces: dict[int, Face] = {}  # what was seen in the frame before, by track
         self._grey: NDArray[np.uint8] | None = None
@@ -81,7 +81,7 @@ class Follower:
         """
         grey, scale = small_grey(picture)
         if self._grey is not None and self._grey.shape != grey.shape:
-            self._grey, self._cuts = None, CutFinder()
+            self._grey, self._cuts = None, ShotBoundaryDetector()
             self._forget()
         if self._cuts.is_cut(grey):
             self._forget()
@@ -201,10 +201,13 @@ def _touches(box: Box, width: int, height: int) -> bool:
     return 0 <= x < width and 0 <= y < height
 
 
-def follow_frames(
-    follower: Follower, frames: Generator[Frame, None, None], source: str
+def track_frames(
+    face_tracker: FaceTracker, frames: Generator[Frame, None, None], source: str
 ) -> Generator[tuple[TrackedFrame, NDArray[np.uint8]], None, None]:
     """Every frame's result and picture; closing this closes `frames`."""
     with closing(frames):
         for frame in frames:
-            yield follower.follow(frame.picture, frame.time, source=source, frame=frame.index), frame.picture
+            yield (
+                face_tracker.follow(frame.picture, frame.time, source=source, frame=frame.index),
+                frame.picture,
+            )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mien.results import FrameResult
 from mien.video.camera import Camera
-from mien.video.face_tracker import Follower
+from mien.video.face_tracker import FaceTracker
 
 _RECENT = 30  # frames
 
@@ -35,11 +35,11 @@ def steady(result: FrameResult) -> FrameResult:
     )
 
 
-def watch_live(follower: Follower, camera: Camera) -> Generator[LiveFrame, None, None]:
+def watch_live(face_tracker: FaceTracker, camera: Camera) -> Generator[LiveFrame, None, None]:
     """Frame after frame as they come; closing this, or leaving its loop, lets the camera go.
 
     Args:
-        follower: a fresh one.
+        face_tracker: a fresh one.
         camera: where the frames come from.
 
     Raises:
@@ -48,7 +48,7 @@ def watch_live(follower: Follower, camera: Camera) -> Generator[LiveFrame, None,
     ends: deque[float] = deque(maxlen=_RECENT)
     with closing(camera.frames()) as frames:
         for frame in frames:
-            result = follower.follow(frame.picture, frame.time, source=camera.source, frame=frame.index)
+            result = face_tracker.follow(frame.picture, frame.time, source=camera.source, frame=frame.index)
             ends.append(time.monotonic())
             span = ends[-1] - ends[0]
             yield LiveFrame(result, frame.picture, (len(ends) - 1) / span if span > 0 else 0.0)

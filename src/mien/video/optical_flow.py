@@ -79,7 +79,7 @@ def _move(
     return np.asarray(there, np.float32), np.ravel(np.asarray(found)) == 1
 
 
-class CutFinder:
+class ShotBoundaryDetector:
     """Tells the first frame of a new scene: one that changes much more than the frames before it did."""
 
     def __init__(self) -> None:

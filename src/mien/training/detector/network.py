@@ -35,8 +35,8 @@ def build_detector(*, mixed_precision: bool = False) -> keras.Model:
 
     Returns:
         A Keras model from (n, height, width, 3) RGB pixels, 0 to 255, height and width multiples of 32, to
-        (n, cells, 15) float32, the cells in the order of `mien.face_grid.cell_grid`: the logit of the score, the
-        box and the landmarks as `mien.face_grid.decode` reads them.
+        (n, cells, 15) float32, the cells in the order of `mien.faces.grid.cell_grid`: the logit of the score, the
+        box and the landmarks as `mien.faces.grid.decode` reads them.
     """
     with policy("mixed_bfloat16" if mixed_precision else "float32"):
         pixels = keras.Input((None, None, 3), name="pixels")

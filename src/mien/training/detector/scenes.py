@@ -43,7 +43,7 @@ class Scene:
     faces: Faces
 
 
-class SceneMaker:
+class SceneSynthesizer:
     """Composes scenes.
 
     Args:

@@ -36,7 +36,7 @@ from mien.training.detector.config import DetectorConfig
 from mien.training.detector.export import export_detector
 from mien.training.detector.network import build_detector
 from mien.training.detector.photographs import Photograph, fingerprint, split_photographs
-from mien.training.detector.scenes import SceneMaker
+from mien.training.detector.scenes import SceneSynthesizer
 from mien.training.detector.targets import detection_loss, encode, mean_overlap
 from mien.training.detector.validation import Validation, scores_of
 from mien.training.run_folder import CHECKPOINT, SETTINGS, check_free, read_record, write_record
@@ -87,7 +87,7 @@ def train_detector(
         write_record(run, data)
         config.save(run / SETTINGS)
     with _one_thread_each():
-        maker = SceneMaker(training, fer_faces, config.side)
+        maker = SceneSynthesizer(training, fer_faces, config.side)
         _fit(model, maker, validation[: config.validate_on], config, run)
     if config.mixed_precision:  # the same weights in a network that computes in float32, as users will
         trained, model = model, build_detector()
@@ -124,7 +124,11 @@ def _export_and_score(
 
 
 def _fit(
-    model: keras.Model, maker: SceneMaker, validation: list[Photograph], config: DetectorConfig, run: Path
+    model: keras.Model,
+    maker: SceneSynthesizer,
+    validation: list[Photograph],
+    config: DetectorConfig,
+    run: Path,
 ) -> None:
     """Train from wherever the run's checkpoint stands."""
     done = epochs_done(run / CHECKPOINT)
@@ -185,7 +189,7 @@ def _compile(model: keras.Model, config: DetectorConfig) -> None:
 
 
 def _batches(
-    maker: SceneMaker, config: DetectorConfig, done: int
+    maker: SceneSynthesizer, config: DetectorConfig, done: int
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Scenes and targets of all epochs after `done`, drawn in threads ahead of the step that needs them."""
 
