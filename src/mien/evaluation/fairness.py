@@ -46,7 +46,7 @@ class GroupScore:
 
 @dataclass(frozen=True)
 class LargestGap:
-    """The two groups that differ most, of those that are not small, and the p-values of `mien.metrics.permutation.GapTest`."""
+    """The two groups that differ most, of those that are not small, with the p-values of `GapTest`."""
 
     low: str
     high: str
