@@ -196,6 +196,11 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
     from rich.progress import Progress
 
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    if (
+        not console.is_terminal
+    ):  # where even a bar that is switched off would leave an empty line, before rich 15
+        yield lambda what, done, total: None
+        return
+    with Progress(console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

@@ -79,7 +79,8 @@ async def _multipart(request: Request, settings: Settings) -> Pictures:
         max_files=settings.max_pictures,
         max_fields=0,
     )
-    parser.spool_max_size = settings.max_bytes + 1  # a file in memory for good, never one on disk
+    # A file stays in memory, never on disk: the limit's name in newer Starlette, and the one before 0.46.
+    parser.spool_max_size = parser.max_file_size = settings.max_bytes + 1  # type: ignore[attr-defined]
     try:
         form = await parser.parse()
     except MultiPartException as error:

@@ -183,14 +183,14 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
             TextColumn("left"),
             TimeRemainingColumn(),
             console=self.console,
-            disable=not self.console.is_terminal,
         )
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Start the bar."""
         if not self.bar.tasks:  # one bar for all stages
             self.bar.add_task("training", total=self.epochs * self.steps, completed=self.done * self.steps)
-            self.bar.start()
+            if self.console.is_terminal:
+                self.bar.start()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Remember which epoch it is."""
@@ -216,7 +216,8 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
 
     def stop(self) -> None:
         """Take the bar away."""
-        self.bar.stop()
+        if self.bar.live.is_started:  # else rich before 15 would leave an empty line
+            self.bar.stop()
 
 
 def _summary(logs: dict[str, Any]) -> str:
