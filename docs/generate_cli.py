@@ -1,4 +1,4 @@
-"""Writes docs/cli.md from the command's own functions: python docs/generate_cli.py"""
+"""Writes docs/reference/cli.md from the command's own functions: python docs/generate_cli.py"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typer.models import ArgumentInfo
 
 from mien.cli.app import app
 
-PAGE = Path(__file__).parent / "cli.md"
+PAGE = Path(__file__).parent / "reference" / "cli.md"
 
 
 def render() -> str:

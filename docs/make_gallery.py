@@ -1,4 +1,4 @@
-"""Makes the pictures in docs/gallery and the page docs/gallery.md: python docs/make_gallery.py
+"""Makes the pictures in docs/gallery and the page docs/tutorial/gallery.md: python docs/make_gallery.py
 
 From pictures in the public domain that packages carry: Grace Hopper (matplotlib; US Navy), Eileen Collins
 (scikit-image; NASA) and a cat (scikit-image; CC0).
@@ -21,7 +21,7 @@ from mien import EmotionRecognizer, FaceEmotion, FrameResult, annotate, read_ima
 from mien.images.sample import sample_portrait
 from mien.output.image_files import PictureFiles
 
-DOCS = Path(__file__).parent
+PART = Path(__file__).parent / "tutorial"
 SIDE = 480  # height of a picture of the page, in pixels
 
 Picture = NDArray[np.uint8]
@@ -131,5 +131,5 @@ def _high(picture: Picture) -> Picture:
 
 
 if __name__ == "__main__":
-    target = Path(sys.argv[1]) if len(sys.argv) > 1 else DOCS
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else PART
     (target / "gallery.md").write_text(make(target), encoding="utf-8")

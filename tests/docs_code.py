@@ -24,7 +24,7 @@ from mien.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md", "benchmarks/README.md", "benchmarks/peers/README.md"] + [
-    path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").glob("*.md"))
+    path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*.md"))
 ]
 COMMANDS, TEXT = ("bash",), ("text", "toml", "json", "yaml")
 SCRIPTS = ("js",)  # run by test_onnx_file.py
