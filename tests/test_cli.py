@@ -326,7 +326,7 @@ def test_the_page_of_the_command_is_not_stale():
         [sys.executable, "-c", "import generate_cli; print(generate_cli.render(), end='')"],
         cwd=docs, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert (docs / "cli.md").read_text() == made.stdout, "run python docs/generate_cli.py"
+    assert (docs / "reference" / "cli.md").read_text() == made.stdout, "run python docs/generate_cli.py"
 
 
 def commands() -> dict[str, Any]:
@@ -334,7 +334,7 @@ def commands() -> dict[str, Any]:
 
 
 def test_the_page_of_the_command_names_the_options_that_are_taken():
-    page = (Path(__file__).parents[1] / "docs" / "cli.md").read_text()
+    page = (Path(__file__).parents[1] / "docs" / "reference" / "cli.md").read_text()
     sections = {text.partition("\n")[0]: text for text in page.split("\n## mien ")[1:]}
     assert sections.keys() == commands().keys()
     for name, command in commands().items():

@@ -29,6 +29,7 @@ RUN = [
 ]
 EVERY_COMMAND = [(block, line) for block in ALL if block.language in COMMANDS for line in block.lines()]
 SERVER = "localhost:8000"
+FIRST_SCREEN = 15  # lines
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +145,13 @@ def test_commands_inside_of_sentences_could_be_typed(page: str) -> None:
     for code in inline((ROOT / page).read_text(encoding="utf-8")):
         for words in commands(code.replace("...", "").replace("…", "")):
             check_command(words, whole=False)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith(("README", "docs/"))])
+def test_the_first_screen_of_a_page_shows_code(page: str) -> None:
+    first = next(blocks(page, (ROOT / page).read_text(encoding="utf-8")), None)
+    assert first is not None
+    assert first.line <= FIRST_SCREEN
 
 
 def test_much_of_the_documentation_is_run() -> None:

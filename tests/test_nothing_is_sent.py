@@ -21,7 +21,7 @@ SERVED = 60  # seconds
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
-# What docs/trust.md names: files outside of the output.
+# What docs/explanation/trust.md names: files outside of the output.
 CACHES = (
     r"HOME/\.(cache|config)(/matplotlib(/.*)?)?",
     r"HOME/\.keras(/keras\.json)?",

@@ -91,7 +91,7 @@ def test_a_package_index_would_take_them(made: Path) -> None:
     assert done.stdout.count("PASSED") == 2
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/start.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial/start.md"])
 def test_the_wheel_is_called_what_the_documentation_calls_it(page: str) -> None:
     named = re.findall(r"mien-\S+?\.whl", (ROOT / page).read_text(encoding="utf-8"))
     assert named

@@ -97,7 +97,7 @@ class TestDocumentation:
     def test_the_example_of_a_network_of_ones_own_runs(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        text = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
+        text = (Path(__file__).parents[1] / "docs" / "how-to" / "training.md").read_text(encoding="utf-8")
         (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
         rows = [
             f"{target},{' '.join(map(str, image.ravel()))},Training"

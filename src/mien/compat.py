@@ -4,7 +4,7 @@
     from mien.compat import FER       # was: from fer import FER
 
 Calls and shapes as of deepface 0.0.103 (`modules/demography.py`, `modules/detection.py`) and fer 25.10.3 (`fer.py`).
-As theirs, arrays are BGR here, as OpenCV reads them; everywhere else in mien they are RGB. docs/switching.md says
+As theirs, arrays are BGR here, as OpenCV reads them; everywhere else in mien they are RGB. docs/how-to/switching.md says
 what differs.
 """
 

@@ -3,7 +3,7 @@
 One cascade searches the whole picture and keeps every hit, true or false. Each group of hits is then looked at
 again, enlarged and in its own light, by other cascades: a second frontal one at three tilts of the head, and the
 profile one in both directions. A face's score grows with the hits of the search and the votes of the others.
-The numbers below were chosen and fitted with benchmarks/detectors.py; docs/detection.md has the measurements.
+The numbers below were chosen and fitted with benchmarks/detectors.py; docs/how-to/detection.md has the measurements.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Dalal and Triggs, "Histograms of oriented gradients for human detection", CVPR 2005, with a logistic function instead of
 their support vector machine. The weights in face_likeness.json are fitted by
-benchmarks/quality_fit.py; docs/quality.md says to what, and what they can and cannot tell.
+benchmarks/quality_fit.py; docs/explanation/quality.md says to what, and what they can and cannot tell.
 """
 
 from __future__ import annotations

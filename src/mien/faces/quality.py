@@ -1,7 +1,7 @@
 """How good a face's crop is: a score from 0 to 1, and in words why it should not be trusted.
 
 Each reason holds where the model has lost 4 to 13 points of accuracy when good pictures are made worse in that one way
-(benchmarks/quality.py; docs/quality.md has the figures). Of FER2013's own pictures fewer than 1 % fall below.
+(benchmarks/quality.py; docs/explanation/quality.md has the figures). Of FER2013's own pictures fewer than 1 % fall below.
 
 The score is 1 where nothing speaks against the crop, and falls with each fault: exp(-sum of weight times fault). It is
 the share that is left of what the model knows beyond guessing, if the crop's looks are all that is known.
