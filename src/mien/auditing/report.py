@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.files import write_json
 from mien.auditing.audit import AuditReport
 from mien.auditing.issues import REASONS, WRONG_LABEL, Finding, Group
 from mien.data.dataset import Dataset
@@ -82,7 +82,7 @@ def write_page(report: AuditReport, dataset: Dataset, folder: Path, *, thumbnail
         _faces_part(page, dataset, reason, [f for f in report.findings if f.reason == reason])
     files = [folder / "report.html", folder / "audit.json"]
     page.write(files[0])
-    files[1].write_text(json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(files[1], report.to_dict(), indent=1, ascii_only=False)
     return files
 
 

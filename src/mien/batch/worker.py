@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.batch.books import unfinished
+from mien._core.files import atomic_file
 from mien.batch.output import BatchSettings
 from mien.batch.sources import Entry, read_entries
 from mien.errors import ImageError
@@ -139,7 +139,9 @@ def _read(
 
 def write_part(task: Task, results: Sequence[FrameResult], labels: Sequence[str]) -> None:
     """A task's results as one Parquet file, which is there whole or not at all."""
-    with unfinished(task.part, task.books) as file, open_writer("parquet", file, labels) as writer:
+    task.books.mkdir(exist_ok=True)  # fails where the folder beside it is on another machine
+    task.part.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(task.part, folder=task.books) as file, open_writer("parquet", file, labels) as writer:
         for result in results:
             writer.write(result)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.files import write_json
 from mien._core.text import percent
 from mien.evaluation.comparison import Comparison, compare, difference_line, score_rows
 from mien.evaluation.predictions import Predictions
@@ -84,7 +84,7 @@ def write_comparison(
     _add_faces(page, "only B is right", first, second, second.correct & ~first.correct)
     _add_facts(page, (first, second), command)
     page.write(folder / PAGE)
-    (folder / SCORES).write_text(json.dumps(comparison.to_dict(), indent=2) + "\n", encoding="utf-8")
+    write_json(folder / SCORES, comparison.to_dict())
     return folder / PAGE
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from mien._core.files import write_json
 from mien.evaluation.fairness import FEW, GROUP_HEADER, ModelAudit, gap_lines, group_rows
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.provenance import data_facts, familiarity, model_facts
@@ -60,7 +60,7 @@ def write_model_audit(
     page.facts([*model_facts(answers), *data_facts(answers, command)])
     page.write(folder / PAGE)
     values = audit.to_dict() | {"robustness": {n: one.to_dict() for n, one in (robustness or {}).items()}}
-    (folder / DATA).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / DATA, values)
     return folder / PAGE
 
 

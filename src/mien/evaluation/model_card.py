@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from mien._core.files import write_atomically
 from mien._core.text import percent
 from mien.data.dataset import Dataset
 from mien.evaluation.predictions import Predictions, predict_split
@@ -100,7 +101,7 @@ def write_model_card(
             f"- {name}: {value}" for name, value in (*model_facts(first), *data_facts(first, command))
         ),
     ]
-    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    write_atomically(path, "\n\n".join(parts) + "\n")
 
 
 def _heads(classifier: EmotionClassifier, first: Predictions) -> list[str]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.files import write_json
 from mien._core.text import percent
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.provenance import data_facts, familiarity, model_facts
@@ -72,7 +71,7 @@ def write_evaluation(
     page.heading("How this was measured")
     page.facts([*model_facts(answers), *data_facts(answers, command)])
     page.write(folder / PAGE)
-    _write_json(scores.to_dict(), folder / SCORES)
+    write_json(folder / SCORES, scores.to_dict())
     return folder / PAGE
 
 
@@ -209,7 +208,7 @@ def _add_confidence(page: Report, answers: Predictions, scores: EvaluationReport
 
 def _add_robustness(page: Report, robustness: RobustnessReport, folder: Path) -> None:
     robustness_chart({robustness.model: robustness}, folder / "robustness.png")
-    _write_json(robustness.to_dict(), folder / "robustness.json")
+    write_json(folder / "robustness.json", robustness.to_dict())
     page.heading("Faces that are moved, blurred, noisy, small, dark or compressed")
     page.chart(
         folder / "robustness.png",
@@ -222,10 +221,6 @@ def _add_robustness(page: Report, robustness: RobustnessReport, folder: Path) ->
         "repeat the edge of the image where nothing is left of it. Points: difference to the accuracy without damage. "
         "Confidence: the mean one. Calibration: the calibration error, 15 bins."
     )
-
-
-def _write_json(values: dict[str, Any], path: Path) -> None:
-    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def _add_mistakes(page: Report, answers: Predictions, folder: Path, thumbnails: bool) -> None:

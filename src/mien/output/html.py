@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.files import write_atomically
+
 _LARGE = 1000  # pixels; a chart that is wider is not shrunk to a narrow screen
 
 _STYLE = """
@@ -148,7 +150,8 @@ class Report:
         """
         body = "\n".join(self._parts)
         scripts = " ".join(f"'sha256-{digest}'" for digest in dict.fromkeys(self._scripts)) or "'none'"
-        path.write_text(
+        write_atomically(
+            path,
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             # Nothing from outside, even if some text should try.
@@ -156,7 +159,6 @@ class Report:
             f"content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {scripts}\">\n"
             f"<title>{html.escape(self._title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
             f"<body>\n{body}\n</body>\n</html>\n",
-            encoding="utf-8",
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mien._core.files import write_atomically
 from mien.models.registry import ModelConfig
 
 _CARD = """\
@@ -68,4 +69,4 @@ def write_card(folder: Path) -> None:
         chosen=_CHOSEN if config.training.get("early_stopping") else "",
         origin=_ORIGIN.format(config.training["init"]) if config.training.get("init") else "",
     )
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    write_atomically(folder / "README.md", text)

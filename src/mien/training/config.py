@@ -11,6 +11,7 @@ from typing import Any
 
 import tomli_w
 
+from mien._core.files import write_atomically
 from mien._core.settings import check_limits, check_names, check_types
 from mien.errors import SettingsError
 from mien.models.registry import ModelConfig, resolve_model
@@ -145,7 +146,7 @@ class TrainConfig:
 
     def save(self, path: Path) -> None:
         """Write all settings as TOML, for `--config`."""
-        path.write_text(tomli_w.dumps(self.to_dict()), encoding="utf-8")
+        write_atomically(path, tomli_w.dumps(self.to_dict()))
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {

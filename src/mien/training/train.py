@@ -16,7 +16,6 @@ A run folder holds::
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from mien._core.files import write_json
 from mien.data.dataset import Dataset, Split
 from mien.data.ferplus import majority
 from mien.errors import DatasetError, TrainingError
@@ -251,5 +251,5 @@ def _export_and_score(
     replace(exported, metrics={head: report.summary() for head, report in reports.items()}).save(folder)
     write_card(folder)
     full = {head: report.to_dict() for head, report in reports.items()}
-    (run / "metrics.json").write_text(json.dumps(full, indent=2) + "\n", encoding="utf-8")
+    write_json(run / "metrics.json", full)
     return folder

@@ -11,6 +11,7 @@ from typing import Any
 
 import tomli_w
 
+from mien._core.files import write_atomically
 from mien._core.settings import check_limits, check_names, check_types
 from mien.errors import SettingsError, TrainingError
 from mien.training.run_folder import SETTINGS
@@ -99,7 +100,7 @@ class DetectorConfig:
 
     def save(self, path: Path) -> None:
         """Write all settings as TOML."""
-        path.write_text(tomli_w.dumps(self.to_dict()), encoding="utf-8")
+        write_atomically(path, tomli_w.dumps(self.to_dict()))
 
 
 _LIMITS: dict[str, tuple[float, float]] = {

@@ -14,7 +14,6 @@ A run folder holds::
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,6 +25,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.files import write_json
 from mien._core.parallel import map_chunks
 from mien.errors import TrainingError
 from mien.faces.onnx_detector import DetectorModel, MienDetector
@@ -120,7 +120,7 @@ def _export_and_score(
         "false": false,
     }
     replace(exported, min_score=min_score, metrics=metrics).save(folder)
-    (run / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    write_json(run / "metrics.json", metrics)
 
 
 def _fit(
