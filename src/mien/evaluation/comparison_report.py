@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mien._core.files import write_json
 from mien._core.text import percent
-from mien.evaluation.comparison import Comparison, compare, difference_line, score_rows
+from mien.evaluation.comparison import Comparison, compare, difference_line, score_table
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.provenance import data_facts, familiarity, model_facts
 from mien.evaluation.report import PAGE, SCORES, SHOWN_FACES, write_evaluation
@@ -89,7 +89,7 @@ def write_comparison(
 
 
 def _add_test(page: Report, comparison: Comparison) -> None:
-    page.table(("score", "A", "B"), score_rows(comparison))
+    page.add(score_table(comparison))
     page.heading("Is the difference more than chance?")
     page.paragraph(difference_line(comparison) + ".")
     page.table(

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mien._core.files import write_json
-from mien.evaluation.fairness import FEW, GROUP_HEADER, ModelAudit, gap_lines, group_rows
+from mien.evaluation.fairness import FEW, ModelAudit, gap_lines
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.provenance import data_facts, familiarity, model_facts
-from mien.evaluation.robustness import ROBUSTNESS_HEADER, RobustnessReport, robustness_rows
+from mien.evaluation.robustness import RobustnessReport
 from mien.evaluation.robustness_chart import robustness_chart
 from mien.evaluation.score_charts import groups_chart, reliability_chart
 from mien.output.html import Report
@@ -87,7 +87,7 @@ def _add_groups(page: Report, audit: ModelAudit, folder: Path) -> None:
             "Points: accuracy; lines: 95 % interval; in brackets: images; "
             f"*: fewer than {FEW}. The dashed line is the accuracy of all.",
         )
-    page.table(GROUP_HEADER, group_rows(audit))
+    page.add(audit.table())
     if audit.column is None:
         page.paragraph("No groups were given: name a column with --group.")
         return
@@ -128,4 +128,4 @@ def _add_robustness(page: Report, robustness: Mapping[str, RobustnessReport], fo
         + (f" Besides all images: {' and '.join(groups)}, the ends of the largest gap." if groups else ""),
     )
     page.paragraph("All images:")
-    page.table(ROBUSTNESS_HEADER, robustness_rows(robustness["all"]))
+    page.add(robustness["all"].table())

@@ -5,20 +5,19 @@ After Mitchell et al., "Model cards for model reporting", arXiv 1810.03993.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from mien._core.files import write_atomically
-from mien._core.text import percent
+from mien._core.text import Table, percent
 from mien.data.dataset import Dataset
 from mien.evaluation.predictions import Predictions, predict_split
 from mien.evaluation.provenance import data_facts, familiarity, model_facts
-from mien.evaluation.robustness import ROBUSTNESS_HEADER, Progress, damage_and_score, robustness_rows
+from mien.evaluation.robustness import Progress, damage_and_score
 from mien.evaluation.scores import EvaluationReport, score
+from mien.evaluation.tables import VOTE_SHARE, class_table, coverage_table, figures
 from mien.models.classifier import EmotionClassifier
 from mien.models.registry import ModelConfig
-
-Rows = Iterable[Sequence[str]]
 
 _FER2013 = """\
 - Pictures and labels: FER2013 (Goodfellow et al., "Challenges in representation learning", arXiv 1307.0414),
@@ -91,10 +90,10 @@ def write_model_card(
         + _score_table(scores),
         *_copies(scores),
         *_votes(scores),
-        *(f"### Class by class: `{head}`\n\n{_class_table(report)}" for head, report in scores.items()),
+        *_classes(scores),
         f"## Is its confidence true?\n\n{_confidence(scores, config)}",
         "## How right it stays\n\nThe head `blend` on the same images, damaged.\n\n"
-        + _table(ROBUSTNESS_HEADER, robustness_rows(damaged)),
+        + damaged.table().markdown(),
         f"## Limits\n\n{_LIMITS}",
         "## How this was measured\n\n"
         + "\n".join(
@@ -156,81 +155,57 @@ def _recipe(config: ModelConfig) -> str:
 
 
 def _score_table(scores: dict[str, EvaluationReport]) -> str:
-    header = ("head", "scored against", "n", "accuracy", "balanced accuracy", "macro F1", "calibration error")
-    return _table(
-        header,
-        [
-            (
-                f"`{head}`",
-                "FER+ majority, 8 expressions" if head == "ferplus" else "the dataset's labels",
-                f"{report.n:,}",
-                percent(report.accuracy, report.interval),
-                percent(report.balanced_accuracy),
-                percent(report.macro_f1),
-                f"{report.calibration_error:.3f}",
-            )
-            for head, report in scores.items()
-        ],
-    )
+    names = ("accuracy", "balanced accuracy", "macro F1", "calibration error")
+    rows = []
+    for head, report in scores.items():
+        against = "FER+ majority, 8 expressions" if head == "ferplus" else "the dataset's labels"
+        found = figures(report)
+        rows.append((f"`{head}`", against, f"{report.n:,}", *(found[name].text for name in names)))
+    return Table(("head", "scored against", "n", *names), rows).markdown()
 
 
 def _copies(scores: dict[str, EvaluationReport]) -> list[str]:
     rows = []
     for head, report in scores.items():
-        rest = report.without_copies
-        if rest is not None and rest.copies and rest.accuracy is not None and rest.interval is not None:
+        rest, found = report.without_copies, figures(report)
+        if rest is not None and rest.copies and "without copies" in found:
             on_copies = "" if rest.accuracy_on_copies is None else percent(rest.accuracy_on_copies)
             rows.append(
-                (
-                    f"`{head}`",
-                    f"{rest.n:,}",
-                    percent(rest.accuracy, rest.interval),
-                    f"{rest.copies:,}",
-                    on_copies,
-                )
+                (f"`{head}`", f"{rest.n:,}", found["without copies"].text, f"{rest.copies:,}", on_copies)
             )
     if not rows:
         return []
     text = "### Without copies\n\nSome images are in the training split as well, pixel for pixel.\n\n"
-    return [text + _table(("head", "n without", "accuracy without", "copies", "accuracy on copies"), rows)]
+    columns = ("head", "n without", "accuracy without", "copies", "accuracy on copies")
+    return [text + Table(columns, rows).markdown()]
 
 
 def _votes(scores: dict[str, EvaluationReport]) -> list[str]:
-    found = {head: report.ferplus for head, report in scores.items() if report.ferplus is not None}
-    if not found:
+    voted = {head: report.ferplus for head, report in scores.items() if report.ferplus is not None}
+    if not voted:
         return []
-    header = (
+    columns = (
         "head", "n", "answers equal to the majority", "share of votes for the answer", "correlation of shares",
         "of doubt",
     )  # fmt: skip
-    rows = [
-        (
-            f"`{head}`",
-            f"{votes.n:,}",
-            percent(votes.majority, votes.interval),
-            f"{percent(votes.vote_share)} of at most {percent(votes.highest_vote_share)}",
-            f"{votes.correlation:.3f}",
-            f"{votes.ambiguity:.3f}",
+    rows = []
+    for head, votes in voted.items():
+        told = (figures(scores[head])[name].text for name in ("FER+ majority", VOTE_SHARE))
+        rows.append(
+            (f"`{head}`", f"{votes.n:,}", *told, f"{votes.correlation:.3f}", f"{votes.ambiguity:.3f}")
         )
-        for head, votes in found.items()
-    ]
-    labels = next(iter(found.values())).labels
+    labels = next(iter(voted.values())).labels
     return [
         "### Against the FER+ votes\n\n"
         f"The dataset's own labels are the majority in {percent(labels)}. Correlation: Pearson's, of all probabilities "
         "with the vote shares; of doubt: Spearman's, of the entropy of the probabilities with that of the votes.\n\n"
-        + _table(header, rows)
+        + Table(columns, rows).markdown()
     ]
 
 
-def _class_table(report: EvaluationReport) -> str:
-    return _table(
-        ("class", "precision", "recall", "F1", "n"),
-        [
-            (label, *(percent(values[key]) for key in ("precision", "recall", "f1")), f"{values['n']:,}")
-            for label, values in report.per_class.items()
-        ],
-    )
+def _classes(scores: dict[str, EvaluationReport]) -> list[str]:
+    tables = {head: class_table(report) for head, report in scores.items()}
+    return [f"### {table.title}: `{head}`\n\n{table.markdown()}" for head, table in tables.items()]
 
 
 def _confidence(scores: dict[str, EvaluationReport], config: ModelConfig) -> str:
@@ -243,13 +218,4 @@ def _confidence(scores: dict[str, EvaluationReport], config: ModelConfig) -> str
             f"Predictions below {percent(certain.threshold)} confidence are flagged as uncertain. On this split "
             f"{percent(certain.coverage)} of the answers are not, and {kept} the dataset's label."
         )
-    rows = [
-        (percent(point["coverage"]), percent(point["accuracy"]), percent(point["threshold"]))
-        for point in scores["blend"].risk_coverage.points
-    ]
-    return "\n".join(lines) + "\n\n" + _table(("kept", "accuracy of those kept", "least confidence"), rows)
-
-
-def _table(header: Sequence[str], rows: Rows) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return "\n".join(lines) + "\n\n" + coverage_table(scores["blend"]).markdown()

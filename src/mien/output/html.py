@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._core.files import write_atomically
+from mien._core.text import Table
 
 _LARGE = 1000  # pixels; a chart that is wider is not shrunk to a narrow screen
 
@@ -91,6 +92,12 @@ class Report:
         self._parts.append(
             f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
         )
+
+    def add(self, table: Table) -> None:
+        """Add a table of a report, below its title where it has one."""
+        if table.title:
+            self.heading(table.title)
+        self.table(table.columns, table.rows)
 
     def facts(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Add names with their values, which may be long."""
