@@ -12,6 +12,7 @@ from mien.evaluation.provenance import data_facts, familiarity, model_facts
 from mien.evaluation.robustness import RobustnessReport
 from mien.evaluation.robustness_chart import robustness_chart
 from mien.evaluation.score_charts import groups_chart, reliability_chart
+from mien.metrics.calibration import BINS
 from mien.output.html import Report
 
 PAGE, DATA = "report.html", "audit.json"
@@ -111,8 +112,8 @@ def _add_calibration(page: Report, answers: Predictions, folder: Path) -> None:
     )
     page.paragraph(
         "In the table above, a group whose mean confidence lies above its accuracy is promised too much. Calibration: "
-        "the expected calibration error, 15 bins. By chance: what it would be on average with as many images if every "
-        "confidence were true; an error near it is no sign of wrong confidences."
+        f"the expected calibration error, {BINS} bins. By chance: what it would be on average with as many images if "
+        "every confidence were true; an error near it is no sign of wrong confidences."
     )
     page.paragraph(familiarity(answers))
 

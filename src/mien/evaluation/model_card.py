@@ -16,6 +16,7 @@ from mien.evaluation.provenance import data_facts, familiarity, model_facts
 from mien.evaluation.robustness import Progress, damage_and_score
 from mien.evaluation.scores import EvaluationReport, score
 from mien.evaluation.tables import VOTE_SHARE, class_table, coverage_table, figures
+from mien.metrics.calibration import BINS
 from mien.models.classifier import EmotionClassifier
 from mien.models.registry import ModelConfig
 
@@ -210,7 +211,7 @@ def _classes(scores: dict[str, EvaluationReport]) -> list[str]:
 
 def _confidence(scores: dict[str, EvaluationReport], config: ModelConfig) -> str:
     temperatures = ", ".join(f"{head} {value:.2f}" for head, value in config.temperature.items())
-    lines = [f"Temperatures {temperatures}; the calibration errors are above (expected, 15 bins)."]
+    lines = [f"Temperatures {temperatures}; the calibration errors are above (expected, {BINS} bins)."]
     certain = scores["blend"].certain
     if certain is not None:
         kept = "none of them is" if certain.accuracy is None else f"{percent(certain.accuracy)} of those are"

@@ -23,6 +23,7 @@ from mien.evaluation.score_charts import (
 from mien.evaluation.scores import EvaluationReport, score
 from mien.evaluation.tables import class_table, coverage_table, figures
 from mien.labels import FERPLUS_LABELS
+from mien.metrics.calibration import BINS
 from mien.output.html import Report
 
 PAGE, SCORES = "report.html", "scores.json"
@@ -32,7 +33,7 @@ _SHOWN = {
     "accuracy": "accuracy",
     "balanced accuracy": "balanced accuracy: mean recall",
     "macro F1": "macro F1",
-    "calibration error": "calibration error, 15 bins",
+    "calibration error": f"calibration error, {BINS} bins",
 }
 
 
@@ -217,7 +218,7 @@ def _add_robustness(page: Report, robustness: RobustnessReport, folder: Path) ->
     page.paragraph(
         "Shifts go into a direction and turns to a side that differ from image to image; shift, scale and rotation "
         "repeat the edge of the image where nothing is left of it. Points: difference to the accuracy without damage. "
-        "Confidence: the mean one. Calibration: the calibration error, 15 bins."
+        f"Confidence: the mean one. Calibration: the calibration error, {BINS} bins."
     )
 
 

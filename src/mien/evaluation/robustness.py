@@ -101,7 +101,7 @@ class RobustnessScore:
         accuracy: share of right answers.
         interval: 95 % of it, by bootstrap over the images.
         mean_confidence: mean probability of the answers.
-        calibration_error: expected, 15 bins.
+        calibration_error: the expected one.
     """
 
     accuracy: float

@@ -25,7 +25,7 @@ class ViewScore:
     Attributes:
         accuracy: share of right answers.
         interval: 95 % of it, by bootstrap over the images.
-        calibration_error: expected, 15 bins.
+        calibration_error: the expected one.
     """
 
     accuracy: float
@@ -98,7 +98,7 @@ class EvaluationReport:
         interval: 95 % of the accuracy, by bootstrap over the images.
         balanced_accuracy: mean recall over the labels that occur.
         macro_f1: mean F1.
-        calibration_error: expected, 15 bins.
+        calibration_error: the expected one.
         confusion_matrix: counts, rows true, columns predicted.
         per_class: label -> precision, recall, f1, n.
         sha256: of the model.
