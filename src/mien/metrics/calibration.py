@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ BINS = 15
 
 def in_bins(
     confidences: Floats, correct: Bools, bins: int = BINS
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Answers by intervals of the confidence, of equal width.
 
     Args:
@@ -34,7 +35,8 @@ def in_bins(
         bins: how many.
 
     Returns:
-        Three arrays (bins,): how many answers, how many of them are right, and the sum of their confidences.
+        Three arrays (bins,): how many answers (int64), how many of them are right, and the sum of their confidences
+        (float64).
     """
     place = np.clip((confidences * bins).astype(int), 0, bins - 1)
     counts = np.bincount(place, minlength=bins)
