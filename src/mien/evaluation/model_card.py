@@ -1,6 +1,7 @@
-"""MODEL_CARD.md: what a model is, what it was made from, how right it is and where it ends, all from one measurement.
+"""Model cards: what a model is, what it was made from, how right it is and where it ends.
 
-After Mitchell et al., "Model cards for model reporting", arXiv 1810.03993.
+MODEL_CARD.md has all of it, from one measurement; the README.md of a model's folder what its configuration says. After
+Mitchell et al., "Model cards for model reporting", arXiv 1810.03993.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from mien.metrics.calibration import BINS
 from mien.models.classifier import EmotionClassifier
 from mien.models.registry import ModelConfig
 
+_SCORES = ("accuracy", "balanced accuracy", "macro F1", "calibration error")
+
 _FER2013 = """\
 - Pictures and labels: FER2013 (Goodfellow et al., "Challenges in representation learning", arXiv 1307.0414),
   from the Kaggle challenge of 2013: faces of 48 x 48 pixels, found by an image search for words of emotion,
@@ -30,23 +33,104 @@ _FER2013 = """\
 - Known faults: labels that contradict the votes or each other, identical pictures in several splits, pictures
   without a face (`mien audit` lists them)."""
 
-_LIMITS = """\
+_LIMITS = (
+    """\
 - It tells the expression that a face **shows**, not what a person feels: people show what they do not feel, and
-  feel what they do not show (Barrett et al., Psychological Science in the Public Interest 20(1), 2019).
-- The labels are noisy, and so are these figures: see how often the dataset's own labels are what most voters
-  saw.
+  feel what they do not show (Barrett et al., Psychological Science in the Public Interest 20(1), 2019).""",
+    """\
+- The labels are noisy, and so are these figures: people agree with FER2013's on about two of three faces.
 - The pictures of FER2013 are from the web: posed, acted, stock photographs, mostly looking at the camera.
-  Candid, turned or covered faces are harder; the table of damages says how much harder some of it is.
+  Candid, turned or covered faces are harder.""",
+    """\
 - Nothing is recorded of how old the people are, of which sex or origin, so that nothing is known about whether
   it is equally right for all. It must be assumed that it is not.
 - A few words are not all that faces show. What fits none of them gets the nearest, with little confidence at
-  best.
-
+  best.""",
+    """
 ## Uses to refuse
 
 Deciding about people: hiring, school, police, borders, insurance, credit, care. Watching people at work or in
 class (in the European Union that is forbidden, but for medical reasons and safety: Regulation (EU) 2024/1689,
-Article 5(1)(f)). Lie detection, diagnosis. Reading faces of people who do not know of it."""
+Article 5(1)(f)). Lie detection, diagnosis. Reading faces of people who do not know of it.""",
+)
+
+_FOLDER_CARD = """\
+# {name}
+
+Tells {labels} apart in a grey crop of one face, {size} x {size} pixels.
+
+- Input `crops`: uint8 (n, {size}, {size}); normalisation is inside.
+- Outputs, probabilities: {outputs}.
+- Trained on {data}, {train} images (SHA-256 of the data {sha256}…).
+- Made with {created_with}; its settings are in `config.json`.
+
+## Scores on the validation split, one view an image
+
+{scores}
+
+`ferplus` is scored against the majority of the FER+ votes, the other heads against the dataset's labels. The
+temperatures ({temperatures}), the shares of the blend ({blend}) and the threshold of `uncertain`
+({uncertain_below:.2f}) were fitted on {calibration}{chosen}{origin}
+
+## Limits
+
+{limits}
+"""
+
+_HELD_BACK = "{:,} images of the training split that were not trained on."
+_SAME = (
+    "this same\nsplit: its calibration error flatters the model a little. A head's accuracy does not depend on them; "
+    "that of a blend\nof two heads may a little."
+)
+_CHOSEN = " The epoch was chosen by the accuracy on this split, too, which flatters that accuracy a little."
+_BEGAN = " The training began with the weights of {}, which may have seen images of this split."
+
+
+def write_folder_card(folder: Path) -> None:
+    """Write a model folder's README.md from its configuration.
+
+    Raises:
+        ModelError: there is none.
+        OSError: the file cannot be written.
+    """
+    config = ModelConfig.load(folder)
+    images = config.data["images"]
+    rows = [
+        (
+            f"`{head}`",
+            f"{found['n']:,}",
+            percent(found["accuracy"], tuple(found["interval"])),
+            percent(found["balanced_accuracy"]),
+            percent(found["macro_f1"]),
+            f"{found['calibration_error']:.3f}",
+        )
+        for head, found in config.metrics.items()
+    ]
+    text = _FOLDER_CARD.format(
+        name=config.name,
+        labels=", ".join(config.labels),
+        size=config.input_size,
+        outputs=", ".join(f"`{head}` (n, {len(labels)})" for head, labels in config.outputs.items()),
+        data=config.data["name"],
+        train=images["train"],
+        sha256=config.data["sha256"][:16],
+        created_with=config.created_with,
+        scores=Table(("head", "n", *_SCORES), rows).markdown(),
+        temperatures=", ".join(f"{head} {t:.2f}" for head, t in config.temperature.items()),
+        blend=", ".join(f"{head} {share:.2f}" for head, share in config.blend.items()),
+        calibration=_HELD_BACK.format(images["calibration"]) if "calibration" in images else _SAME,
+        uncertain_below=config.uncertain_below,
+        chosen=_CHOSEN if config.training.get("early_stopping") else "",
+        origin=_BEGAN.format(config.training["init"]) if config.training.get("init") else "",
+        limits=_limits(config),
+    )
+    write_atomically(folder / "README.md", text)
+
+
+def _limits(config: ModelConfig) -> str:
+    """What is true of all such models, and of those that learned from FER2013."""
+    general, fer2013, *more = _LIMITS
+    return "\n".join([general, *([fer2013] if "fer2013" in config.outputs else []), *more])
 
 
 def write_model_card(
@@ -95,7 +179,7 @@ def write_model_card(
         f"## Is its confidence true?\n\n{_confidence(scores, config)}",
         "## How right it stays\n\nThe head `blend` on the same images, damaged.\n\n"
         + damaged.table().markdown(),
-        f"## Limits\n\n{_LIMITS}",
+        f"## Limits\n\n{_limits(config)}",
         "## How this was measured\n\n"
         + "\n".join(
             f"- {name}: {value}" for name, value in (*model_facts(first), *data_facts(first, command))
@@ -156,13 +240,12 @@ def _recipe(config: ModelConfig) -> str:
 
 
 def _score_table(scores: dict[str, EvaluationReport]) -> str:
-    names = ("accuracy", "balanced accuracy", "macro F1", "calibration error")
     rows = []
     for head, report in scores.items():
         against = "FER+ majority, 8 expressions" if head == "ferplus" else "the dataset's labels"
         found = figures(report)
-        rows.append((f"`{head}`", against, f"{report.n:,}", *(found[name].text for name in names)))
-    return Table(("head", "scored against", "n", *names), rows).markdown()
+        rows.append((f"`{head}`", against, f"{report.n:,}", *(found[name].text for name in _SCORES)))
+    return Table(("head", "scored against", "n", *_SCORES), rows).markdown()
 
 
 def _copies(scores: dict[str, EvaluationReport]) -> list[str]:
