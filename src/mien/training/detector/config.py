@@ -56,8 +56,7 @@ class DetectorConfig:
         check_limits(self, _LIMITS)
         if self.side % 32:
             raise ValueError(f"side={self.side}: expected a multiple of 32")
-        if not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"learning_rate={self.learning_rate}: expected a positive number")
+        check_limits(self, {"learning_rate": (0, math.inf)}, inside=True)
         if self.batch_size > self.scenes:
             raise ValueError(f"batch_size={self.batch_size} of {self.scenes} scenes: expected fewer")
 
