@@ -67,5 +67,5 @@ def test_limits(values: dict, limits: tuple[float, float], inside: bool, words: 
 def test_choices_and_names() -> None:
     with pytest.raises(ValueError, match="color='red': expected one of blue, green"):
         check_choices(Kettle(), {"color": ("blue", "green")})
-    with pytest.raises(ValueError, match="unknown setting kettle.lid: expected litres, cups, "):
+    with pytest.raises(ValueError, match=r"unknown setting kettle\.lid: expected litres, cups, "):
         check_names({"lid": 1}, Kettle, "kettle.")

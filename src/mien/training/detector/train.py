@@ -15,7 +15,7 @@ A run folder holds::
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -203,9 +203,10 @@ def _batches(
         for epoch in range(done, config.epochs)
         for step in range(config.steps)
     )
-    for batch in map_chunks(draw, places):
-        images, targets = zip(*batch, strict=True)
-        yield np.stack(images).astype(np.float32), np.stack(targets)
+    with closing(map_chunks(draw, places)) as drawn:
+        for batch in drawn:
+            images, targets = zip(*batch, strict=True)
+            yield np.stack(images).astype(np.float32), np.stack(targets)
 
 
 @contextmanager
