@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from mien.cli.app import app
 from mien.data.dataset import Dataset
-from mien.evaluation.model_card import write_model_card
+from mien.evaluation.model_card import write_folder_card, write_model_card
 from mien.evaluation.robustness import measure_robustness
 from mien.evaluation.scores import evaluate
 from mien.labels import LABELS
@@ -89,6 +90,27 @@ def test_other_labels_make_no_claims_about_fer2013(write_model: WriteModel, tmp_
     assert "Against the FER+ votes" not in found
     assert "Without copies" not in found
     assert "not known" in found["Data"]
+    assert "FER2013" not in found["Limits"]
+
+
+def test_the_card_of_a_folder_has_the_same_limits(
+    write_model: WriteModel, data: Dataset, tmp_path: Path
+) -> None:
+    model = EmotionClassifier(write_model())
+    folder = tmp_path / "model"
+    folder.mkdir()
+    scores = {head: evaluate(model, data, head=head).summary() for head in ("fer2013", "blend")}
+    trained = {"name": "fer2013", "images": {"train": 1234}, "sha256": 64 * "a"}
+    replace(model.config, metrics=scores, data=trained).save(folder)
+    write_folder_card(folder)
+    write_model_card(model, data, tmp_path / "card.md")
+    short, long = sections(folder / "README.md"), sections(tmp_path / "card.md")
+    for title in ("Limits", "Uses to refuse"):
+        assert short[title].strip() == long[title].strip()
+    assert "FER2013" in short["Limits"]
+    rows = {row[0]: row[1:] for row in cells((folder / "README.md").read_text())}
+    full = {row[0]: row[2:] for row in cells(long["How right it is"])}
+    assert rows["`blend`"] == full["`blend`"] and rows["`fer2013`"] == full["`fer2013`"]
 
 
 def test_the_command_makes_the_folder(tmp_path: Path, data: Dataset) -> None:

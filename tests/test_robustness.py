@@ -23,11 +23,9 @@ from mien.evaluation.predictions import predict_split
 from mien.evaluation.report import write_evaluation
 from mien.evaluation.robustness import (
     CONDITIONS,
-    ROBUSTNESS_HEADER,
     RobustnessReport,
     damage_and_score,
     measure_robustness,
-    robustness_rows,
 )
 from mien.evaluation.robustness_chart import _robustness_figure, robustness_chart
 from mien.evaluation.scores import evaluate
@@ -218,7 +216,7 @@ class TestOutput:
     def test_the_table(self, report: RobustnessReport) -> None:
         lines = report.to_text().split("\n")
         assert lines[0] == "brightness on faces, split test, head blend: 4 images, damaged"
-        assert lines[2].split() == list(ROBUSTNESS_HEADER)
+        assert lines[2].split() == list(report.table().columns)
         assert lines[3].split()[:3] == ["undamaged", "25.0", "%"]
         bright = next(i for i, line in enumerate(lines) if line.startswith("brightness, share"))
         assert "75 %" in lines[bright] and " -25.0 " in lines[bright]
@@ -227,7 +225,7 @@ class TestOutput:
         assert len({len(line) for line in lines[2:]}) == 1, "columns end together"
 
     def test_the_undamaged_images_have_one_row(self, report: RobustnessReport) -> None:
-        rows = robustness_rows(report)
+        rows = report.table().rows
         damaged = sum(level != c.undamaged for c in CONDITIONS.values() for level in c.levels)
         assert len(rows) == 1 + damaged
         assert [row[0] for row in rows].count("undamaged") == 1

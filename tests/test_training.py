@@ -152,7 +152,7 @@ class TestRun:
         card = (run / "export" / "README.md").read_text()
         metrics = json.loads((run / "metrics.json").read_text())
         assert card.startswith("# two-layers\n")
-        for words in ("fer2013", "84", *LABELS, f"{100 * metrics['blend']['accuracy']:.2f}"):
+        for words in ("fer2013", "84", *LABELS, f"{100 * metrics['blend']['accuracy']:.1f} %"):
             assert words in card
 
 

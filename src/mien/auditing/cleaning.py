@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import numpy as np
 
+from mien._core.files import write_atomically
 from mien.auditing.audit import AuditReport
 from mien.auditing.issues import WRONG_LABEL, Item
 from mien.data.dataset import Dataset
@@ -58,31 +60,30 @@ def write_clean(target: Path, dataset: Dataset, report: AuditReport, *, wrong_la
     """
     dropped = report.dropped(reasons=WRONG_LABEL if wrong_labels else frozenset())
     target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.name}.tmp")  # so that a file of that name is whole, or as it was
-    try:
-        _write(unfinished, target.suffix, dataset, report, dropped)
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    if target.suffix == ".csv":
+        write_atomically(target, _list(report, dropped))
+    else:
+        write_parquet(target, _without(dataset, dropped))
     return len(dropped)
 
 
-def _write(
-    target: Path, kind: str, dataset: Dataset, report: AuditReport, dropped: AbstractSet[Item]
-) -> None:
-    if kind == ".csv":
-        with target.open("w", encoding="utf-8", newline="") as file:
-            columns = ("split", "name", "label", "reason", "detail", "suggested", "action")
-            writer = csv.DictWriter(file, columns, extrasaction="ignore")
-            writer.writeheader()
-            for finding in report.findings:
-                action = "drop" if finding.item in dropped else "keep"
-                writer.writerow(finding.to_dict() | {"action": action})
-        return
+def _list(report: AuditReport, dropped: AbstractSet[Item]) -> str:
+    """Every finding as a row of CSV, with what cleaning does."""
+    text = io.StringIO(newline="")
+    columns = ("split", "name", "label", "reason", "detail", "suggested", "action")
+    writer = csv.DictWriter(text, columns, extrasaction="ignore")
+    writer.writeheader()
+    for finding in report.findings:
+        action = "drop" if finding.item in dropped else "keep"
+        writer.writerow(finding.to_dict() | {"action": action})
+    return text.getvalue()
+
+
+def _without(dataset: Dataset, dropped: AbstractSet[Item]) -> Dataset:
     places = {split: [item.index for item in dropped if item.split == split] for split in dataset.splits}
     splits = {}
     for name, split in dataset.splits.items():
         kept = np.ones(len(split), np.bool_)
         kept[places[name]] = False
         splits[name] = split.take(kept)
-    write_parquet(target, Dataset(dataset.name, dataset.labels, splits))
+    return Dataset(dataset.name, dataset.labels, splits)

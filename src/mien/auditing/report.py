@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.files import write_json
+from mien._core.text import Table, percent
 from mien.auditing.audit import AuditReport
 from mien.auditing.issues import REASONS, WRONG_LABEL, Finding, Group
 from mien.data.dataset import Dataset
@@ -24,8 +25,9 @@ def format_audit(report: AuditReport) -> str:
     sizes = report.sizes()
     lines = [f"{report.data}: " + ", ".join(f"{n:,} images in {split}" for split, n in sizes.items()), ""]
     lines += [*copy_lines(report), f"labels: {_judges(report)}", ""]
-    lines += [*_aligned(["", *sizes], _reason_rows(report)), ""]
-    lines += [*_aligned(["class", *sizes], _class_rows(report)), ""]
+    found = _reason_table(report)
+    lines += [found.text() if found.rows else "nothing found", ""]
+    lines += [_class_table(report).text(), ""]
     return "\n".join([*lines, _balance(report), _cleaning(report)])
 
 
@@ -73,16 +75,16 @@ def write_page(report: AuditReport, dataset: Dataset, folder: Path, *, thumbnail
         page.paragraph(line[0].upper() + line[1:] + ".")
     page.paragraph(f"Labels: {_judges(report)}.")
     page.paragraph(_cleaning(report).capitalize() + ".")
-    page.table(["finding", *sizes, "dropped by cleaning"], _page_rows(report))
+    page.add(_explained(_reason_table(report), report))
     page.heading("Classes")
-    page.table(["class", *sizes], _class_rows(report))
+    page.add(_class_table(report))
     page.paragraph(_balance(report).capitalize() + ".")
     _copies_part(page, report, dataset)
     for reason in ("constant", "not-a-face", "few-greys", "outvoted", "doubted"):
         _faces_part(page, dataset, reason, [f for f in report.findings if f.reason == reason])
     files = [folder / "report.html", folder / "audit.json"]
     page.write(files[0])
-    files[1].write_text(json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(files[1], report.to_dict(), indent=1, ascii_only=False)
     return files
 
 
@@ -90,34 +92,39 @@ def _judges(report: AuditReport) -> str:
     return "judged by " + " and by ".join(report.label_checks) if report.label_checks else _NOT_JUDGED
 
 
-def _reason_rows(report: AuditReport) -> list[list[str]]:
-    return [[reason, *(f"{n:,}" for n in row.values())] for reason, row in report.counts().items()]
+def _reason_table(report: AuditReport) -> Table:
+    """How many images of every split have what is wrong."""
+    rows = [(reason, *(f"{n:,}" for n in row.values())) for reason, row in report.counts().items()]
+    return Table(("", *report.sizes()), rows)
 
 
-def _page_rows(report: AuditReport) -> list[list[str]]:
+def _explained(table: Table, report: AuditReport) -> Table:
+    """The same with what a reason means, and whether cleaning drops its images."""
     dropped = {f.reason for f in report.findings if f.dropped}
-    return [
-        [
+    rows = [
+        (
             f"{reason}: {REASONS[reason]}",
-            *(f"{n:,}" for n in row.values()),
+            *counts,
             "train" if reason in dropped else "if asked to" if reason in WRONG_LABEL else "no",
-        ]
-        for reason, row in report.counts().items()
+        )
+        for reason, *counts in table.rows
     ]
+    return Table(("finding", *table.columns[1:], "dropped by cleaning"), rows)
 
 
-def _class_rows(report: AuditReport) -> list[list[str]]:
+def _class_table(report: AuditReport) -> Table:
     sizes = report.sizes()
-    return [
-        [
+    rows = [
+        (
             label,
             *(
-                f"{counts[label]:,} ({100 * counts[label] / max(sizes[split], 1):.1f} %)"
+                f"{counts[label]:,} ({percent(counts[label] / max(sizes[split], 1))})"
                 for split, counts in report.class_counts.items()
             ),
-        ]
+        )
         for label in report.labels
     ]
+    return Table(("class", *sizes), rows)
 
 
 def _balance(report: AuditReport) -> str:
@@ -138,18 +145,6 @@ def _cleaning(report: AuditReport) -> str:
         f"cleaning drops {len(report.dropped()):,} of {total:,} images of train, "
         f"{with_labels:,} with --drop-wrong-labels; validation and test stay as they are"
     )
-
-
-def _aligned(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    table = [header, *rows]
-    if len(table) == 1:
-        return ["nothing found"]
-    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
-    return [
-        f"{row[0]:{widths[0]}}"
-        + "".join(f"  {cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
-        for row in table
-    ]
 
 
 def _copies_part(page: Report, report: AuditReport, dataset: Dataset) -> None:

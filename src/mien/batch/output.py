@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.files import write_json
 from mien.batch.books import (
     MANIFEST_FILE,
     OWN_FILES,
@@ -27,7 +28,6 @@ from mien.batch.books import (
     has_settings,
     locked,
     open_books,
-    write_atomically,
 )
 from mien.errors import MissingExtraError, SettingsError, SourceError
 from mien.models.registry import DEFAULT_DETECTOR, DETECTOR_SIZE
@@ -128,7 +128,7 @@ class Output:
         if self.parts():
             check_settings(path, self.folder, self.settings, self._same_files)
         else:
-            write_atomically(path, json.dumps(asdict(self.settings), indent=2).encode())
+            write_json(path, asdict(self.settings))
 
     def parts(self) -> list[Path]:
         """The finished parts, in order."""
@@ -150,7 +150,7 @@ class Output:
             "settings": asdict(self.settings),
             "parts": rows,
         }
-        write_atomically(self.books / MANIFEST_FILE, json.dumps(manifest, indent=2).encode())
+        write_json(self.books / MANIFEST_FILE, manifest)
         return manifest
 
 

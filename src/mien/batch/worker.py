@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.batch.books import unfinished
+from mien._core.files import atomic_file
+from mien._core.parallel import run_ahead
 from mien.batch.output import BatchSettings
 from mien.batch.sources import Entry, read_entries
 from mien.errors import ImageError
@@ -112,17 +113,9 @@ class Worker:
 
 def decode(entries: Sequence[Entry], side: int = 0) -> Iterator[Decoded]:
     """Every picture as `read_draft` reads it, or why it cannot be read, in order; a thread works ahead."""
-    with ThreadPoolExecutor(1) as reader:
-        read = iter(read_entries(entries))
-
-        def one() -> Decoded | None:
-            found = next(read, None)
-            return None if found is None else (found[0], _read(*found, side))
-
-        ahead = [reader.submit(one) for _ in range(_AHEAD)]
-        while (found := ahead.pop(0).result()) is not None:
-            ahead.append(reader.submit(one))
-            yield found
+    pictures = ((entry, _read(entry, data, side)) for entry, data in read_entries(entries))
+    with closing(run_ahead(pictures, _AHEAD)) as decoded:
+        yield from decoded
 
 
 def _read(
@@ -139,7 +132,9 @@ def _read(
 
 def write_part(task: Task, results: Sequence[FrameResult], labels: Sequence[str]) -> None:
     """A task's results as one Parquet file, which is there whole or not at all."""
-    with unfinished(task.part, task.books) as file, open_writer("parquet", file, labels) as writer:
+    task.books.mkdir(exist_ok=True)  # fails where the folder beside it is on another machine
+    task.part.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(task.part, folder=task.books) as file, open_writer("parquet", file, labels) as writer:
         for result in results:
             writer.write(result)
 

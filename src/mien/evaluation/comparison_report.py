@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.files import write_json
 from mien._core.text import percent
-from mien.evaluation.comparison import Comparison, compare, difference_line, score_rows
+from mien.evaluation.comparison import Comparison, compare, difference_line, score_table
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.provenance import data_facts, familiarity, model_facts
 from mien.evaluation.report import PAGE, SCORES, SHOWN_FACES, write_evaluation
@@ -84,12 +84,12 @@ def write_comparison(
     _add_faces(page, "only B is right", first, second, second.correct & ~first.correct)
     _add_facts(page, (first, second), command)
     page.write(folder / PAGE)
-    (folder / SCORES).write_text(json.dumps(comparison.to_dict(), indent=2) + "\n", encoding="utf-8")
+    write_json(folder / SCORES, comparison.to_dict())
     return folder / PAGE
 
 
 def _add_test(page: Report, comparison: Comparison) -> None:
-    page.table(("score", "A", "B"), score_rows(comparison))
+    page.add(score_table(comparison))
     page.heading("Is the difference more than chance?")
     page.paragraph(difference_line(comparison) + ".")
     page.table(

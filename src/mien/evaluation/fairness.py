@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._core.text import percent
+from mien._core.text import Table, percent, percent_range
 from mien.errors import DatasetError
 from mien.evaluation.predictions import Predictions
 from mien.metrics import calibration, classification, significance
@@ -29,7 +29,7 @@ class GroupScore:
         interval: 95 % of it, Wilson's.
         balanced_accuracy: mean recall over the expressions that occur in the group.
         mean_confidence: of the answers.
-        calibration_error: expected, 15 bins.
+        calibration_error: the expected one.
         chance_calibration_error: what it would be on average if every confidence were true; never 0.
         few: whether the group has fewer than `FEW` images.
     """
@@ -85,24 +85,15 @@ class ModelAudit:
 
     def to_text(self) -> str:
         """A table for people, percent rounded."""
-        header, *rows = [GROUP_HEADER, *group_rows(self)]
-        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-        lines = [
-            "  ".join([f"{row[0]:{widths[0]}}", *map(str.rjust, row[1:], widths[1:])]).rstrip()
-            for row in (header, *rows)
-        ]
         what = f"{self.model} on {self.data}, split {self.split}, head {self.head}: {self.whole.n} images"
-        return "\n".join([what, "", *lines, *(["", *gap_lines(self)] if self.column else [])])
+        return "\n".join([what, "", self.table().text(), *(["", *gap_lines(self)] if self.column else [])])
 
-
-GROUP_HEADER = (
-    "group", "n", "accuracy", "95 % interval", "mean recall", "confidence", "calibration", "by chance",
-)  # fmt: skip
-
-
-def group_rows(audit: ModelAudit) -> list[tuple[str, ...]]:
-    """The cells of a table below `GROUP_HEADER`: all images, then every group; small groups have a star."""
-    return [_cells("all", audit.whole), *(_cells(name, one) for name, one in audit.groups.items())]
+    def table(self) -> Table:
+        """All images, then every group; small groups have a star."""
+        columns = (
+            "group", "n", "accuracy", "95 % interval", "mean recall", "confidence", "calibration", "by chance",
+        )  # fmt: skip
+        return Table(columns, [_cells(name, one) for name, one in {"all": self.whole, **self.groups}.items()])
 
 
 def gap_lines(audit: ModelAudit) -> list[str]:
@@ -210,7 +201,7 @@ def _cells(name: str, one: GroupScore) -> tuple[str, ...]:
         f"{name} *" if one.few else name,
         f"{one.n:,}",
         percent(one.accuracy),
-        f"{100 * one.interval[0]:.1f} to {100 * one.interval[1]:.1f} %",
+        percent_range(one.interval),
         percent(one.balanced_accuracy),
         percent(one.mean_confidence),
         f"{one.calibration_error:.3f}",

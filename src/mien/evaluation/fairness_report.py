@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from mien.evaluation.fairness import FEW, GROUP_HEADER, ModelAudit, gap_lines, group_rows
+from mien._core.files import write_json
+from mien.evaluation.fairness import FEW, ModelAudit, gap_lines
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.provenance import data_facts, familiarity, model_facts
-from mien.evaluation.robustness import ROBUSTNESS_HEADER, RobustnessReport, robustness_rows
+from mien.evaluation.robustness import RobustnessReport
 from mien.evaluation.robustness_chart import robustness_chart
 from mien.evaluation.score_charts import groups_chart, reliability_chart
+from mien.metrics.calibration import BINS
 from mien.output.html import Report
 
 PAGE, DATA = "report.html", "audit.json"
@@ -60,7 +61,7 @@ def write_model_audit(
     page.facts([*model_facts(answers), *data_facts(answers, command)])
     page.write(folder / PAGE)
     values = audit.to_dict() | {"robustness": {n: one.to_dict() for n, one in (robustness or {}).items()}}
-    (folder / DATA).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / DATA, values)
     return folder / PAGE
 
 
@@ -87,7 +88,7 @@ def _add_groups(page: Report, audit: ModelAudit, folder: Path) -> None:
             "Points: accuracy; lines: 95 % interval; in brackets: images; "
             f"*: fewer than {FEW}. The dashed line is the accuracy of all.",
         )
-    page.table(GROUP_HEADER, group_rows(audit))
+    page.add(audit.table())
     if audit.column is None:
         page.paragraph("No groups were given: name a column with --group.")
         return
@@ -111,8 +112,8 @@ def _add_calibration(page: Report, answers: Predictions, folder: Path) -> None:
     )
     page.paragraph(
         "In the table above, a group whose mean confidence lies above its accuracy is promised too much. Calibration: "
-        "the expected calibration error, 15 bins. By chance: what it would be on average with as many images if every "
-        "confidence were true; an error near it is no sign of wrong confidences."
+        f"the expected calibration error, {BINS} bins. By chance: what it would be on average with as many images if "
+        "every confidence were true; an error near it is no sign of wrong confidences."
     )
     page.paragraph(familiarity(answers))
 
@@ -128,4 +129,4 @@ def _add_robustness(page: Report, robustness: Mapping[str, RobustnessReport], fo
         + (f" Besides all images: {' and '.join(groups)}, the ends of the largest gap." if groups else ""),
     )
     page.paragraph("All images:")
-    page.table(ROBUSTNESS_HEADER, robustness_rows(robustness["all"]))
+    page.add(robustness["all"].table())

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._core.text import percent
+from mien._core.files import write_json
+from mien._core.text import percent, percent_range
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.provenance import data_facts, familiarity, model_facts
-from mien.evaluation.robustness import ROBUSTNESS_HEADER, RobustnessReport, robustness_rows
+from mien.evaluation.robustness import RobustnessReport
 from mien.evaluation.robustness_chart import robustness_chart
 from mien.evaluation.score_charts import (
     confusion_matrix_chart,
@@ -22,11 +21,20 @@ from mien.evaluation.score_charts import (
     risk_coverage_chart,
 )
 from mien.evaluation.scores import EvaluationReport, score
+from mien.evaluation.tables import class_table, coverage_table, figures
 from mien.labels import FERPLUS_LABELS
+from mien.metrics.calibration import BINS
 from mien.output.html import Report
 
 PAGE, SCORES = "report.html", "scores.json"
 SHOWN_FACES = 24
+
+_SHOWN = {
+    "accuracy": "accuracy",
+    "balanced accuracy": "balanced accuracy: mean recall",
+    "macro F1": "macro F1",
+    "calibration error": f"calibration error, {BINS} bins",
+}
 
 
 def write_evaluation(
@@ -72,19 +80,15 @@ def write_evaluation(
     page.heading("How this was measured")
     page.facts([*model_facts(answers), *data_facts(answers, command)])
     page.write(folder / PAGE)
-    _write_json(scores.to_dict(), folder / SCORES)
+    write_json(folder / SCORES, scores.to_dict())
     return folder / PAGE
 
 
 def _add_scores(page: Report, answers: Predictions, scores: EvaluationReport) -> None:
+    found = figures(scores)
     page.table(
         ("score", "value", "95 % interval"),
-        [
-            ("accuracy", percent(scores.accuracy), interval(scores.interval)),
-            ("balanced accuracy: mean recall", percent(scores.balanced_accuracy), ""),
-            ("macro F1", percent(scores.macro_f1), ""),
-            ("calibration error, 15 bins", f"{scores.calibration_error:.3f}", ""),
-        ],
+        [(title, found[name].value, found[name].interval) for name, title in _SHOWN.items()],
     )
     page.paragraph(familiarity(answers))
     if scores.views:
@@ -100,7 +104,7 @@ def _add_views(page: Report, scores: EvaluationReport) -> None:
     page.table(
         ("views", "accuracy", "95 % interval", "calibration error"),
         [
-            (name, percent(view.accuracy), interval(view.interval), f"{view.calibration_error:.3f}")
+            (name, percent(view.accuracy), percent_range(view.interval), f"{view.calibration_error:.3f}")
             for name, view in (scores.views or {}).items()
         ],
     )
@@ -123,7 +127,12 @@ def _add_copies(page: Report, scores: EvaluationReport) -> None:
     page.table(
         ("images", "n", "accuracy", "95 % interval"),
         [
-            (name, f"{n:,}", "" if share is None else percent(share), "" if ends is None else interval(ends))
+            (
+                name,
+                f"{n:,}",
+                "" if share is None else percent(share),
+                "" if ends is None else percent_range(ends),
+            )
             for name, n, share, ends in groups
         ],
     )
@@ -153,20 +162,15 @@ def _add_votes(page: Report, scores: EvaluationReport) -> None:
 
 
 def _add_classes(page: Report, scores: EvaluationReport, folder: Path) -> None:
-    page.heading("Class by class")
+    table = class_table(scores)
+    page.heading(table.title)
     series = {
         name: [values[key] for values in scores.per_class.values()]
         for name, key in (("precision", "precision"), ("recall", "recall"), ("F1", "f1"))
     }
     per_class_chart(series, scores.labels, folder / "per_class.png")
     page.chart(folder / "per_class.png", "Precision, recall and F1 of every class as bars")
-    page.table(
-        ("class", "precision", "recall", "F1", "n"),
-        [
-            (label, *(percent(values[key]) for key in ("precision", "recall", "f1")), f"{values['n']:,}")
-            for label, values in scores.per_class.items()
-        ],
-    )
+    page.table(table.columns, table.rows)
     matrix = np.array(scores.confusion_matrix)
     confusion_matrix_chart(matrix, scores.labels, folder / "confusion_matrix.png")
     page.heading("Confusion matrix")
@@ -193,13 +197,7 @@ def _add_confidence(page: Report, answers: Predictions, scores: EvaluationReport
         "Accuracy of the answers kept against the share kept",
         "The faint line is the accuracy of all answers.",
     )
-    page.table(
-        ("kept", "accuracy of those kept", "least confidence"),
-        [
-            (percent(point["coverage"]), percent(point["accuracy"]), percent(point["threshold"]))
-            for point in scores.risk_coverage.points
-        ],
-    )
+    page.add(coverage_table(scores))
     page.paragraph(
         f"Area under this curve {scores.risk_coverage.area:.3f}, so that the area under the risk-coverage curve "
         f"(AURC) is {scores.risk_coverage.aurc:.3f}; with answers kept at random it would be about "
@@ -209,23 +207,19 @@ def _add_confidence(page: Report, answers: Predictions, scores: EvaluationReport
 
 def _add_robustness(page: Report, robustness: RobustnessReport, folder: Path) -> None:
     robustness_chart({robustness.model: robustness}, folder / "robustness.png")
-    _write_json(robustness.to_dict(), folder / "robustness.json")
+    write_json(folder / "robustness.json", robustness.to_dict())
     page.heading("Faces that are moved, blurred, noisy, small, dark or compressed")
     page.chart(
         folder / "robustness.png",
         "Accuracy against the level of damage, a panel a condition",
         "The same images, damaged. The dashed line is the accuracy without damage, the band the 95 % interval.",
     )
-    page.table(ROBUSTNESS_HEADER, robustness_rows(robustness))
+    page.add(robustness.table())
     page.paragraph(
         "Shifts go into a direction and turns to a side that differ from image to image; shift, scale and rotation "
         "repeat the edge of the image where nothing is left of it. Points: difference to the accuracy without damage. "
-        "Confidence: the mean one. Calibration: the calibration error, 15 bins."
+        f"Confidence: the mean one. Calibration: the calibration error, {BINS} bins."
     )
-
-
-def _write_json(values: dict[str, Any], path: Path) -> None:
-    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def _add_mistakes(page: Report, answers: Predictions, folder: Path, thumbnails: bool) -> None:
@@ -260,8 +254,3 @@ def _vote_words(votes: NDArray[np.uint8]) -> str:
     names = (*FERPLUS_LABELS, "unknown", "no face")
     most = int(votes.argmax())
     return f"{names[most]} {votes[most]} of {votes.sum()}"
-
-
-def interval(ends: tuple[float, float]) -> str:
-    """The ends of an interval of shares, in percent."""
-    return f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f} %"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._core.text import percent
+from mien._core.text import Table, percent
 from mien.data.dataset import Dataset
 from mien.evaluation.predictions import Predictions, predict_split
 from mien.images import corruptions
@@ -101,7 +101,7 @@ class RobustnessScore:
         accuracy: share of right answers.
         interval: 95 % of it, by bootstrap over the images.
         mean_confidence: mean probability of the answers.
-        calibration_error: expected, 15 bins.
+        calibration_error: the expected one.
     """
 
     accuracy: float
@@ -165,33 +165,23 @@ class RobustnessReport:
 
     def to_text(self) -> str:
         """A table for people, percent rounded."""
-        header, *rows = [ROBUSTNESS_HEADER, *robustness_rows(self)]
-        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-        lines = [
-            "  ".join([f"{row[0]:{widths[0]}}", *map(str.rjust, row[1:], widths[1:])]).rstrip()
-            for row in (header, *rows)
-        ]
         what = f"{self.model} on {self.data}, split {self.split}, head {self.head}: {self.n} images, damaged"
-        return "\n".join([what, "", *lines])
+        return "\n".join([what, "", self.table().text()])
 
+    def table(self) -> Table:
+        """The undamaged images, then every level with damage.
 
-ROBUSTNESS_HEADER = ("condition", "level", "accuracy", "points", "confidence", "calibration")
-
-
-def robustness_rows(report: RobustnessReport) -> list[tuple[str, ...]]:
-    """The cells of a table below `ROBUSTNESS_HEADER`: the undamaged images, then every level with damage.
-
-    "points" is the difference to the accuracy of the undamaged images, "confidence" the mean one, "calibration" the
-    expected calibration error.
-    """
-    rows = [_cells("undamaged", "", report.undamaged, report.undamaged)]
-    for name, curve in report.curves.items():
-        title = f"{name}, {curve.unit}"
-        for point in curve.points:
-            if point.level != CONDITIONS[name].undamaged:
-                rows.append(_cells(title, curve.level_text(point.level), point, report.undamaged))
-                title = ""  # once a condition
-    return rows
+        "points" is the difference to the accuracy of the undamaged images, "confidence" the mean one, "calibration"
+        the expected calibration error.
+        """
+        rows = [_cells("undamaged", "", self.undamaged, self.undamaged)]
+        for name, curve in self.curves.items():
+            title = f"{name}, {curve.unit}"
+            for point in curve.points:
+                if point.level != CONDITIONS[name].undamaged:
+                    rows.append(_cells(title, curve.level_text(point.level), point, self.undamaged))
+                    title = ""  # once a condition
+        return Table(("condition", "level", "accuracy", "points", "confidence", "calibration"), rows)
 
 
 def measure_robustness(

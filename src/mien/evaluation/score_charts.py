@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.metrics.calibration import selective_accuracy
+from mien.metrics.calibration import BINS, in_bins, selective_accuracy
 from mien.output.figures import INK, VALIDATION, new_figure, save_figure, set_style
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def reliability_chart(
     confidences: NDArray[np.floating[Any]],
     correct: NDArray[np.bool_],
     path: str | PathLike[str],
-    bins: int = 15,
+    bins: int = BINS,
 ) -> None:
     """Accuracy against confidence: on the diagonal a model is as often right as it says; below: the counts.
 
@@ -162,18 +162,16 @@ def _reliability_figure(
             f"confidences of shape {said.shape}, correct of shape {right.shape}, {bins} bins: "
             "expected two arrays of one equal length above 0, and at least one bin"
         )
-    edges = np.linspace(0, 1, bins + 1)
-    which = np.clip(np.digitize(said, edges) - 1, 0, bins - 1)
-    counts = np.bincount(which, minlength=bins)
+    starts = np.arange(bins) / bins
+    counts, hits, sums = in_bins(said, right, bins)
     filled = counts > 0
-    accuracy = np.bincount(which, right, bins)[filled] / counts[filled]
-    confidence = np.bincount(which, said, bins)[filled] / counts[filled]
+    accuracy, confidence = hits[filled] / counts[filled], sums[filled] / counts[filled]
     figure = new_figure(5.4, 6.0)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3.4, 1])
     top.plot([0, 1], [0, 1], "--", color=INK, linewidth=1, label="perfectly calibrated")
-    top.bar(edges[:-1][filled], accuracy, 1 / bins, align="edge", color="#9fc9e6", edgecolor="white")
+    top.bar(starts[filled], accuracy, 1 / bins, align="edge", color="#9fc9e6", edgecolor="white")
     top.plot(confidence, accuracy, "o-", color=VALIDATION, markersize=4, label="accuracy in each bin")
-    bottom.bar(edges[:-1], counts, 1 / bins, align="edge", color="#b0b0b0", edgecolor="white")
+    bottom.bar(starts, counts, 1 / bins, align="edge", color="#b0b0b0", edgecolor="white")
     for axes in (top, bottom):
         set_style(axes, "y")
         axes.set(xlim=(0, 1))

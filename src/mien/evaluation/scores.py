@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._core.text import percent
 from mien.data.dataset import Dataset
 from mien.data.ferplus import VoteAgreement, vote_agreement
 from mien.evaluation.predictions import Predictions, predict_split
+from mien.evaluation.tables import format_report
 from mien.metrics import calibration, classification, significance
 from mien.models.classifier import EmotionClassifier
-from mien.models.tta import SINGLE
 
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 
@@ -26,7 +25,7 @@ class ViewScore:
     Attributes:
         accuracy: share of right answers.
         interval: 95 % of it, by bootstrap over the images.
-        calibration_error: expected, 15 bins.
+        calibration_error: the expected one.
     """
 
     accuracy: float
@@ -99,7 +98,7 @@ class EvaluationReport:
         interval: 95 % of the accuracy, by bootstrap over the images.
         balanced_accuracy: mean recall over the labels that occur.
         macro_f1: mean F1.
-        calibration_error: expected, 15 bins.
+        calibration_error: the expected one.
         confusion_matrix: counts, rows true, columns predicted.
         per_class: label -> precision, recall, f1, n.
         sha256: of the model.
@@ -260,58 +259,3 @@ def _vote_agreement(answers: Predictions) -> VoteAgreement | None:
         return None
     names = [answers.dataset.labels[target] for target in answers.part.targets]
     return vote_agreement(answers.probabilities, answers.part.votes, answers.labels, names)
-
-
-def format_report(report: EvaluationReport) -> str:
-    """The report as lines for people, percent rounded."""
-    first = max(12, *(len(label) + 1 for label in report.labels))
-    lines = [
-        f"{report.model} on {report.data}, split {report.split}, head {report.head}: {report.n} images",
-        f"accuracy           {percent(report.accuracy, report.interval)}",
-        f"balanced accuracy  {percent(report.balanced_accuracy)}",
-        f"macro F1           {percent(report.macro_f1)}",
-        f"calibration error  {report.calibration_error:.3f}",
-        *_further_lines(report),
-        "",
-        f"{'':{first}}{'precision':>10}{'recall':>10}{'F1':>10}{'n':>8}",
-    ]
-    for label, scores in report.per_class.items():
-        cells = "".join(f"{100 * scores[key]:>8.1f} %" for key in ("precision", "recall", "f1"))
-        lines.append(f"{label:{first}}{cells}{scores['n']:>8}")
-    width = max(map(len, report.labels)) + 1
-    lines += ["", "confusion matrix: rows true, columns predicted"]
-    lines.append(" " * first + "".join(f"{label:>{width}}" for label in report.labels))
-    for label, row in zip(report.labels, report.confusion_matrix, strict=True):
-        lines.append(f"{label:{first}}" + "".join(f"{count:>{width}}" for count in row))
-    return "\n".join(lines)
-
-
-def _further_lines(report: EvaluationReport) -> list[str]:
-    """What only some reports have, and what confidence is good for."""
-    lines = []
-    for name, view in (report.views or {}).items():
-        if name != SINGLE:  # that is what all else is
-            lines.append(f"{name:<18} {percent(view.accuracy, view.interval)}")
-    if (rest := report.without_copies) is not None and rest.accuracy is not None:
-        lines.append(
-            f"without copies     {percent(rest.accuracy, rest.interval)}"
-            f": {rest.n} images, {rest.copies} have a copy in train"
-        )
-    if (votes := report.ferplus) is not None:
-        lines.append(
-            f"FER+ majority      {percent(votes.majority, votes.interval)}: {votes.n} images with one"
-        )
-        lines.append(
-            f"FER+ vote share    {percent(votes.vote_share)} of at most {percent(votes.highest_vote_share)}"
-        )
-    if (certain := report.certain) is not None and certain.accuracy is not None:
-        lines.append(
-            f"not uncertain      {percent(certain.accuracy)} right: {percent(certain.coverage)} of the answers, "
-            f"confidence from {percent(certain.threshold)}"
-        )
-    half = report.risk_coverage.points[-1]
-    lines.append(
-        f"risk-coverage      AURC {report.risk_coverage.aurc:.3f}; "
-        f"the most confident {100 * half['coverage']:.0f} %: {percent(half['accuracy'])} right"
-    )
-    return lines

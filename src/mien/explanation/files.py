@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.files import write_json
 from mien.explanation.chart import explained_picture, explanation_chart
 from mien.explanation.explain import Explanation
 from mien.images.read import save_image
@@ -66,7 +66,7 @@ class ExplanationFiles:
     def close(self) -> None:
         """Write `explanations.json`: of every picture what `mien image --format json` says, and of every face more."""
         path = in_folder(self._folder, FILE)
-        path.write_text(json.dumps(self._items, indent=2) + "\n", encoding="utf-8")
+        write_json(path, self._items)
 
 
 @contextmanager

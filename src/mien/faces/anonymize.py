@@ -51,7 +51,7 @@ def anonymize_faces(picture: NDArray[np.uint8], boxes: Iterable[Box]) -> NDArray
 def anonymized_areas(boxes: Iterable[Box], width: int, height: int) -> list[tuple[int, int, int, int]]:
     """What is hidden for boxes in a picture of that size: `x1 y1 x2 y2` in whole pixels, the largest last."""
     areas = []
-    for box in sorted(_heads(boxes), key=lambda box: box.width * box.height):
+    for box in sorted(_heads(boxes), key=lambda box: box.area):
         across, down = REACH * box.width, REACH * box.height
         x1, y1 = max(0, int(box.x1 - across)), max(0, int(box.y1 - down))
         x2, y2 = min(width, int(box.x2 + across) + 1), min(height, int(box.y2 + down) + 1)
@@ -64,7 +64,7 @@ def _heads(boxes: Iterable[Box]) -> list[Box]:
     """Boxes of the same head as one: mosaics that lie over each other, each from another grid, would show more."""
     heads: list[Box] = []
     for box in boxes:
-        while (other := next((head for head in heads if _shared(head, box) > SAME_HEAD), None)) is not None:
+        while (other := next((head for head in heads if _is_same(head, box)), None)) is not None:
             heads.remove(other)
             box = Box(
                 min(box.x1, other.x1), min(box.y1, other.y1), max(box.x2, other.x2), max(box.y2, other.y2)
@@ -73,12 +73,8 @@ def _heads(boxes: Iterable[Box]) -> list[Box]:
     return heads
 
 
-def _shared(first: Box, second: Box) -> float:
-    """The share of the smaller box that lies in the other, 0 to 1."""
-    across = min(first.x2, second.x2) - max(first.x1, second.x1)
-    down = min(first.y2, second.y2) - max(first.y1, second.y1)
-    smaller = min(first.width * first.height, second.width * second.height)
-    return max(0.0, across) * max(0.0, down) / smaller
+def _is_same(first: Box, second: Box) -> bool:
+    return first.intersection(second) > SAME_HEAD * min(first.area, second.area)
 
 
 class FaceAnonymizer:

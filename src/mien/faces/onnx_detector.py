@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mien._core.boxes import Floats
 from mien._core.per_process import PerProcess
+from mien._core.settings import check_limits, check_types
 from mien.errors import DetectorError
 from mien.faces.grid import OUTPUTS
 from mien.faces.multiscale import search
@@ -60,10 +61,8 @@ class DetectorModel:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "same_as", tuple(self.same_as))
-        for name, low, high in (("min_score", 0, 1), ("margin", 0, 10)):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not low < value < high:
-                raise ValueError(f"{name}={value!r}: expected more than {low} and less than {high}")
+        check_types(self)
+        check_limits(self, {"min_score": (0, 1), "margin": (0, 10)}, inside=True)
 
     @classmethod
     def load(cls, folder: Path) -> DetectorModel:

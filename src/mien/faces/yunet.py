@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.files import write_atomically
 from mien._core.per_process import PerProcess
 from mien.errors import DetectorError
 from mien.results import Box, Face
@@ -117,7 +117,8 @@ def fetch_yunet() -> Path:
             f"expected {YUNET_SHA256[:12]}...: {advice}"
         )
     try:
-        _write(path, data)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, data)
     except OSError as error:
         raise DetectorError(f"cannot write {path} ({error.strerror}): {advice}") from None
     return path
@@ -140,18 +141,6 @@ def _download(url: str) -> bytes:
     if len(data) > MAX_DOWNLOAD:
         raise OSError(f"more than {MAX_DOWNLOAD / 1e6:.0f} MB")
     return data
-
-
-def _write(path: Path, data: bytes) -> None:
-    """All or nothing, also when two processes fetch at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(data)
-    try:
-        Path(file.name).replace(path)
-    except OSError:
-        Path(file.name).unlink(missing_ok=True)
-        raise
 
 
 def _sha256(data: bytes) -> str:

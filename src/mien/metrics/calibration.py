@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +20,14 @@ def softmax(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def calibration_error(confidences: Floats, correct: Bools, bins: int = 15) -> float:
-    """Expected calibration error: the mean gap between confidence and accuracy over bins of equal width.
+BINS = 15
+"""Intervals of the confidence, all of one width, in which it is compared with the accuracy."""
 
-    Guo et al., arXiv 1706.04599.
+
+def in_bins(
+    confidences: Floats, correct: Bools, bins: int = BINS
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Answers by intervals of the confidence, of equal width.
 
     Args:
         confidences: (n,) highest probability of every answer, 0 to 1.
@@ -30,11 +35,27 @@ def calibration_error(confidences: Floats, correct: Bools, bins: int = 15) -> fl
         bins: how many.
 
     Returns:
-        0 (confidence is accuracy) to 1.
+        Three arrays (bins,): how many answers (int64), how many of them are right, and the sum of their confidences
+        (float64).
     """
     place = np.clip((confidences * bins).astype(int), 0, bins - 1)
-    gaps = np.bincount(place, weights=correct.astype(np.float64) - confidences, minlength=bins)
-    return float(np.abs(gaps).sum() / len(confidences))
+    counts = np.bincount(place, minlength=bins)
+    return counts, np.bincount(place, correct.astype(np.float64), bins), np.bincount(place, confidences, bins)
+
+
+def calibration_error(confidences: Floats, correct: Bools, bins: int = BINS) -> float:
+    """Expected calibration error: the mean gap between confidence and accuracy over bins of equal width.
+
+    Guo et al., arXiv 1706.04599.
+
+    Args:
+        confidences, correct, bins: as of `in_bins`.
+
+    Returns:
+        0 (confidence is accuracy) to 1.
+    """
+    counts, right, said = in_bins(confidences, correct, bins)
+    return float(np.abs(right - said).sum() / counts.sum())
 
 
 def fit_temperature(logits: Floats, targets: Floats, *, certainty: float = 0.5) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mien._core.settings import check_limits, check_types
 from mien.errors import ModelError
 from mien.labels import as_emotion
 from mien.models.files import NetworkFiles
@@ -31,9 +32,6 @@ _FILES = NetworkFiles(
 )
 
 _SHIPPED = Path(__file__).parent
-
-
-_KINDS: dict[str, Any] = {"name": str, "sha256": str, "input_size": int, "uncertain_below": int | float}
 
 
 @dataclass(frozen=True)
@@ -71,10 +69,7 @@ class ModelConfig:
     same_as: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for field_name, kind in _KINDS.items():
-            value = getattr(self, field_name)
-            if not isinstance(value, kind):
-                raise ValueError(f"{field_name} {value!r}: expected {kind}")
+        check_types(self)
         if not all(isinstance(label, str) for label in self.labels):
             raise ValueError(f"labels {tuple(self.labels)}: expected words")
         object.__setattr__(self, "labels", tuple(map(as_emotion, self.labels)))
@@ -86,8 +81,7 @@ class ModelConfig:
             raise ValueError(
                 f'outputs {sorted(self.outputs)}: expected "blend" with the labels {self.labels}'
             )
-        if not 8 <= self.input_size <= 1024:
-            raise ValueError(f"input_size {self.input_size}: expected 8 to 1024 pixels")
+        check_limits(self, {"input_size": (8, 1024)})
 
     @classmethod
     def load(cls, folder: Path) -> ModelConfig:

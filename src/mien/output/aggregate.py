@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
+from mien._core.text import Table, percent
 from mien.results import FrameResult
 
 ALL = "all"
@@ -64,7 +65,7 @@ def to_table(summaries: Sequence[Summary]) -> str:
             one.group,
             *(f"{count:,}" for count in (one.pictures, one.without_face, one.errors, one.faces)),
             *(
-                f"{100 * share:.1f} %"
+                percent(share)
                 for share in (
                     one.uncertain / max(one.faces, 1),
                     one.low_quality / max(one.faces, 1),
@@ -74,11 +75,7 @@ def to_table(summaries: Sequence[Summary]) -> str:
         ]
         for one in summaries
     ]
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
-        for row in (head, *rows)
-    )
+    return Table(head, rows).text()
 
 
 class Counts:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from mien._core.boxes import shared
 from mien.output.palette import DARK, LIGHT, Color, color_of, ink_on
 from mien.results import Box, FaceEmotion
 
@@ -144,16 +145,9 @@ def _place(plate: NDArray[np.uint8], frame: Area, face: Area, others: list[Area]
         y = min(max(corner[1], 0), frame[3] - height)
         return x, y, x + width, y + height
 
-    def hidden(place: Area) -> int:
-        over_labels = sum(_shared(place, label) for label in labels)
-        over_faces = sum(_shared(place, other) for other in others)
-        return 20 * over_labels + 3 * over_faces + _shared(place, face)
-
-    return min((at(corner) for corner in (*((x, y) for y in tops for x in lefts), *beside)), key=hidden)
-
-
-def _shared(first: Area, second: Area) -> int:
-    """The pixels that lie in both."""
-    across = min(first[2], second[2]) - max(first[0], second[0])
-    down = min(first[3], second[3]) - max(first[1], second[1])
-    return max(0, across) * max(0, down)
+    places = np.array([at(corner) for corner in (*((x, y) for y in tops for x in lefts), *beside)])
+    hidden = sum(
+        weight * shared(places, np.array(areas).reshape(-1, 4)).sum(axis=1)
+        for weight, areas in ((20, labels), (3, others), (1, [face]))
+    )
+    return tuple(places[np.argmin(hidden)].tolist())

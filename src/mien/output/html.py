@@ -13,6 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.files import write_atomically
+from mien._core.text import Table
+
 _LARGE = 1000  # pixels; a chart that is wider is not shrunk to a narrow screen
 
 _STYLE = """
@@ -90,6 +93,12 @@ class Report:
             f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
         )
 
+    def add(self, table: Table) -> None:
+        """Add a table of a report, below its title where it has one."""
+        if table.title:
+            self.heading(table.title)
+        self.table(table.columns, table.rows)
+
     def facts(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Add names with their values, which may be long."""
         items = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in pairs)
@@ -148,7 +157,8 @@ class Report:
         """
         body = "\n".join(self._parts)
         scripts = " ".join(f"'sha256-{digest}'" for digest in dict.fromkeys(self._scripts)) or "'none'"
-        path.write_text(
+        write_atomically(
+            path,
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             # Nothing from outside, even if some text should try.
@@ -156,7 +166,6 @@ class Report:
             f"content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {scripts}\">\n"
             f"<title>{html.escape(self._title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
             f"<body>\n{body}\n</body>\n</html>\n",
-            encoding="utf-8",
         )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
+from mien._core.settings import check_limits, check_types
 from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
 
 CORES = os.cpu_count() or 1
@@ -55,16 +57,18 @@ class Settings:
     batch_seconds: float = 0.002
 
     def __post_init__(self) -> None:
-        for limit in fields(self):
-            value = getattr(self, limit.name)
-            least = 0 if limit.name in ("port", "queue", "batch_seconds") else 1e-3
-            if isinstance(value, int | float) and value < least:
-                raise ValueError(
-                    f"{limit.name} {value}: expected {'0 or more' if not least else 'more than 0'}"
-                )
-        if self.detector_size < 32:
-            raise ValueError(f"detector_size {self.detector_size}: expected at least 32 pixels")
-        if self.port > 65535:
-            raise ValueError(f"port {self.port}: expected at most 65535")
+        check_types(self)
+        check_limits(self, _LIMITS)
+        check_limits(self, {"seconds": (0, math.inf)}, inside=True)
         if self.token is not None and not _TOKEN.fullmatch(self.token):
             raise ValueError("token: expected letters, digits and -._~+/ only, and = at the end")
+
+
+_LIMITS = {
+    "port": (0, 65535),
+    "queue": (0, math.inf),
+    "batch_seconds": (0, math.inf),
+    "detector_size": (32, math.inf),
+} | dict.fromkeys(
+    ("max_bytes", "max_pixels", "max_pictures", "max_faces", "max_streams", "workers"), (1, math.inf)
+)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import TypeAlias
@@ -13,6 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.parallel import THREADS, map_chunks
 from mien.data.dataset import Dataset, Split
 from mien.data.ferplus import vote_shares
 from mien.labels import FERPLUS_LABELS, LABELS
@@ -71,7 +71,6 @@ def training_batches(
     """
     importance = class_weights(split, heads, config)
     first = next(iter(heads))
-    workers = min(4, os.cpu_count() or 1)
     soft = soft_labels(split, heads, config)
     lesson = None if soft is None else DistillationTargets(soft, split.images, config.distillation)
 
@@ -88,14 +87,10 @@ def training_batches(
             images, targets = lesson.apply(view, rows, targets)
         return _training_batch(images, targets, rng, config, epoch)
 
-    with ThreadPoolExecutor(workers) as pool:
-        ahead = []
-        for job in _jobs(len(split), config, first_epoch, last_epoch):
-            ahead.append(pool.submit(make, job))
-            if len(ahead) > 2 * workers:
-                yield ahead.pop(0).result()
-        for future in ahead:
-            yield future.result()
+    jobs = ([job] for job in _jobs(len(split), config, first_epoch, last_epoch))
+    with closing(map_chunks(make, jobs, threads=min(4, THREADS))) as made:
+        for (batch,) in made:
+            yield batch
 
 
 def soft_labels(split: Split, heads: Heads, config: TrainConfig) -> SoftLabels | None:

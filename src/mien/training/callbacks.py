@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from mien._core.files import atomic_file, write_atomically
 from mien.errors import TrainingError
 
 
@@ -62,9 +64,8 @@ def _save(path: Path, variables: list[Any], epochs: int) -> None:
         raise TrainingError(
             f"{path.parent}: diverged in epoch {epochs}; start a new run with a lower learning rate"
         )
-    new = path.with_suffix(".tmp.npz")
-    np.savez(new, epochs=np.int64(epochs), **state)
-    new.replace(path)
+    with atomic_file(path) as file:
+        np.savez(file, epochs=np.int64(epochs), **state)
 
 
 def _load(path: Path, variables: list[Any]) -> int:
@@ -111,13 +112,12 @@ class History(keras.callbacks.Callback):  # type: ignore[misc]
         self._write([*self.rows(), row])
 
     def _write(self, rows: list[dict[str, float]]) -> None:
-        new = self.path.with_suffix(".tmp.csv")
-        with new.open("w", newline="", encoding="utf-8") as file:
-            if rows:
-                writer = csv.DictWriter(file, list(rows[0]))
-                writer.writeheader()
-                writer.writerows({k: f"{v:.6g}" for k, v in row.items()} for row in rows)
-        new.replace(self.path)
+        text = io.StringIO(newline="")
+        if rows:
+            writer = csv.DictWriter(text, list(rows[0]))
+            writer.writeheader()
+            writer.writerows({k: f"{v:.6g}" for k, v in row.items()} for row in rows)
+        write_atomically(self.path, text.getvalue())
 
 
 class EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]

@@ -11,7 +11,8 @@ from typing import Any
 
 import tomli_w
 
-from mien._core.settings import check_limits, check_names, check_types
+from mien._core.files import write_atomically
+from mien._core.settings import check_choices, check_limits, check_names, check_types
 from mien.errors import SettingsError
 from mien.models.registry import ModelConfig, resolve_model
 from mien.training.augmentation import Augmentation
@@ -96,12 +97,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
-        for name, expected in {"network": tuple(NETWORKS), **_CHOICES}.items():
-            if getattr(self, name) not in expected:
-                raise ValueError(f"{name} {getattr(self, name)!r}: expected one of {', '.join(expected)}")
-        for name in ("learning_rate", "frozen_learning_rate"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name}={getattr(self, name)}: expected a positive number")
+        check_choices(self, {"network": tuple(NETWORKS), **_CHOICES})
+        check_limits(
+            self, dict.fromkeys(("learning_rate", "frozen_learning_rate"), (0, math.inf)), inside=True
+        )
         check_limits(self, _LIMITS)
         self._check_combinations()
 
@@ -145,7 +144,7 @@ class TrainConfig:
 
     def save(self, path: Path) -> None:
         """Write all settings as TOML, for `--config`."""
-        path.write_text(tomli_w.dumps(self.to_dict()), encoding="utf-8")
+        write_atomically(path, tomli_w.dumps(self.to_dict()))
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.files import atomic_file
 from mien.data.dataset import Split
 from mien.data.duplicates import digests
 from mien.errors import TrainingError
@@ -106,13 +107,12 @@ class SoftLabels:
 
     def save(self, path: Path) -> None:
         """Write everything into one compressed file."""
-        new = path.with_suffix(".tmp.npz")
         arrays: dict[str, Any] = {f"head_{head}": levels for head, levels in self.heads.items()}
         arrays |= {f"labels_{head}": np.array(names) for head, names in self.labels.items()}
         arrays |= {"pictures": self.pictures, "seed": self.seed, "greys": self.greys}
         arrays["teachers"] = np.array(self.teachers)
-        np.savez_compressed(new, **arrays)
-        new.replace(path)
+        with atomic_file(path) as file:
+            np.savez_compressed(file, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> SoftLabels:

@@ -15,6 +15,7 @@ from keras import ops
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from mien._core.files import write_atomically
 from mien._core.version import __version__
 from mien.errors import ExportError
 from mien.metrics.calibration import fit_mixture, fit_temperature, softmax, threshold_for_precision
@@ -147,7 +148,7 @@ def _write(serving: keras.Model, path: Path, images: NDArray[np.uint8]) -> dict[
         probabilities = _check_parity(serving, half, path, images, HALF_TOLERANCE)
     except ExportError:
         return probabilities  # a network that needs all digits keeps them
-    path.write_bytes(half)
+    write_atomically(path, half)
     return probabilities
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import onnx
 
+from mien._core.files import write_atomically
 from mien.errors import ExportError
 
 UNLICENSED = "not stated: it is for whoever trained the network to say"
@@ -40,4 +41,4 @@ def describe(path: Path, words: Mapping[str, str]) -> None:
     """Write into an ONNX file's metadata what whoever finds it alone must know; the network stays as it is."""
     model = onnx.load(path)
     onnx.helper.set_model_props(model, dict(words))
-    path.write_bytes(model.SerializeToString())
+    write_atomically(path, model.SerializeToString())

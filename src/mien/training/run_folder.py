@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from mien._core.files import write_json
 from mien._core.version import __version__
 from mien.errors import TrainingError
 
@@ -35,7 +36,7 @@ def write_record(run: Path, data: dict[str, Any]) -> None:
         "versions": versions,
         "machine": platform.platform(),
     }
-    (run / RECORD).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    write_json(run / RECORD, values)
 
 
 def read_record(run: Path, sha256: str) -> dict[str, Any]:

@@ -16,7 +16,6 @@ A run folder holds::
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from mien._core.files import write_json
 from mien.data.dataset import Dataset, Split
 from mien.data.ferplus import majority
 from mien.errors import DatasetError, TrainingError
+from mien.evaluation.model_card import write_folder_card
 from mien.evaluation.scores import evaluate
 from mien.models.classifier import EmotionClassifier
 from mien.output.curves import training_curves
@@ -41,7 +42,6 @@ from mien.training.batches import (
     training_batches,
 )
 from mien.training.callbacks import Checkpoint, EarlyStopping, History, ProgressBar, epochs_done
-from mien.training.card import write_card
 from mien.training.config import TrainConfig, read_config
 from mien.training.devices import spread_over
 from mien.training.export import export_onnx
@@ -249,7 +249,7 @@ def _export_and_score(
     scored = [head for head in exported.outputs if voted or head != "ferplus"]
     reports = {head: evaluate(classifier, dataset, split="validation", head=head) for head in scored}
     replace(exported, metrics={head: report.summary() for head, report in reports.items()}).save(folder)
-    write_card(folder)
+    write_folder_card(folder)
     full = {head: report.to_dict() for head, report in reports.items()}
-    (run / "metrics.json").write_text(json.dumps(full, indent=2) + "\n", encoding="utf-8")
+    write_json(run / "metrics.json", full)
     return folder

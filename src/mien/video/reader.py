@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._core.parallel import run_ahead
+from mien._core.settings import check_limits
 from mien.errors import VideoError
 from mien.images.read import MAX_PIXELS
 
@@ -64,14 +66,10 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.every is not None and self.fps is not None:
             raise ValueError("every and fps: expected one of them")
-        if self.every is not None and self.every < 1:
-            raise ValueError(f"every {self.every}: expected at least 1")
-        if self.fps is not None and not 0 < self.fps < float("inf"):
-            raise ValueError(f"fps {self.fps}: expected a positive number")
-        if not 0 <= self.start < float("inf"):
-            raise ValueError(f"start {self.start}: expected seconds from 0")
+        check_limits(self, {"every": (1, math.inf), "start": (0, math.inf)})
+        check_limits(self, {"fps": (0, math.inf)}, inside=True)
         if self.end is not None and not self.end > self.start:
-            raise ValueError(f"end {self.end}: expected seconds after start ({self.start})")
+            raise ValueError(f"end={self.end}: expected seconds after start ({self.start})")
 
     def chooser(self) -> _Chooser:
         """A fresh one for one pass through a clip."""

@@ -7,11 +7,11 @@ ICIP 2016), and boxes are joined to the tracks that they fit best by distance-Io
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import hypot
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.boxes import as_array, distance_overlaps
 from mien.results import Box
 
 DETECTION_NOISE = 0.04
@@ -124,24 +124,15 @@ class Tracker:
 
 def _pairs(tracks: Sequence[Track], boxes: Sequence[Box]) -> list[tuple[Track, int]]:
     """Tracks with the places of their boxes, the best fit first; each at most once."""
-    fits = [
-        (fit, t, b)
-        for t, track in enumerate(tracks)
-        for b, box in enumerate(boxes)
-        if (fit := distance_iou(track.box, box)) > MIN_FIT
-    ]
+    fits = distance_overlaps(as_array(track.box for track in tracks), as_array(boxes))
     pairs: dict[int, int] = {}
-    for _, t, b in sorted(fits, reverse=True):
+    for place in np.argsort(fits, axis=None, kind="stable")[::-1].tolist():
+        t, b = divmod(place, len(boxes))
+        if fits[t, b] <= MIN_FIT:
+            break
         if t not in pairs and b not in pairs.values():
             pairs[t] = b
     return [(tracks[t], b) for t, b in pairs.items()]
-
-
-def distance_iou(a: Box, b: Box) -> float:
-    """IoU less the squared distance of the centres over that of the corners of the box around both: -1 to 1."""
-    distance = hypot(a.center[0] - b.center[0], a.center[1] - b.center[1])
-    around = hypot(max(a.x2, b.x2) - min(a.x1, b.x1), max(a.y2, b.y2) - min(a.y1, b.y1))
-    return a.iou(b) - (distance / around) ** 2
 
 
 def _vector(box: Box) -> NDArray[np.float64]:

@@ -14,9 +14,8 @@ A run folder holds::
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.files import write_json
 from mien._core.parallel import map_chunks
 from mien.errors import TrainingError
 from mien.faces.onnx_detector import DetectorModel, MienDetector
@@ -120,7 +120,7 @@ def _export_and_score(
         "false": false,
     }
     replace(exported, min_score=min_score, metrics=metrics).save(folder)
-    (run / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    write_json(run / "metrics.json", metrics)
 
 
 def _fit(
@@ -203,9 +203,10 @@ def _batches(
         for epoch in range(done, config.epochs)
         for step in range(config.steps)
     )
-    for batch in map_chunks(draw, places):
-        images, targets = zip(*batch, strict=True)
-        yield np.stack(images).astype(np.float32), np.stack(targets)
+    with closing(map_chunks(draw, places)) as drawn:
+        for batch in drawn:
+            images, targets = zip(*batch, strict=True)
+            yield np.stack(images).astype(np.float32), np.stack(targets)
 
 
 @contextmanager
