@@ -1,4 +1,4 @@
-"""Models as folders: `model.onnx`, its `config.json` and a README; the shipped ones lie in the package."""
+"""Models as folders: `model.onnx`, `config.json`, `model.weights.h5`, README; the shipped ones lie in the package."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ DETECTOR_SIZE = 640
 """Pictures are scaled to this long side before mien's face detector searches them, in pixels."""
 
 MODEL_FILE, CONFIG_FILE = "model.onnx", "config.json"
+WEIGHTS_FILE = "model.weights.h5"
 MAX_MODEL_BYTES = 512 * 2**20
 
 _FILES = NetworkFiles(
@@ -117,12 +118,27 @@ def resolve_model(model: str | os.PathLike[str]) -> Path:
             return folder
     names = ", ".join(path.parent.name for path in sorted(_SHIPPED.glob(f"*/{CONFIG_FILE}")))
     what = f"a folder with {MODEL_FILE} and {CONFIG_FILE}, as mien train writes"
-    raise ModelError(f"{model}: no such model; expected {names}, or {what}")
+    came = "a file" if given.is_file() else "no such model"
+    raise ModelError(f"{model}: {came}; expected {names}, or {what}")
 
 
 def is_shipped(folder: Path) -> bool:
     """Whether a folder is that of a model which comes with the package."""
     return folder.parent == _SHIPPED
+
+
+def find_weights(folder: Path) -> Path:
+    """The file of Keras weights in a model's folder: what training can go on from.
+
+    Raises:
+        ModelError: there is none.
+    """
+    if not (folder / WEIGHTS_FILE).is_file():
+        raise ModelError(
+            f"{folder}: has a {MODEL_FILE}, but training goes on from the {WEIGHTS_FILE} that mien train writes "
+            "beside it; copy the whole folder, or write both anew with mien train DATA --out RUN --resume"
+        )
+    return folder / WEIGHTS_FILE
 
 
 def read_model(folder: Path, sha256: str) -> bytes:

@@ -14,7 +14,7 @@ import tomli_w
 from mien._core.files import write_atomically
 from mien._core.settings import check_choices, check_limits, check_names, check_types
 from mien.errors import SettingsError
-from mien.models.registry import ModelConfig, resolve_model
+from mien.models.registry import ModelConfig, find_weights, resolve_model
 from mien.training.augmentation import Augmentation
 from mien.training.networks import FIXED_SIZE, NETWORKS
 
@@ -222,10 +222,16 @@ def combine(network: str | None, source: str | None, changes: Mapping[str, Any])
 
 
 def _of_trained_model(name: object) -> dict[str, Any]:
-    """Network and view of the model that a run starts from, if it does: it must have the same."""
+    """Network and view of the model that a run starts from, if it does: it must have the same.
+
+    Raises:
+        ModelError: there is no such model, or none to train on: better now than after all data was read.
+    """
     if not isinstance(name, str) or not name:
         return {}
-    training = ModelConfig.load(resolve_model(name)).training
+    folder = resolve_model(name)
+    find_weights(folder)
+    training = ModelConfig.load(folder).training
     return {key: training[key] for key in ("network", "view") if key in training}
 
 

@@ -1,4 +1,4 @@
-"""From a trained Keras model to the folder that users run: ONNX file, configuration, card."""
+"""From a trained Keras model to the folder that users run: ONNX file, Keras weights, configuration."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from mien._core.version import __version__
 from mien.errors import ExportError
 from mien.metrics.calibration import fit_mixture, fit_temperature, softmax, threshold_for_precision
 from mien.models.onnx_runtime import open_session
-from mien.models.registry import MODEL_FILE, ModelConfig
+from mien.models.registry import MODEL_FILE, WEIGHTS_FILE, ModelConfig
 from mien.training.augmentation import center_view
 from mien.training.export_onnx import UNLICENSED, describe, write_onnx
+from mien.training.weights import halved, write_weights
 
 TOLERANCE, HALF_TOLERANCE = 1e-4, 5e-3  # of probabilities; the latter with weights in half precision
 PRECISION = 0.9  # answers that are not flagged as uncertain are right at this rate, where that can be reached
@@ -42,9 +43,9 @@ def export_onnx(
     images: NDArray[np.uint8],
     targets: Arrays,
 ) -> ModelConfig:
-    """Write `model.onnx` and `config.json`.
+    """Write `model.onnx`, `model.weights.h5` and `config.json`.
 
-    Weights are stored in half precision where no probability changes by more than 5e-3.
+    Each file's weights are stored in half precision where no probability changes by more than 5e-3.
 
     The ONNX model takes uint8 grey crops (n, size, size), any n, and gives probabilities: one output a head,
     and "blend": the first head's, mixed with those of the FER+ head where there is one. Crop, normalisation,
@@ -75,6 +76,8 @@ def export_onnx(
     probabilities = _write(serving, path, images)
     first = next(iter(heads))
     describe(path, words_of(model.name, {"blend": heads[first], **heads}, size))
+    same = _answers_in_half(model, logits, images, view, temperature)
+    write_weights(model, folder / WEIGHTS_FILE, half=same)
     sure, said = probabilities["blend"].max(axis=1), probabilities["blend"].argmax(axis=1)
     correct = said == targets[first].argmax(axis=1)
     config = ModelConfig(
@@ -135,6 +138,20 @@ def _predict(model: keras.Model, images: NDArray[np.uint8], view: int) -> dict[s
         for i in range(0, len(images), _BATCH)
     ]
     return {head: np.concatenate([np.asarray(part[head]) for part in parts]) for head in parts[0]}
+
+
+def _answers_in_half(
+    model: keras.Model, logits: Arrays, images: NDArray[np.uint8], view: int, temperature: Mapping[str, float]
+) -> bool:
+    """Whether the network answers as it does when its weights are in half precision."""
+    whole = model.get_weights()
+    model.set_weights([halved(weight) for weight in whole])
+    rounded = _predict(model, images, view)
+    model.set_weights(whole)
+    changes = [
+        np.abs(softmax(rounded[head], t) - softmax(logits[head], t)).max() for head, t in temperature.items()
+    ]
+    return bool(np.max(changes) <= HALF_TOLERANCE)  # not where one is NaN
 
 
 def _write(serving: keras.Model, path: Path, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:

@@ -9,7 +9,7 @@ A run folder holds::
     best.npz         with early stopping: the weights of the best epoch
     model.keras      the trained model: the best epoch's weights, else the running average, else the last
     curves.png       loss and accuracy against the epoch
-    export/          the ONNX model with its config.json and README.md: what `--model RUN` uses
+    export/          what `--model RUN` and `--init RUN` use: the ONNX model, Keras weights, config.json, README.md
     metrics.json     scores of the exported model on the validation split
 """
 
@@ -45,7 +45,7 @@ from mien.training.callbacks import Checkpoint, EarlyStopping, History, Progress
 from mien.training.config import TrainConfig, read_config
 from mien.training.devices import spread_over
 from mien.training.export import export_onnx
-from mien.training.finetune import start_from
+from mien.training.finetune import load_weights
 from mien.training.networks import build_model
 from mien.training.optimization import compile_model, stages
 from mien.training.run_folder import CHECKPOINT, SETTINGS, check_free, read_record, write_record
@@ -110,7 +110,7 @@ def _learn(
     goes_on = resume and epochs_done(run / CHECKPOINT) > 0  # then the checkpoint has all weights
     model = _build(_untrained(config) if goes_on else config, heads)
     if config.init and not goes_on:
-        start_from(model, config.init, heads, dataset.split("train").images)
+        load_weights(model, config.init, heads, dataset.split("train").images)
     if not resume:
         write_record(run, data)
         config.save(run / SETTINGS)
