@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typed import run
 
 from mien.data import zip_archive as archives
 from mien.data.load import load_dataset
@@ -251,9 +252,8 @@ def test_a_missing_archive_is_a_missing_file(tmp_path: Path) -> None:
 
 def test_the_command_reads_a_zip(tmp_path: Path) -> None:
     path = zip_of(tree(tmp_path / "faces"), tmp_path / "archive.zip")
-    done = subprocess.run(
-        [sys.executable, "-m", "mien", "data", str(path)], capture_output=True, text=True, check=True
-    )
+    done = run("data", path)
+    assert done.returncode == 0, done.stderr
     assert "train: found 21 images belonging to 7 classes" in done.stdout
 
 

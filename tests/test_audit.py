@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from typed import run
 
 from mien.auditing.audit import AuditReport, audit
 from mien.auditing.cleaning import write_clean, write_parquet, wrong_target
@@ -282,14 +280,6 @@ def test_a_split_that_means_nothing_is_refused(tmp_path: Path) -> None:
         load_dataset(tmp_path / "faces.parquet")
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "mien", "audit", *map(str, arguments)],
-        capture_output=True, text=True, timeout=120, check=False,
-        env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1"},
-    )  # fmt: skip
-
-
 def test_the_command_on_class_folders(tmp_path: Path) -> None:
     tree = {"train/bored": [0, 1, 1, 2], "train/engaged": [3, 2], "test/bored": [0]}
     for folder, photos in tree.items():
@@ -297,7 +287,7 @@ def test_the_command_on_class_folders(tmp_path: Path) -> None:
         for i, k in enumerate(photos):
             Image.fromarray(PHOTOS[k]).save(tmp_path / "tree" / folder / f"{i}.png")
     out, clean = tmp_path / "out", tmp_path / "clean.parquet"
-    done = run(tmp_path / "tree", "--out", out, "--clean", clean, "--format", "json")
+    done = run("audit", tmp_path / "tree", "--out", out, "--clean", clean, "--format", "json")
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert summary["exact"] == {"groups": 3, "images": 6, "contradicting": 1}
@@ -309,7 +299,7 @@ def test_the_command_on_class_folders(tmp_path: Path) -> None:
     back = load_dataset(clean)
     assert {name: len(part) for name, part in back.splits.items()} == {"train": 2, "test": 1}
     assert back.labels == ("bored", "engaged")
-    assert "identical: 3 groups" in run(tmp_path / "tree").stdout
+    assert "identical: 3 groups" in run("audit", tmp_path / "tree").stdout
 
 
 def test_fer2013(real_data: Path) -> None:

@@ -13,6 +13,7 @@ import tarfile
 import time
 import zipfile
 from collections import Counter, deque
+from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
@@ -21,6 +22,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 from pyarrow import parquet
+from typed import run
 
 from mien.batch.local import _try_again
 from mien.batch.output import BatchSettings, Done, Output
@@ -76,25 +78,20 @@ def rows_of(out: Path) -> list[dict]:
     return [row for part in parts for row in parquet.ParquetFile(part).read().to_pylist()]
 
 
-def run(*arguments: str | Path, **options) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "mien", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        **options,
-    )
+def begin(*arguments: str | Path, before: Callable[[], None] = lambda: None) -> subprocess.Popen[str]:
+    """A command as a process of its own, still running; `before` is called in it first."""
 
+    def prepare() -> None:
+        # Where a shell has started the tests in the background, Ctrl-C is ignored by what they start, too.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        before()
 
-def begin(*arguments: str | Path) -> subprocess.Popen[str]:
-    """The same, still running."""
     return subprocess.Popen(
         [sys.executable, "-m", "mien", *map(str, arguments)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        # Where a shell has started the tests in the background, Ctrl-C is ignored by what they start, too.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=prepare,
     )
 
 
@@ -438,9 +435,10 @@ class TestInterruptions:
 
         out = tmp_path / "out"
         assert run("batch", folder / "top.png", "--to", out, "--workers", "1").returncode == 0
-        done = run("batch", folder, "--to", out, "--workers", "1", preexec_fn=few_bytes)
-        assert done.returncode == 1
-        assert "what is done is kept" in done.stderr and "Traceback" not in done.stderr
+        with begin("batch", folder, "--to", out, "--workers", "1", before=few_bytes) as process:
+            _, words = process.communicate(timeout=300)
+        assert process.returncode == 1
+        assert "what is done is kept" in words and "Traceback" not in words
         assert len(rows_of(out)) == 1 and not list(out.rglob("*.unfinished"))
         assert run("batch", folder, "--to", out, "--workers", "1").returncode == 1  # one picture is broken
         assert len(rows_of(out)) == 7

@@ -13,10 +13,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import typed
 from browser import needs_chromium, open_browser
 from clips import scene, write_clip
 from PIL import Image
@@ -147,15 +149,7 @@ def test_a_stream_that_drops_is_reached_again(monkeypatch: pytest.MonkeyPatch) -
     assert all("trying again" in line for line in said)
 
 
-def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-m", "mien", "camera", *map(str, arguments)],
-        capture_output=True,
-        stdin=subprocess.DEVNULL,
-        cwd=cwd,
-        timeout=300,
-        env={**os.environ, "NO_COLOR": "1"},
-    )
+run = partial(typed.run, "camera", text=False)
 
 
 class TestCommand:

@@ -6,17 +6,18 @@ import csv
 import inspect
 import io
 import json
-import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import typed
 import typer
 from PIL import Image
 
@@ -35,17 +36,7 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def run(
-    *arguments: str | Path, stdin: bytes | None = None, cwd: Path | None = None
-) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-m", "mien", *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
-        cwd=cwd,
-        timeout=120,
-        env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1"},
-    )
+run = partial(typed.run, text=False)
 
 
 @pytest.fixture(scope="module")

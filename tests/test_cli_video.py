@@ -11,10 +11,12 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import typed
 from clips import play, scene, write_clip, write_sound
 from test_cli import COLUMNS
 
@@ -27,10 +29,7 @@ CLIP_COLUMNS = [*COLUMNS[:-1], *smoothed_columns(LABELS), "error"]
 COMMAND = [sys.executable, "-m", "mien", "video"]
 
 
-def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, cwd=cwd, timeout=300, env=environment()
-    )
+run = partial(typed.run, "video", columns=160, text=False)
 
 
 def environment() -> dict[str, str]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pictures import ASTRONAUT_FACE, GRACE_HOPPER_FACE, astronaut, grace_hopper, grace_hopper_path
 from PIL import Image
+from typed import run
 
 import mien
 from mien import EmotionClassifier, EmotionRecognizer, Explanation, FaceDetector, explain
@@ -240,13 +239,6 @@ def assert_nothing_is_cut_off(figure: Figure) -> None:
 
 
 class TestCommand:
-    @staticmethod
-    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "mien", "explain", *map(str, arguments)],
-            capture_output=True, text=True, timeout=120, env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1"},
-        )  # fmt: skip
-
     @pytest.fixture
     def folder(self, tmp_path: Path) -> Path:
         folder = tmp_path / "pictures"
@@ -258,7 +250,7 @@ class TestCommand:
         return folder
 
     def test_a_folder(self, folder: Path, tmp_path: Path) -> None:
-        done = self.run(folder, "--out", tmp_path / "a" / "why", "--detector", "haar")
+        done = run("explain", folder, "--out", tmp_path / "a" / "why", "--detector", "haar")
         assert done.returncode == 1
         assert "text.jpg: not a picture" in done.stderr
         assert f"{folder / 'empty.png'}: no face" in done.stdout
@@ -274,7 +266,7 @@ class TestCommand:
             assert f"{face['explained']} {100 * face['probability']:.0f} %" in done.stdout
 
     def test_an_unknown_expression_is_wrong_usage(self, tmp_path: Path) -> None:
-        done = self.run(grace_hopper_path(), "--emotion", "joyful", "--out", tmp_path / "why")
+        done = run("explain", grace_hopper_path(), "--emotion", "joyful", "--out", tmp_path / "why")
         assert done.returncode == 2
         assert "joyful" in done.stderr and not (tmp_path / "why").exists()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import av
@@ -11,6 +9,7 @@ import numpy as np
 import pytest
 from clips import play, scene, write_clip
 from pictures import ASTRONAUT_FACE, GRACE_HOPPER_FACE, astronaut, encode, grace_hopper, grace_hopper_path
+from typed import run
 
 from mien.faces.anonymize import CELLS, HOLD, FaceAnonymizer, anonymize_faces
 from mien.faces.detector import FaceDetector, search_to_anonymize
@@ -18,11 +17,6 @@ from mien.images.read import read_image
 from mien.output.html import Report
 from mien.output.image_files import PictureFiles
 from mien.results import Box, Face, FrameResult
-
-
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mien", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=200)
 
 
 def colours(picture: np.ndarray, box: Box) -> int:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import pytest
 from browser import CHROMIUM, open_browser
 from conftest import BRIGHTNESS_STEP
 from pictures import encode
+from typed import run
 
 from mien.data.dataset import Dataset, Split
 from mien.data.groups import MOST_GROUPS, read_group_column
@@ -29,11 +28,6 @@ from mien.metrics.calibration import calibration_error
 from mien.metrics.permutation import chance_calibration_error, gap_test
 from mien.metrics.significance import wilson_interval
 from mien.models.classifier import EmotionClassifier
-
-
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mien", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=200)
 
 
 def faces(targets: np.ndarray, damaged: np.ndarray, seed: int = 0) -> np.ndarray:

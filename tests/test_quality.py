@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from pictures import ASTRONAUT_FACE, GRACE_HOPPER_FACE, astronaut, grace_hopper, grace_hopper_path
+from typed import run
 
 from mien.faces.detector import FaceDetector
 from mien.faces.likeness import likeness
@@ -182,14 +181,8 @@ class TestLeavingOut:
 
 
 class TestCommand:
-    @staticmethod
-    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "mien", *map(str, arguments)], capture_output=True, text=True, timeout=120
-        )
-
     def test_a_picture_whose_faces_are_left_out_keeps_a_row(self) -> None:
-        done = self.run("image", grace_hopper_path(), "--min-quality", "1", "--format", "csv")
+        done = run("image", grace_hopper_path(), "--min-quality", "1", "--format", "csv")
         assert done.returncode == 0
         header, row = done.stdout.splitlines()
         assert dict(zip(header.split(","), row.split(","), strict=True))["emotion"] == ""
@@ -197,7 +190,7 @@ class TestCommand:
 
     @pytest.mark.parametrize("least", ["nan", "1.5"])
     def test_a_quality_out_of_range_is_wrong_usage(self, least: str) -> None:
-        done = self.run("image", grace_hopper_path(), "--min-quality", least)
+        done = run("image", grace_hopper_path(), "--min-quality", least)
         assert (done.returncode, done.stdout) == (2, "")
         assert "--min-quality" in done.stderr
 
@@ -208,11 +201,11 @@ class TestCommand:
         shutil.copy(grace_hopper_path(), tmp_path / "in")
         for least, faces in (("0", 1), ("1", 0)):
             to = tmp_path / f"out{least}"
-            done = self.run("batch", tmp_path / "in", "--to", to, "--min-quality", least, "--workers", "1")
+            done = run("batch", tmp_path / "in", "--to", to, "--min-quality", least, "--workers", "1")
             assert done.returncode == 0, done.stderr
             rows = parquet.read_table(next(to.glob("*.parquet"))).to_pylist()
             assert sum(row["emotion"] is not None for row in rows) == faces
-        done = self.run("batch", tmp_path / "in", "--to", tmp_path / "out1", "--min-quality", "0.5")
+        done = run("batch", tmp_path / "in", "--to", tmp_path / "out1", "--min-quality", "0.5")
         assert done.returncode == 2 and "min_quality 1.0" in done.stderr
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ import pytest
 from clips import scene, write_clip
 from pictures import encode, grace_hopper_path
 from PIL import Image
+from typed import run
 
 from mien.labels import LABELS
 from mien.output.aggregate import ALL, SMALL, Summary, Totals, large_enough, to_table
@@ -26,11 +25,6 @@ def result(faces: int, label: str = "sad", source: str = "a.jpg", time: float | 
     one = FaceEmotion(Face(Box(0, 0, 9, 9), 0.9), Prediction(dict.fromkeys(LABELS, 0.05) | {label: 0.7}))
     frame = None if time is None else round(25 * time)
     return FrameResult(source, 9, 9, (one,) * faces, frame=frame, time=time, labels=LABELS)
-
-
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mien", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=200)
 
 
 class TestLargeEnough:
