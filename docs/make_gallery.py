@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
-from mien import EmotionRecognizer, FaceEmotion, FrameResult, annotate, read_image
-from mien.images.sample import sample_portrait
-from mien.output.image_files import PictureFiles
+from mien import EmotionRecognizer, FrameResult, PictureFiles, annotate, read_image, sample_portrait
 
 DOCS = Path(__file__).parent
 SIDE = 480  # height of a picture of the page, in pixels
@@ -90,13 +88,11 @@ def make(folder: Path) -> str:
     parts = [_HEAD]
     for scene in SCENES:
         picture = scene.make()
-        faces = recognizer.recognize(picture)
-        drawn = Image.fromarray(_high(annotate(picture, faces)))
+        result = recognizer.recognize(picture, source=scene.name)
+        drawn = Image.fromarray(_high(annotate(picture, result)))
         drawn.save(folder / "gallery" / f"{scene.name}.jpg", quality=85, optimize=True)
-        parts.append(_section(scene, faces))
+        parts.append(_section(scene, result))
         if scene.name in CHARTED:
-            height, width = picture.shape[:2]
-            result = FrameResult(scene.name, width, height, tuple(faces), labels=recognizer.labels)
             for chart in PictureFiles(charts=folder / "gallery").draw(picture, result):
                 Image.open(chart).quantize(128).save(chart, optimize=True)  # a third of the size
                 parts.append(f"![The probabilities of the seven expressions as bars](gallery/{chart.name})\n")
@@ -110,14 +106,15 @@ What mien makes of pictures that everybody may use. This page and its pictures a
 """
 
 
-def _section(scene: Scene, faces: list[FaceEmotion]) -> str:
+def _section(scene: Scene, faces: FrameResult) -> str:
     rows = [
         f"| {number} | {face.emotion} | {face.confidence:.2f} | {'yes' if face.prediction.uncertain else ''} |"
-        f" {face.quality or ''} |"
+        f" {face.quality.score:.2f} {', '.join(face.quality.issues)}".rstrip()
+        + " |"
         for number, face in enumerate(faces, 1)
     ]
     head = ["| face | emotion | confidence | uncertain | quality |", "|---|---|---|---|---|"]
-    table = "\n".join([*head, *rows]) if rows else "`recognize` gives `[]`."
+    table = "\n".join([*head, *rows]) if rows else "`recognize` finds no face."
     picture = f"![{scene.title}: {scene.words}](gallery/{scene.name}.jpg)"
     return f"## {scene.title}\n\n{scene.words}\n\n{picture}\n\n{table}\n"
 

@@ -31,7 +31,7 @@ from mien.recognition import EmotionRecognizer
 
 COLUMNS = [
     "source", "frame", "time", "track", "x1", "y1", "x2", "y2", "detection_score",
-    "emotion", "confidence", "uncertain", "quality", *LABELS, "error",
+    "emotion", "confidence", "uncertain", "quality_score", "quality_issues", *LABELS, "error",
 ]  # fmt: skip
 
 
@@ -130,7 +130,7 @@ def test_pictures_and_charts_are_written_and_sources_are_not(folder: Path, tmp_p
 
 
 def test_the_demo_prints_and_draws(tmp_path: Path):
-    done = run("demo", "--out", tmp_path / "demo")
+    done = run("demo", "--output", tmp_path / "demo")
     assert done.returncode == 0, done.stderr
     assert b"grace_hopper" in done.stdout
     assert sorted(p.name for p in (tmp_path / "demo").iterdir()) == [
@@ -162,12 +162,12 @@ def test_the_demo_prints_and_draws(tmp_path: Path):
         (("evaluate", "tree", "--model", "x", "--compare", "mien-s", "mien-s"), 2, "--model"),
         (("evaluate", "tree", "--compare", "mien-s"), 2, "2 arguments"),
         (("evaluate", "tree", "--robustness", "--compare", "mien-s", "mien-s"), 2, "one model"),
-        (("train", "missing", "--out", "run"), 1, "missing"),
-        (("train", "tree", "--out", "tree/run"), 2, "outside"),
-        (("train", "tree", "--out", "run", "--resume", "--epochs", "3"), 2, "--resume"),
-        (("evaluate", "tree", "--out", "tree/report"), 2, "outside"),
-        (("audit", "tree", "--out", "tree"), 2, "outside"),
-        (("train", "tree", "--out", "run", "--epochs", "0"), 2, "--epochs"),
+        (("train", "missing", "--output", "run"), 1, "missing"),
+        (("train", "tree", "--output", "tree/run"), 2, "outside"),
+        (("train", "tree", "--output", "run", "--resume", "--epochs", "3"), 2, "--resume"),
+        (("evaluate", "tree", "--output", "tree/report"), 2, "outside"),
+        (("audit", "tree", "--output", "tree"), 2, "outside"),
+        (("train", "tree", "--output", "run", "--epochs", "0"), 2, "--epochs"),
     ],
 )
 def test_wrong_usage_and_bad_input_are_a_line_and_an_exit_code(
@@ -255,14 +255,14 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_evaluate_writes_a_report(tree: Path, tmp_path: Path):
-    done = run("evaluate", tree, "--out", tmp_path / "a b", "--format", "json")
+    done = run("evaluate", tree, "--output", tmp_path / "a b", "--format", "json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert list(report["views"]) == ["single view", "flip", "ten-crop"]
     assert (report["without_copies"]["copies"], report["without_copies"]["n"]) == (7, 7)
     assert json.loads((tmp_path / "a b" / "scores.json").read_text()) == report
     page = (tmp_path / "a b" / "report.html").read_text()
-    assert f"mien evaluate {tree} --out &#x27;{tmp_path}/a b&#x27; --format json" in page
+    assert f"mien evaluate {tree} --output &#x27;{tmp_path}/a b&#x27; --format json" in page
     assert report["sha256"] in page
     assert "report.html" in done.stderr.decode().replace("\n", "")
     assert len(list((tmp_path / "a b").glob("*.png"))) == 5
@@ -276,7 +276,7 @@ def test_evaluate_without_a_report_is_single_view(tree: Path):
 
 def test_evaluate_compares_two_models(tree: Path, tmp_path: Path):
     shipped = Path(mien.__file__).parent / "models" / "mien-s"
-    done = run("evaluate", tree, "--compare", "mien-s", shipped, "--out", tmp_path / "both")
+    done = run("evaluate", tree, "--compare", "mien-s", shipped, "--output", tmp_path / "both")
     assert done.returncode == 0, done.stderr
     text = done.stdout.decode()
     assert "A: mien-s" in text and "B: mien-s" in text
@@ -289,7 +289,7 @@ def test_evaluate_compares_two_models(tree: Path, tmp_path: Path):
 
 
 def test_evaluate_damaged_faces(tree: Path, tmp_path: Path):
-    done = run("evaluate", tree, "--robustness", "--out", tmp_path / "out", "--format", "json")
+    done = run("evaluate", tree, "--robustness", "--output", tmp_path / "out", "--format", "json")
     assert done.returncode == 0, done.stderr
     scores = json.loads(done.stdout)
     robustness = json.loads((tmp_path / "out" / "robustness.json").read_text())
@@ -313,7 +313,9 @@ def test_evaluate_any_labels(tmp_path: Path, write_model: Callable[..., Path]):
             Image.fromarray(np.full((48, 48), grey + i, np.uint8)).save(
                 tmp_path / "tree" / label / f"{i}.png"
             )
-    done = run("evaluate", tmp_path / "tree", "--model", model, "--out", tmp_path / "out", "--format", "json")
+    done = run(
+        "evaluate", tmp_path / "tree", "--model", model, "--output", tmp_path / "out", "--format", "json"
+    )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert (report["labels"], report["accuracy"], report["ferplus"]) == (["bored", "engaged"], 1, None)
@@ -362,7 +364,10 @@ def test_commands_that_find_faces_take_the_same_options_with_the_defaults_of_pyt
     [
         (["image", "x.png", "--by", "folder"], "--by: does nothing without --aggregate"),
         (["audit", "x.csv", "--drop-wrong-labels"], "--drop-wrong-labels: does nothing without --clean"),
-        (["batch", "x", "--to", "y", "--address", "auto"], "--address: does nothing without --engine ray"),
+        (
+            ["batch", "x", "--output", "y", "--address", "auto"],
+            "--address: does nothing without --engine ray",
+        ),
     ],
 )
 def test_an_option_that_would_do_nothing_is_refused(arguments: list[str], words: str):

@@ -16,10 +16,10 @@ from rich.cells import cell_len
 from mien.errors import MissingExtraError
 from mien.labels import LABELS
 from mien.output.writers import open_writer
-from mien.results import Box, Face, FaceEmotion, FrameResult, Prediction
+from mien.results import Box, Face, FaceEmotion, FrameResult, Prediction, Quality
 
 HEADER = (
-    "source,frame,time,track,x1,y1,x2,y2,detection_score,emotion,confidence,uncertain,quality,"
+    "source,frame,time,track,x1,y1,x2,y2,detection_score,emotion,confidence,uncertain,quality_score,quality_issues,"
     "angry,disgust,fear,happy,sad,surprise,neutral,error"
 )
 HOSTILE = [
@@ -40,17 +40,19 @@ UNDECODABLE = os.fsdecode(b"caf\xe9.jpg") if sys.platform != "win32" else "caf\u
 
 
 def face(
-    emotion: str = "happy", confidence: float = 0.7, uncertain: bool = False, quality: str | None = None
+    emotion: str = "happy", confidence: float = 0.7, uncertain: bool = False, issues: tuple[str, ...] = ()
 ):
     rest = (1 - confidence) / 6
     probabilities = {label: confidence if label == emotion else rest for label in LABELS}
     box = Box(1 / 3, 2.25, 100.1, 120.0)
-    return FaceEmotion(Face(box, 0.1 + 0.2), Prediction(probabilities, uncertain), quality)
+    return FaceEmotion(
+        Face(box, 0.1 + 0.2), Prediction(probabilities, uncertain), Quality(0.5 if issues else 0.98, issues)
+    )
 
 
 def results() -> list[FrameResult]:
     return [
-        FrameResult("a.jpg", 640, 480, (face(), face("sad", 1 / 3, True, "small")), labels=LABELS),
+        FrameResult("a.jpg", 640, 480, (face(), face("sad", 1 / 3, True, ("small", "dark"))), labels=LABELS),
         FrameResult("empty.jpg", 640, 480, labels=LABELS),
         FrameResult("broken.jpg", error="broken.jpg: not a picture", labels=LABELS),
         FrameResult("clip.mp4", 640, 480, (face("fear"),), frame=30, time=1.2, labels=LABELS),
@@ -85,7 +87,9 @@ def test_csv_has_the_golden_header_and_a_row_a_face():
     rows = read_csv(text)
     assert [row["source"] for row in rows] == ["a.jpg", "a.jpg", "empty.jpg", "broken.jpg", "clip.mp4"]
     assert rows[1]["uncertain"] == "true" and rows[0]["uncertain"] == "false"
-    assert rows[1]["quality"] == "small" and rows[0]["quality"] == ""
+    assert (rows[1]["quality_score"], rows[1]["quality_issues"]) == ("0.5", "small;dark")
+    assert (rows[0]["quality_score"], rows[0]["quality_issues"]) == ("0.98", "")
+    assert rows[2]["quality_score"] == ""
     assert rows[2]["emotion"] == "" and rows[2]["error"] == "" and rows[2]["angry"] == ""
     assert rows[3]["error"] == "broken.jpg: not a picture"
     assert (rows[4]["frame"], rows[4]["time"]) == ("30", "1.2")

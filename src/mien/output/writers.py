@@ -191,7 +191,7 @@ class _ParquetWriter(Writer):
 
 
 _PARQUET_TYPES = {
-    **dict.fromkeys(("source", "emotion", "smoothed_emotion", "quality", "error"), "string"),
+    **dict.fromkeys(("source", "emotion", "smoothed_emotion", "quality_issues", "error"), "string"),
     **dict.fromkeys(("frame", "track"), "int"),
     **dict.fromkeys(("uncertain", "smoothed_uncertain"), "bool"),
 }
@@ -244,7 +244,7 @@ class _TableWriter(Writer):
             red, green, blue = color_of(label)
             yield " " + self._bar(share), f"rgb({red},{green},{blue})"
             yield f"{100 * share:3.0f}", "bold" if label == face.emotion else ""
-        yield f" {self._clean(face.quality or '')}", "yellow"
+        yield f" {face.quality.score:.2f} {self._clean(', '.join(face.quality.issues))}", "yellow"
 
     def _bar(self, share: float) -> str:
         """A bar that lies where there is room for one, else one upright character."""
