@@ -93,7 +93,7 @@ def make(folder: Path) -> str:
         drawn.save(folder / "gallery" / f"{scene.name}.jpg", quality=85, optimize=True)
         parts.append(_section(scene, result))
         if scene.name in CHARTED:
-            for chart in PictureFiles(charts=folder / "gallery").draw(picture, result):
+            for chart in PictureFiles(chart=folder / "gallery").draw(picture, result):
                 Image.open(chart).quantize(128).save(chart, optimize=True)  # a third of the size
                 parts.append(f"![The probabilities of the seven expressions as bars](gallery/{chart.name})\n")
     return "\n".join(parts)

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,16 @@ import typer
 from PIL import Image
 
 import mien
+from mien.batch.run import run_batch
 from mien.cli.app import app
+from mien.cli.options import RecognizerOptions
 from mien.cli.support import server_settings
 from mien.errors import ServerError
 from mien.images.sample import sample_portrait
-from mien.labels import LABELS
-from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
+from mien.labels import FERPLUS_LABELS, LABELS
+from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE, MIN_SIZE
 from mien.recognition import EmotionRecognizer
+from mien.server.settings import Settings
 
 COLUMNS = [
     "source", "frame", "time", "track", "x1", "y1", "x2", "y2", "detection_score",
@@ -341,22 +345,67 @@ def test_the_page_of_the_command_names_the_options_that_are_taken():
     assert sections.keys() == commands().keys()
     for name, command in commands().items():
         shown = re.findall(r"^\| `(--[^`]+)`", sections[name], flags=re.MULTILINE)
-        taken = ["/".join([*p.opts, *p.secondary_opts]) for p in command.params if p.opts[0].startswith("--")]
+        taken = [
+            "/".join(option for option in (*p.opts, *p.secondary_opts) if option.startswith("--"))
+            for p in command.params
+            if p.opts[0].startswith("--")
+        ]
         assert shown == [option for option in taken if option != "--help"], name
 
 
 def test_commands_that_find_faces_take_the_same_options_with_the_defaults_of_python():
     finding = {name: c for name, c in commands().items() if any(p.name == "detector" for p in c.params)}
-    assert finding.keys() >= {"image", "bench", "explain", "video", "camera", "serve", "batch"}
+    assert finding.keys() == {"image", "demo", "bench", "explain", "video", "camera", "serve", "batch"}
+    group = {one.name: one.default for one in fields(RecognizerOptions)}
+    assert group == {
+        "detector": DEFAULT_DETECTOR, "detector_size": DETECTOR_SIZE, "min_size": MIN_SIZE, "min_quality": 0.0,
+        "model": DEFAULT_MODEL, "head": "auto",
+    }  # fmt: skip
     for command in finding.values():
-        defaults = {p.name: p.default for p in command.params}
-        assert (defaults["detector"], defaults["detector_size"]) == (DEFAULT_DETECTOR, DETECTOR_SIZE)
-        assert defaults["model"] == DEFAULT_MODEL
+        taken = {p.name: p.default for p in command.params if p.name in group}
+        assert taken == group
+        panels = {p.name: p.rich_help_panel for p in command.params if p.name in group}
+        assert set(panels.values()) == {"Detection", "Model"}
+    for callee in (EmotionRecognizer, run_batch, Settings):
+        assert group.keys() <= inspect.signature(callee).parameters.keys()
     python = inspect.signature(EmotionRecognizer.recognize_video).parameters
     for name in ("video", "camera"):
         shown = {p.name: p.default for p in finding[name].params}
-        for option in ("patience", "smoothing"):
+        for option in ("patience", "smoothing", "every", "fps", "start", "end"):
             assert shown[option] == python[option].default
+
+
+def test_what_a_command_writes_is_named_by_output():
+    for name, command in commands().items():
+        options = {option: p for p in command.params for option in p.opts}
+        assert not options.keys() & {"--out", "--to", "--record", "--seconds"}, name
+        if "--output" in options:
+            assert options["--output"] is options["-o"]
+            assert options["--output"].rich_help_panel == "Output"
+    writing = {name for name, c in commands().items() if any("--output" in p.opts for p in c.params)}
+    assert commands().keys() - writing == {"bench", "models", "serve", "data"}
+
+
+def test_every_command_that_predicts_takes_a_head():
+    taking = {name for name, c in commands().items() if any(p.name == "head" for p in c.params)}
+    assert taking == {
+        "image", "demo", "bench", "explain", "video", "camera", "serve", "batch", "evaluate", "audit-model",
+    }  # fmt: skip
+
+
+def test_a_head_with_eight_labels_has_eight_columns(folder: Path):
+    done = run("image", folder / "a.jpg", "--format", "csv", "--head", "ferplus")
+    (row,) = csv.DictReader(io.StringIO(done.stdout.decode()))
+    place = list(row).index("quality_issues")
+    assert tuple(row)[place + 1 : -1] == FERPLUS_LABELS
+    assert sum(float(row[label]) for label in FERPLUS_LABELS) == pytest.approx(1, abs=1e-5)
+
+
+def test_labels_is_the_head_that_was_trained_on_the_datasets_labels(folder: Path):
+    assert results_of(folder / "a.jpg", "--head", "labels") == results_of(
+        folder / "a.jpg", "--head", "fer2013"
+    )
+    assert results_of(folder / "a.jpg", "--head", "labels") != results_of(folder / "a.jpg")
 
 
 @pytest.mark.parametrize(
@@ -389,7 +438,7 @@ def test_every_option_of_train_is_a_setting_or_says_where_things_are():
 
     options = set(inspect.signature(train).parameters) - {
         "data",
-        "out",
+        "output",
         "resume",
         "config",
         "setting",

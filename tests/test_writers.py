@@ -201,7 +201,7 @@ def test_parquet_has_typed_columns_without_rows_too():
     schema = parquet.read_schema(io.BytesIO(raw.getvalue()))
     types = {name: str(schema.field(name).type) for name in schema.names}
     assert ",".join(types) == HEADER
-    assert {types[name] for name in ("source", "emotion", "quality", "error")} == {"string"}
+    assert {types[name] for name in ("source", "emotion", "quality_issues", "error")} == {"string"}
     assert {types[name] for name in ("frame", "track")} == {"int64"}
     assert types["uncertain"] == "bool"
     assert {types[name] for name in ("time", "x1", "detection_score", "confidence", *LABELS)} == {"double"}
@@ -267,7 +267,11 @@ def test_on_a_terminal_the_table_is_coloured_and_parquet_refused(monkeypatch: py
 def test_the_table_has_a_line_a_face_that_fits_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", str(columns))
     long = FrameResult(
-        "a/long/path/" * 20 + "日本.jpg", 9, 9, (face("surprise", 0.4, True, "small"),), labels=LABELS
+        "a/long/path/" * 20 + "日本.jpg",
+        9,
+        9,
+        (face("surprise", 0.4, True, ("unclear", "small")),),
+        labels=LABELS,
     )
     header, *lines = written("table", [*results(), long]).splitlines()
     assert len(lines) == 6
@@ -316,7 +320,7 @@ def test_labels_of_another_model_are_columns_in_their_order():
         with open_writer(format, stream, labels) as writer:
             writer.write(result)
         texts[format] = stream.getvalue()
-    assert texts["csv"].splitlines()[0].endswith(",quality,радость,other,error")
+    assert texts["csv"].splitlines()[0].endswith(",quality_score,quality_issues,радость,other,error")
     assert read_csv(texts["csv"])[0]["радость"] == "0.25"
     assert list(json.loads(texts["json"])[0]["faces"][0].items())[-2:] == [("радость", 0.25), ("other", 0.75)]
     assert texts["table"].index("радость") < texts["table"].index("other")

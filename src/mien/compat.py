@@ -61,8 +61,10 @@ class DeepFace:
             enforce_detection: without a face: True raises, False takes the whole picture for a face, with a
                 `face_confidence` of 0, as deepface does.
             detector_backend: "opencv" (or "haar"), "mien", "yunet", or "skip": the picture is a face already.
-            align, silent: taken and not used: mien turns heads upright where landmarks tell their tilt, and is silent.
-            expand_percentage, anti_spoofing: 0 and False only.
+            align: taken and not used: mien turns heads upright where landmarks tell their tilt.
+            expand_percentage: 0 only.
+            silent: taken and not used: mien is silent.
+            anti_spoofing: False only.
 
         Returns:
             A dict a face, the largest first: `emotion` (label -> percent, summing to 100), `dominant_emotion`,

@@ -78,7 +78,12 @@ def run_batch(
     Args:
         sources: as `list_entries` takes them.
         output: the folder where the parts go; a run of the same settings may have begun it.
-        model, head, detector, detector_size, min_size, min_quality: of the recognizer.
+        model: as `EmotionRecognizer` takes it, by its name.
+        head: as `EmotionRecognizer` takes it.
+        detector: as `EmotionRecognizer` takes it, by its name.
+        detector_size: as `EmotionRecognizer` takes it.
+        min_size: as `EmotionRecognizer` takes it.
+        min_quality: as `EmotionRecognizer` takes it.
         decode_side: JPEGs are decoded at the least of 1/8, 1/4 and 1/2 that leaves the long side so many pixels, and
             boxes are told in pixels of the whole picture all the same; 0 decodes all as they are.
         partition: "folder" writes a folder a first folder of the source, "none" one folder in all.
@@ -90,7 +95,8 @@ def run_batch(
 
     Raises:
         MissingExtraError: fsspec or pyarrow is not installed.
-        ValueError: a `min_quality` out of range.
+        ValueError: a `min_quality`, `min_size` or `detector_size` out of range.
+        ModelError, DetectorError: there is no such model, head or detector.
         SettingsError: the folder was begun with other settings, or another run writes there.
         SourceError: a source is missing, or vanished; what was done is kept.
         OSError: a part cannot be written, as on a full disk; what was done is kept.
@@ -165,8 +171,10 @@ def _start(
 
 def _settings(model: str, head: str, detector: str, **others: Any) -> tuple[BatchSettings, frozenset[str]]:
     """With the digests of the weights; and those of earlier files of the same networks."""
-    from mien.faces.detector import detector_model
+    from mien.faces.detector import FaceDetector, detector_model
 
+    # One that cannot be loaded is an error here, and not in every process that reads pictures.
+    FaceDetector(detector, size=others["detector_size"], min_size=others["min_size"], threads=1)
     config, own = ModelConfig.load(resolve_model(model)), detector_model(detector)
     sha256 = "" if own is None else own.sha256
     output = config.output(head)

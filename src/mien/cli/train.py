@@ -30,9 +30,9 @@ commands = typer.Typer()
 @commands.command(epilog="Example: mien data fer2013.csv")
 def data(path: DataArgument, votes: VotesOption = None) -> None:
     """Count the images of a dataset by split and class."""
-    from mien.data.describe import describe
+    from mien.data.describe import describe_dataset
 
-    for line in describe(load(path, votes)):
+    for line in describe_dataset(load(path, votes)):
         typer.echo(line)
 
 
