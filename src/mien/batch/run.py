@@ -78,12 +78,7 @@ def run_batch(
     Args:
         sources: as `list_entries` takes them.
         output: the folder where the parts go; a run of the same settings may have begun it.
-        model: as `EmotionRecognizer` takes it, by its name.
-        head: as `EmotionRecognizer` takes it.
-        detector: as `EmotionRecognizer` takes it, by its name.
-        detector_size: as `EmotionRecognizer` takes it.
-        min_size: as `EmotionRecognizer` takes it.
-        min_quality: as `EmotionRecognizer` takes it.
+        model: with the next five as `EmotionRecognizer` takes them; models and detectors by their names.
         decode_side: JPEGs are decoded at the least of 1/8, 1/4 and 1/2 that leaves the long side so many pixels, and
             boxes are told in pixels of the whole picture all the same; 0 decodes all as they are.
         partition: "folder" writes a folder a first folder of the source, "none" one folder in all.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
@@ -254,25 +254,23 @@ class SamplingOptions:
             raise typer.BadParameter(str(error)) from None
 
 
-_GROUPS = (RecognizerOptions, SamplingOptions)
-
-
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose parameters of a group's type are, on the command line, the options of the group."""
+    """A command whose parameters that are dataclasses are, on the command line, the options that these name."""
     signature = inspect.signature(command, eval_str=True)
     parameters: list[inspect.Parameter] = []
     groups: dict[str, type[Any]] = {}
     for name, parameter in signature.parameters.items():
-        if parameter.annotation not in _GROUPS:
+        if not is_dataclass(parameter.annotation):
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
             continue
-        groups[name] = parameter.annotation
-        hints = get_type_hints(parameter.annotation, include_extras=True)
+        group: type[Any] = parameter.annotation
+        groups[name] = group
+        hints = get_type_hints(group, include_extras=True)
         parameters += [
             inspect.Parameter(
                 one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=hints[one.name]
             )
-            for one in fields(parameter.annotation)
+            for one in fields(group)
         ]
 
     @wraps(command)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +13,46 @@ from mien.errors import MissingExtraError
 from mien.server.settings import CORES, Settings
 
 commands = typer.Typer()
+
+
+@dataclass(frozen=True)
+class LimitOptions:
+    """What one request, and all together, may take."""
+
+    max_bytes: Annotated[
+        int, typer.Option(help="Bytes of a request or frame.", min=1, rich_help_panel=LIMITS)
+    ] = Settings.max_bytes
+    max_pixels: Annotated[int, typer.Option(help="Pixels of a picture.", min=1, rich_help_panel=LIMITS)] = (
+        Settings.max_pixels
+    )
+    max_pictures: Annotated[
+        int, typer.Option(help="Pictures in a request.", min=1, rich_help_panel=LIMITS)
+    ] = Settings.max_pictures
+    max_faces: Annotated[
+        int, typer.Option(help="Faces of a picture; the largest are kept.", min=1, rich_help_panel=LIMITS)
+    ] = Settings.max_faces
+    max_streams: Annotated[
+        int, typer.Option(help="Cameras (WebSocket streams) at a time.", min=1, rich_help_panel=LIMITS)
+    ] = Settings.max_streams
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Threads.  [default: one a core]", min=1, show_default=False, rich_help_panel=LIMITS
+        ),
+    ] = None
+    queue: Annotated[int, typer.Option(help="Requests that may wait.", min=0, rich_help_panel=LIMITS)] = (
+        Settings.queue
+    )
+    timeout: Annotated[
+        float,
+        typer.Option(
+            help="Seconds to read a request in, and then to answer it.", min=0.1, rich_help_panel=LIMITS
+        ),
+    ] = Settings.timeout
+
+    def named(self) -> dict[str, Any]:
+        """The options by their names, which are those of `Settings` too."""
+        return vars(self) | {"workers": self.workers or CORES}
 
 
 @commands.command(epilog="Example: mien serve --port 8080")
@@ -36,36 +77,7 @@ def serve(
             rich_help_panel=SERVER,
         ),
     ] = None,
-    max_bytes: Annotated[
-        int, typer.Option(help="Bytes of a request or frame.", min=1, rich_help_panel=LIMITS)
-    ] = Settings.max_bytes,
-    max_pixels: Annotated[
-        int, typer.Option(help="Pixels of a picture.", min=1, rich_help_panel=LIMITS)
-    ] = Settings.max_pixels,
-    max_pictures: Annotated[
-        int, typer.Option(help="Pictures in a request.", min=1, rich_help_panel=LIMITS)
-    ] = Settings.max_pictures,
-    max_faces: Annotated[
-        int, typer.Option(help="Faces of a picture; the largest are kept.", min=1, rich_help_panel=LIMITS)
-    ] = Settings.max_faces,
-    max_streams: Annotated[
-        int, typer.Option(help="Cameras (WebSocket streams) at a time.", min=1, rich_help_panel=LIMITS)
-    ] = Settings.max_streams,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            help="Threads.  [default: one a core]", min=1, show_default=False, rich_help_panel=LIMITS
-        ),
-    ] = None,
-    queue: Annotated[
-        int, typer.Option(help="Requests that may wait.", min=0, rich_help_panel=LIMITS)
-    ] = Settings.queue,
-    timeout: Annotated[
-        float,
-        typer.Option(
-            help="Seconds to read a request in, and then to answer it.", min=0.1, rich_help_panel=LIMITS
-        ),
-    ] = Settings.timeout,
+    limits: LimitOptions,
     recognition: RecognizerOptions,
 ) -> None:
     """Serve a page for people and an HTTP API for programs; clients of the API need the token in MIEN_TOKEN, if set."""
@@ -81,13 +93,6 @@ def serve(
             host=host,
             port=port,
             names=tuple(name or ()),
-            max_bytes=max_bytes,
-            max_pixels=max_pixels,
-            max_pictures=max_pictures,
-            max_faces=max_faces,
-            max_streams=max_streams,
-            workers=workers or CORES,
-            queue=queue,
-            timeout=timeout,
+            **limits.named(),
         )
     )

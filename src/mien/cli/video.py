@@ -48,6 +48,35 @@ if TYPE_CHECKING:
 
 commands = typer.Typer()
 
+AnnotateOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write clips with boxes and labels: a .mp4 file, or a folder.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
+]
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write an HTML page a clip: an .html file, or a folder.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
+]
+WebOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--web/--no-web",
+        help="Show a page of the browser, or never.  [default: where OpenCV has no window]",
+        show_default=False,
+        rich_help_panel=SERVER,
+    ),
+]
+PortOption = Annotated[
+    int, typer.Option(help="Port of the page; 0 for a free one.", min=0, max=65535, rich_help_panel=SERVER)
+]
+
 
 @commands.command(epilog="Example: mien video clip.mp4 --format csv --output faces.csv --annotate faces.mp4")
 @with_groups
@@ -56,22 +85,8 @@ def video(
     *,
     format: FaceFormatOption = ImageFormat.TABLE,
     output: OutputOption = None,
-    annotate: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write clips with boxes and labels: a .mp4 file, or a folder.",
-            show_default=False,
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write an HTML page a clip: an .html file, or a folder.",
-            show_default=False,
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
+    annotate: AnnotateOption = None,
+    report: ReportOption = None,
     sampling: SamplingOptions,
     patience: PatienceOption = 1.0,
     smoothing: SmoothingOption = TIME_CONSTANT,
@@ -168,19 +183,8 @@ def camera(
     sampling: SamplingOptions,
     patience: PatienceOption = 1.0,
     smoothing: SmoothingOption = TIME_CONSTANT,
-    web: Annotated[
-        bool | None,
-        typer.Option(
-            "--web/--no-web",
-            help="Show a page of the browser, or never.  [default: where OpenCV has no window]",
-            show_default=False,
-            rich_help_panel=SERVER,
-        ),
-    ] = None,
-    port: Annotated[
-        int,
-        typer.Option(help="Port of the page; 0 for a free one.", min=0, max=65535, rich_help_panel=SERVER),
-    ] = 0,
+    web: WebOption = None,
+    port: PortOption = 0,
     recognition: RecognizerOptions,
 ) -> None:
     """Tell the expressions in front of a camera, live, in a window or, where there is none, on a page of the browser;
