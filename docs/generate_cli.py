@@ -41,13 +41,13 @@ def _rows(callback: Callable[..., Any]) -> Iterator[str]:
         kind, info = get_args(hints[name])[:2]
         # Within Annotated typer takes the first of an option's names for its default.
         named = next((n for n in (info.default, *(info.param_decls or ())) if str(n).startswith("--")), None)
-        option = named or f"--{name.replace('_', '-')}"
-        given = name.upper() if isinstance(info, ArgumentInfo) else option
+        option = f"`{named or '--' + name.replace('_', '-')}`" + (", `-o`" if named == "--output" else "")
+        given = f"`{name.upper()}`" if isinstance(info, ArgumentInfo) else option
         choices = [c.value for k in (kind, *get_args(kind)) if isinstance(k, EnumType) for c in k]
         text = f"{info.help} {', '.join(choices)}".strip()
         default = "required" if parameter.default is parameter.empty else parameter.default
         default = "" if default is None or default is False else default
-        yield f"| `{given}` | {text} | {default} |"
+        yield f"| {given} | {text} | {default} |"
 
 
 if __name__ == "__main__":

@@ -17,9 +17,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
-from mien import EmotionRecognizer, FaceEmotion, FrameResult, annotate, read_image
-from mien.images.sample import sample_portrait
-from mien.output.image_files import PictureFiles
+from mien import (
+    EmotionRecognizer,
+    FaceEmotion,
+    FrameResult,
+    PictureFiles,
+    annotate,
+    read_image,
+    sample_portrait,
+)
 
 PART = Path(__file__).parent / "tutorial"
 SIDE = 480  # height of a picture of the page, in pixels
@@ -121,7 +127,7 @@ mien's results on public-domain pictures, with the shipped model and the default
 def _section(scene: Scene, faces: list[FaceEmotion]) -> str:
     rows = [
         f"| {number} | {face.emotion} | {face.confidence:.2f} | {'yes' if face.prediction.uncertain else ''} |"
-        f" {face.quality or ''} |"
+        f" {', '.join(face.quality.issues)} |"
         for number, face in enumerate(faces, 1)
     ]
     head = ["| face | emotion | confidence | uncertain | quality |", "|---|---|---|---|---|"]

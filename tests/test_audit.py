@@ -287,7 +287,7 @@ def test_the_command_on_class_folders(tmp_path: Path) -> None:
         for i, k in enumerate(photos):
             Image.fromarray(PHOTOS[k]).save(tmp_path / "tree" / folder / f"{i}.png")
     out, clean = tmp_path / "out", tmp_path / "clean.parquet"
-    done = run("audit", tmp_path / "tree", "--out", out, "--clean", clean, "--format", "json")
+    done = run("audit", tmp_path / "tree", "--output", out, "--clean", clean, "--format", "json")
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert summary["exact"] == {"groups": 3, "images": 6, "contradicting": 1}

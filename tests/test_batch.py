@@ -354,7 +354,7 @@ class TestRefusals:
             pass
 
     def test_the_command_says_it_in_a_line(self, tmp_path: Path):
-        done = run("batch", tmp_path / "nothing", "--to", tmp_path / "out")
+        done = run("batch", tmp_path / "nothing", "--output", tmp_path / "out")
         assert done.returncode == 1
         assert done.stderr.splitlines()[-1].startswith(f"mien: {tmp_path}/nothing: ")
 
@@ -370,7 +370,7 @@ class TestInterruptions:
         kills = 0
         while kills < 20:
             workers = chance.choice(["1", "2"])
-            with begin("batch", source, "--to", out, "--workers", workers, "--part-size", "4") as process:
+            with begin("batch", source, "--output", out, "--workers", workers, "--part-size", "4") as process:
                 time.sleep(chance.uniform(0.5, 2.0))
                 if process.poll() is not None:
                     break  # it came to its end before
@@ -381,7 +381,7 @@ class TestInterruptions:
             if len(names) == 240:  # begin anew: there must be something left to lose
                 for part in out.rglob("part-*.parquet"):
                     part.unlink()
-        assert run("batch", source, "--to", out, "--workers", "2").returncode == 0
+        assert run("batch", source, "--output", out, "--workers", "2").returncode == 0
         names = Counter(row["source"] for row in rows_of(out))
         assert len(names) == 240 and set(names.values()) == {1}
         assert not list(out.rglob("*.unfinished"))
@@ -391,7 +391,7 @@ class TestInterruptions:
         source.mkdir()
         for i in range(150):
             (source / f"{i:03}.jpg").write_bytes(portrait(200 + i % 30))
-        with begin("batch", source, "--to", out, "--part-size", "2") as process:
+        with begin("batch", source, "--output", out, "--part-size", "2") as process:
             wait_for(lambda: list(out.rglob("part-*.parquet")))
             process.send_signal(signal.SIGINT)
             _, words = process.communicate(timeout=60)
@@ -404,7 +404,7 @@ class TestInterruptions:
         source.mkdir()
         for i in range(80):
             (source / f"{i:03}.jpg").write_bytes(portrait(150 + i % 30))
-        with begin("batch", source, "--to", out, "--workers", "2", "--part-size", "4") as process:
+        with begin("batch", source, "--output", out, "--workers", "2", "--part-size", "4") as process:
             wait_for(lambda: list(out.rglob("part-*.parquet")))
             os.kill(chance_worker(process.pid), signal.SIGKILL)
             _, words = process.communicate(timeout=120)
@@ -434,13 +434,15 @@ class TestInterruptions:
             resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
 
         out = tmp_path / "out"
-        assert run("batch", folder / "top.png", "--to", out, "--workers", "1").returncode == 0
-        with begin("batch", folder, "--to", out, "--workers", "1", before=few_bytes) as process:
+        assert run("batch", folder / "top.png", "--output", out, "--workers", "1").returncode == 0
+        with begin("batch", folder, "--output", out, "--workers", "1", before=few_bytes) as process:
             _, words = process.communicate(timeout=300)
         assert process.returncode == 1
         assert "what is done is kept" in words and "Traceback" not in words
         assert len(rows_of(out)) == 1 and not list(out.rglob("*.unfinished"))
-        assert run("batch", folder, "--to", out, "--workers", "1").returncode == 1  # one picture is broken
+        assert (
+            run("batch", folder, "--output", out, "--workers", "1").returncode == 1
+        )  # one picture is broken
         assert len(rows_of(out)) == 7
 
     def test_a_source_that_vanishes_ends_the_run(self, tmp_path: Path):
@@ -554,7 +556,7 @@ class TestRay:
             (source / f"{i:03}.jpg").write_bytes(portrait(150 + i % 30))
         (source / "bad.jpg").write_bytes(b"x")
         with begin(
-            "batch", source, "--to", out, "--engine", "ray", "--workers", "2", "--part-size", "3"
+            "batch", source, "--output", out, "--engine", "ray", "--workers", "2", "--part-size", "3"
         ) as process:
             wait_for(lambda: list(out.rglob("part-*.parquet")), 120)
             os.kill(ray_actors()[0], signal.SIGKILL)
@@ -590,7 +592,7 @@ def test_without_its_packages_it_says_what_to_install(tmp_path: Path):
         "import sys\n"
         "sys.modules.update(fsspec=None, pyarrow=None)\n"  # as if they were not installed
         "from mien.cli.app import main\n"
-        f"sys.argv = ['mien', 'batch', {str(tmp_path)!r}, '--to', {str(tmp_path / 'out')!r}]\n"
+        f"sys.argv = ['mien', 'batch', {str(tmp_path)!r}, '--output', {str(tmp_path / 'out')!r}]\n"
         "main()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
@@ -606,7 +608,7 @@ def test_without_ray_it_says_what_does_the_same(tmp_path: Path):
         "import sys\n"
         "sys.modules.update(ray=None)\n"
         "from mien.cli.app import main\n"
-        f"sys.argv = ['mien', 'batch', {str(tmp_path)!r}, '--to', {str(tmp_path / 'out')!r}, '--engine', 'ray']\n"
+        f"sys.argv = ['mien', 'batch', {str(tmp_path)!r}, '--output', {str(tmp_path / 'out')!r}, '--engine', 'ray']\n"
         "main()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

@@ -38,7 +38,17 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train(tree: Path, run: Path, devices: int, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [
-            *(sys.executable, "-m", "mien", "train", str(tree), "--out", str(run), "--devices", str(devices)),
+            *(
+                sys.executable,
+                "-m",
+                "mien",
+                "train",
+                str(tree),
+                "--output",
+                str(run),
+                "--devices",
+                str(devices),
+            ),
             *("--network", "tutorial-cnn", "--epochs", "2", "--batch-size", "16", *options),
         ],
         capture_output=True,

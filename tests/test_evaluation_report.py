@@ -1,4 +1,4 @@
-"""The folders that `mien evaluate --out` writes: pages with what they must have, pictures, scores."""
+"""The folders that `mien evaluate --output` writes: pages with what they must have, pictures, scores."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class TestOneModel:
     def folder(self, write_model: WriteModel, tmp_path: Path) -> Path:
         found = predict_split(EmotionClassifier(write_model()), voted(), split="test", views=True)
         page = write_evaluation(
-            found, tmp_path / "deep" / "report", command="mien evaluate faces --out 'a b'"
+            found, tmp_path / "deep" / "report", command="mien evaluate faces --output 'a b'"
         )
         assert page == tmp_path / "deep" / "report" / "report.html"
         return page.parent
@@ -78,7 +78,7 @@ class TestOneModel:
         model = EmotionClassifier(tmp_path / "brightness")
         for words in (
             model.config.sha256, voted().fingerprint(), "brightness", "faces", "Split test", "head blend", "7 images",
-            "mien evaluate faces --out 'a b'", f"mien {mien.__version__}", "UTC", "logical processors",
+            "mien evaluate faces --output 'a b'", f"mien {mien.__version__}", "UTC", "logical processors",
         ):  # fmt: skip
             assert words in text, words
 

@@ -250,7 +250,7 @@ class TestCommand:
         return folder
 
     def test_a_folder(self, folder: Path, tmp_path: Path) -> None:
-        done = run("explain", folder, "--out", tmp_path / "a" / "why", "--detector", "haar")
+        done = run("explain", folder, "--output", tmp_path / "a" / "why", "--detector", "haar")
         assert done.returncode == 1
         assert "text.jpg: not a picture" in done.stderr
         assert f"{folder / 'empty.png'}: no face" in done.stdout
@@ -266,7 +266,7 @@ class TestCommand:
             assert f"{face['explained']} {100 * face['probability']:.0f} %" in done.stdout
 
     def test_an_unknown_expression_is_wrong_usage(self, tmp_path: Path) -> None:
-        done = run("explain", grace_hopper_path(), "--emotion", "joyful", "--out", tmp_path / "why")
+        done = run("explain", grace_hopper_path(), "--emotion", "joyful", "--output", tmp_path / "why")
         assert done.returncode == 2
         assert "joyful" in done.stderr and not (tmp_path / "why").exists()
 

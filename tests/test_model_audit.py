@@ -304,7 +304,7 @@ class TestCommand:
         self, data: Path, tmp_path: Path, write_model: Callable[..., Path]
     ) -> None:
         out = tmp_path / "out"
-        done = run("audit-model", data, "--group", "light", "--model", write_model(), "--out", out)
+        done = run("audit-model", data, "--group", "light", "--model", write_model(), "--output", out)
         assert done.returncode == 0, done.stderr
         page = (out / "report.html").read_text(encoding="utf-8")
         assert "above night" in done.stdout
@@ -322,17 +322,17 @@ class TestCommand:
         check_page(out / "report.html")
 
     def test_without_groups(self, data: Path, tmp_path: Path) -> None:
-        done = run("audit-model", data, "--out", tmp_path / "plain", "--no-robustness", "--format", "json")
+        done = run("audit-model", data, "--output", tmp_path / "plain", "--no-robustness", "--format", "json")
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["groups"] == {}
         assert not (tmp_path / "plain" / "groups.png").exists()
 
     def test_wrong_usage(self, data: Path, tmp_path: Path) -> None:
-        unknown = run("audit-model", data, "--group", "skin", "--out", tmp_path / "x")
+        unknown = run("audit-model", data, "--group", "skin", "--output", tmp_path / "x")
         assert unknown.returncode == 1
         assert "light, age" in unknown.stderr
-        nameless = run("audit-model", data, "--groups", data / "groups.csv", "--out", tmp_path / "x")
+        nameless = run("audit-model", data, "--groups", data / "groups.csv", "--output", tmp_path / "x")
         assert nameless.returncode == 2
         assert "--group" in nameless.stderr
-        inside = run("audit-model", data, "--out", data)
+        inside = run("audit-model", data, "--output", data)
         assert inside.returncode == 2

@@ -119,7 +119,7 @@ def test_the_command_makes_the_folder(tmp_path: Path, data: Dataset) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{place}.pgm").write_bytes(b"P5 48 48 255\n" + image.tobytes())
     card = tmp_path / "cards" / "mine" / "card.md"
-    done = CliRunner().invoke(app, ["card", str(tmp_path / "faces"), "--out", str(card)])
+    done = CliRunner().invoke(app, ["card", str(tmp_path / "faces"), "--output", str(card)])
     assert done.exit_code == 0, done.output
     assert f"wrote {card}" in done.output
     assert card.read_text().startswith("# Model card: mien-s")

@@ -195,7 +195,7 @@ class TestTheRecorder:
 @pytest.mark.usefixtures("served")
 class TestCommands:
     def test_demo(self) -> None:
-        with recording(*mien("demo --out out/demo")) as begun:
+        with recording(*mien("demo --output out/demo")) as begun:
             check(begun, "neutral", caches=True)
 
     def test_image(self, photos: Path) -> None:
@@ -218,7 +218,7 @@ class TestCommands:
     @pytest.mark.parametrize("engine", ["local", "ray"])
     def test_batch(self, photos: Path, engine: str) -> None:
         pytest.importorskip("ray" if engine == "ray" else "fsspec")
-        options = f"--to out/faces --engine {engine} --workers 2 --part-size 1"
+        options = f"--output out/faces --engine {engine} --workers 2 --part-size 1"
         with recording(*mien(f"batch {photos} {options}")) as begun:
             check(begun, "2 pictures, 2 faces, 0 errors", caches=engine == "ray")
 
@@ -227,7 +227,7 @@ class TestCommands:
         from small_runs import write_fer2013
 
         write_fer2013(tmp_path / "fer2013.csv")
-        options = "--out out/run --network tutorial-cnn --epochs 1"
+        options = "--output out/run --network tutorial-cnn --epochs 1"
         with recording(*mien(f"train {tmp_path}/fer2013.csv {options}")) as begun:
             check(begun, caches=True)
             assert (begun.out / "run" / "export" / "model.onnx").is_file()

@@ -692,7 +692,7 @@ class TestCommand:
             folder = data / "train" / LABELS[target]
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image).save(folder / f"{i}.png")
-        start = self.command("train", data, "--out", out, "--epochs", 4, "--batch-size", 16)
+        start = self.command("train", data, "--output", out, "--epochs", 4, "--batch-size", 16)
         process = subprocess.Popen(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             wait_for(out / "checkpoint.npz", process)
@@ -707,7 +707,7 @@ class TestCommand:
         assert said == ""
         assert not (out / "export").exists()
 
-        resume = self.command("train", data, "--out", out, "--resume")
+        resume = self.command("train", data, "--output", out, "--resume")
         done = subprocess.run(resume, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         assert str(out / "export") in done.stdout
@@ -720,7 +720,9 @@ class TestCommand:
         for i, label in enumerate(LABELS * 2):
             (tmp_path / "data" / label).mkdir(parents=True, exist_ok=True)
             Image.new("L", (48, 48), 9 * i).save(tmp_path / "data" / label / f"{i}.png")
-        command = self.command("train", tmp_path / "data", "--out", tmp_path / "run", "--network", "resnet")
+        command = self.command(
+            "train", tmp_path / "data", "--output", tmp_path / "run", "--network", "resnet"
+        )
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         assert done.returncode == 2
         assert "mien-s" in done.stderr

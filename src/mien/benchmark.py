@@ -59,13 +59,13 @@ class Speed:
         ]
 
 
-def measure_speed(recognizer: EmotionRecognizer, image: ImageSource, *, seconds: float = 5.0) -> Speed:
+def measure_speed(recognizer: EmotionRecognizer, image: ImageSource, *, duration: float = 5.0) -> Speed:
     """Time a recognizer on a picture, and its classifier on random crops.
 
     Args:
         recognizer: with its model and detector.
         image: what `EmotionRecognizer.recognize` takes.
-        seconds: about how long to measure, in all.
+        duration: about how many seconds to measure, in all.
 
     Raises:
         ImageError: the picture cannot be read.
@@ -80,7 +80,7 @@ def measure_speed(recognizer: EmotionRecognizer, image: ImageSource, *, seconds:
         "detect": lambda: recognizer.detector.detect(picture),
         "picture": lambda: recognizer.recognize(picture),
     }
-    each = seconds / _ROUNDS / len(tasks)
+    each = duration / _ROUNDS / len(tasks)
     rounds = [{name: _median(task, each) for name, task in tasks.items()} for _ in range(_ROUNDS)]
     took = {name: statistics.median(one[name] for one in rounds) for name in tasks}
     height, width = picture.shape[:2]

@@ -68,7 +68,7 @@ def _try_again(task: Task, again: deque[Task], settings: BatchSettings) -> Outco
         return None
     from mien.models.classifier import EmotionClassifier
 
-    labels = EmotionClassifier(settings.model, threads=1).labels
+    labels = EmotionClassifier(settings.model, head=settings.head, threads=1).labels
     name = task.entries[0].name
     error = f"{name}: the process that read it died each time; the picture may be made to do harm"
     write_part(task, [FrameResult(name, error=error, labels=labels)], labels)

@@ -30,9 +30,11 @@ from mien.batch.books import (
     open_books,
 )
 from mien.errors import MissingExtraError, SettingsError, SourceError
-from mien.models.registry import DEFAULT_DETECTOR, DETECTOR_SIZE
+from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_OUTPUT, DETECTOR_SIZE, MIN_SIZE
 
 PARTS = "part-*.parquet"
+COLUMNS = ("source", "emotion", "confidence", "uncertain", "quality_score", "quality_issues", "error")
+"""What every part has, besides a column a label, and what is counted of it."""
 _PARTITION = "folder="
 _TOP = "."
 """The partition of pictures that lie in no folder of the source; no folder has this name."""
@@ -54,17 +56,19 @@ class BatchSettings:
         detector_size: long side in pixels at which mien's own detector searches.
         detector_sha256: of mien's own detector, "" for others.
         decode_side: large JPEGs are decoded smaller, but with so many pixels on the long side; 0 for whole.
+        head: the model's output that answers, by its name in the ONNX file.
     """
 
     model: str
     model_sha256: str
     detector: str = DEFAULT_DETECTOR
-    min_size: int = 20
+    min_size: int = MIN_SIZE
     partition: str = "none"
     min_quality: float = 0.0
     detector_size: int = DETECTOR_SIZE
     detector_sha256: str = ""
     decode_side: int = 0
+    head: str = DEFAULT_OUTPUT
 
 
 def check_installed() -> None:
@@ -125,8 +129,9 @@ class Output:
     def _begin(self) -> None:
         """Note the settings of a new folder; those of one with parts must be the same."""
         path = self.books / SETTINGS_FILE
-        if self.parts():
+        if parts := self.parts():
             check_settings(path, self.folder, self.settings, self._same_files)
+            check_columns(parts[0])
         else:
             write_json(path, asdict(self.settings))
 
@@ -169,6 +174,22 @@ def open_part(path: Path) -> Any:
         raise SourceError(
             f"{path}: not a whole part ({reason}); delete it, and mien batch does its pictures again"
         ) from None
+
+
+def check_columns(path: Path) -> list[str]:
+    """The columns of a part.
+
+    Raises:
+        SettingsError: they are not those that parts have today.
+        SourceError: the part is not whole.
+    """
+    names: list[str] = open_part(path).schema_arrow.names
+    if not set(COLUMNS) <= set(names):
+        raise SettingsError(
+            f"{path}: has the columns {', '.join(names)}; expected {', '.join(COLUMNS)}, and labels: earlier versions "
+            'of mien wrote "quality" for "quality_score" and "quality_issues"; give mien batch another folder'
+        )
+    return names
 
 
 def partition_name(folder: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +67,7 @@ class Worker:
         # Of a picture that is decoded smaller, the faces that are too small are only known afterwards.
         min_size = settings.min_size // max(SCALES) if settings.decode_side else settings.min_size
         self._recognizer = EmotionRecognizer(
-            EmotionClassifier(settings.model, threads=1),
+            EmotionClassifier(settings.model, head=settings.head, threads=1),
             detector=FaceDetector(
                 settings.detector, min_size=max(1, min_size), size=settings.detector_size, threads=1
             ),
@@ -99,13 +99,17 @@ class Worker:
                     seen.append((entry.name, reduction))
                     yield picture
 
-        faces = iter(list(self._recognizer.recognize_all(pictures())))
+        found = iter(list(self._recognizer.recognize_batch(pictures())))
         labels = self._recognizer.labels
         return [
             FrameResult(name, error=str(how), labels=labels)
             if isinstance(how, ImageError)
-            else FrameResult(
-                name, how.width, how.height, how.large(next(faces), self._settings.min_size), labels=labels
+            else replace(
+                result := next(found),
+                source=name,
+                width=how.width,
+                height=how.height,
+                faces=how.large(result.faces, self._settings.min_size),
             )
             for name, how in seen
         ]

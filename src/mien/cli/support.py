@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from mien.evaluation.scores import EvaluationReport
     from mien.models.classifier import EmotionClassifier
     from mien.output.aggregate import Summary
-    from mien.recognition import EmotionRecognizer
     from mien.results import FrameResult
     from mien.server.settings import Settings
 
@@ -43,15 +42,13 @@ def check_file(option: str, target: Path, data: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
 
 
-def open_recognizer(
-    model: str, detector: str, detector_size: int, *, min_quality: float = 0.0
-) -> EmotionRecognizer:
-    """The recognizer that a command's options name."""
-    from mien.faces.detector import FaceDetector
-    from mien.recognition import EmotionRecognizer
-
-    found_by = FaceDetector(detector, size=detector_size)
-    return EmotionRecognizer(model, detector=found_by, min_quality=min_quality)
+def check_split(dataset: Dataset, split: str | None) -> None:
+    """Refuse a split that the dataset does not have."""
+    if split is not None and split not in dataset.splits:
+        raise typer.BadParameter(
+            f"{split}: {dataset.name} has no such split, expected one of {', '.join(dataset.splits)}",
+            param_hint="--split",
+        )
 
 
 def server_settings(**values: Any) -> Settings:
@@ -70,10 +67,12 @@ def server_settings(**values: Any) -> Settings:
 
 @contextmanager
 def open_stream(output: Path | None, *, binary: bool) -> Iterator[IO[Any]]:
-    """Stdout, or the file, opened."""
+    """Stdout, or the file, opened; its folder is made when it is missing."""
     if output is None:
         yield sys.stdout
-    elif binary:
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if binary:
         with output.open("wb") as file:
             yield file
     else:
@@ -81,10 +80,10 @@ def open_stream(output: Path | None, *, binary: bool) -> Iterator[IO[Any]]:
             yield text
 
 
-def say_left_out(faces: int, min_quality: float, how: str = "") -> None:
+def say_filtered(faces: int, min_quality: float, how: str = "") -> None:
     """Say on stderr how many faces were not good enough, if there were any."""
     if faces:
-        typer.echo(f"mien: faces left out, of a quality below {min_quality:g}: {faces}{how}", err=True)
+        typer.echo(f"mien: faces filtered out, of a quality below {min_quality:g}: {faces}{how}", err=True)
 
 
 def load(path: Path, votes: Path | None) -> Dataset:

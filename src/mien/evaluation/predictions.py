@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from mien.data.dataset import Dataset, Split
 from mien.data.duplicates import has_copy
 from mien.data.ferplus import majority
-from mien.errors import DatasetError, ModelError
+from mien.errors import DatasetError
 from mien.labels import FERPLUS_LABELS
 from mien.models.classifier import EmotionClassifier
-from mien.models.registry import ModelConfig
+from mien.models.registry import DEFAULT_HEAD, DEFAULT_OUTPUT, ModelConfig
 from mien.models.tta import SINGLE, predict_views
 
 
@@ -79,11 +79,10 @@ def predict_split(
     head: str = "auto",
     views: bool = False,
 ) -> Predictions:
-    """What a model answers on a split. Arguments and errors as of `mien.evaluation.scores.evaluate`."""
+    """What a model answers on a split. Arguments and errors as of `mien.evaluate`."""
     name = split or dataset.default_split()
     part = dataset.split(name)
-    if head == "auto":
-        head = "fer2013" if dataset.is_fer2013 and "fer2013" in classifier.config.outputs else "blend"
+    head = _head(classifier, dataset, head)
     targets, labels = part.targets, dataset.labels
     if head == "ferplus":
         if part.votes is None:
@@ -94,16 +93,21 @@ def predict_split(
         part, targets = part.take(targets >= 0), targets[targets >= 0]
     if len(part) == 0:
         raise DatasetError(f"{dataset.name}: the split {name!r} has no images that can be scored")
-    _check_head(classifier.config, head, labels, dataset.name)
+    _check_labels(classifier.config, head, labels, dataset.name)
     several = predict_views(classifier, part.images, head=head) if views else {}
     single = several[SINGLE] if views else classifier.predict_proba(part.images, head=head)
     return Predictions(classifier.config, dataset, name, head, labels, part, targets, single, several)
 
 
-def _check_head(config: ModelConfig, head: str, labels: tuple[str, ...], data: str) -> None:
-    """Raise unless the model has the head, and the head these labels."""
-    if head not in config.outputs:
-        raise ModelError(f"{config.name}: no head {head!r}; it has {', '.join(config.outputs)}")
+def _head(classifier: EmotionClassifier, dataset: Dataset, head: str) -> str:
+    """The output that is scored; "auto": what the classifier was made to answer with, else what has such labels."""
+    if head != DEFAULT_HEAD or classifier.head != DEFAULT_OUTPUT:
+        return classifier.head if head == DEFAULT_HEAD else classifier.config.output(head)
+    return "fer2013" if dataset.is_fer2013 and "fer2013" in classifier.config.outputs else DEFAULT_OUTPUT
+
+
+def _check_labels(config: ModelConfig, head: str, labels: tuple[str, ...], data: str) -> None:
+    """Raise unless the head has these labels."""
     if labels != config.outputs[head]:
         raise DatasetError(
             f"{data}: labelled {', '.join(labels)}; but {config.name} tells apart "

@@ -198,11 +198,13 @@ def measure_robustness(
 
     Args:
         classifier: the model.
-        dataset, split, head: as of `mien.evaluation.scores.evaluate`.
+        dataset: as `mien.evaluate` takes it.
+        split: as `mien.evaluate` takes it.
+        head: as `mien.evaluate` takes it.
         progress: called with (what is being done, images done, images in all).
 
     Raises:
-        DatasetError, ModelError: as of `mien.evaluation.scores.evaluate`.
+        DatasetError, ModelError: as `mien.evaluate` raises them.
     """
     return damage_and_score(
         classifier, predict_split(classifier, dataset, split=split, head=head), progress=progress

@@ -2,7 +2,8 @@
 
 Occlusion sensitivity (Zeiler and Fergus, "Visualizing and understanding convolutional networks", ECCV 2014). A part is
 hidden by the blurred crop, as grey squares are things of their own to a network. Size and step of the patches were
-chosen by benchmarks/explain.py among these, larger ones, Gaussian ones and random masks (RISE): docs/explanation/explain.md.
+chosen by benchmarks/explain.py among these, larger ones, Gaussian ones and random masks (RISE):
+docs/explanation/explain.md.
 """
 
 from __future__ import annotations

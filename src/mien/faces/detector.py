@@ -19,7 +19,7 @@ from mien.faces.onnx_detector import DetectorModel, MienDetector, detector_folde
 from mien.faces.yunet import YuNetDetector, fetch_yunet
 from mien.images.crop import crop_face
 from mien.images.read import ImageSource, read_image
-from mien.models.registry import DEFAULT_DETECTOR, DETECTOR_SIZE
+from mien.models.registry import DEFAULT_DETECTOR, DETECTOR_SIZE, MIN_SIZE
 from mien.results import Face
 
 HAAR_MARGIN = 0.98
@@ -65,7 +65,7 @@ class FaceDetector:
         self,
         backend: str = DEFAULT_DETECTOR,
         *,
-        min_size: int = 20,
+        min_size: int = MIN_SIZE,
         size: int = DETECTOR_SIZE,
         threads: int | None = None,
     ) -> None:

@@ -20,6 +20,15 @@ DEFAULT_DETECTOR = "mien"
 DETECTOR_SIZE = 640
 """Pictures are scaled to this long side before mien's face detector searches them, in pixels."""
 
+MIN_SIZE = 20
+"""Faces whose box has a shorter side, in pixels of the picture, are filtered out."""
+
+DEFAULT_HEAD, DEFAULT_OUTPUT = "auto", "blend"
+"""What asks for a model's default output, and the name of that output."""
+
+LABELS_HEAD = "labels"
+"""What asks for the head that was trained on its dataset's own labels, whatever its name."""
+
 MODEL_FILE, CONFIG_FILE = "model.onnx", "config.json"
 WEIGHTS_FILE = "model.weights.h5"
 MAX_MODEL_BYTES = 512 * 2**20
@@ -42,7 +51,8 @@ class ModelConfig:
     Attributes:
         name: of the model.
         labels: of the probabilities that users get, in order; those of the seven expressions are `Emotion`.
-        outputs: the ONNX file's outputs, name -> labels; "blend" is what users get, the others are the heads.
+        outputs: the ONNX file's outputs, name -> labels; "blend" is what users get, the others are the heads: the one
+            that was trained on the dataset's own labels is "fer2013" or "labels", that on FER+ votes "ferplus".
         input_size: side in pixels of the square grey crops.
         sha256: of `model.onnx`.
         temperature: that each head's logits are divided by, already inside the ONNX file.
@@ -75,14 +85,30 @@ class ModelConfig:
             raise ValueError(f"labels {tuple(self.labels)}: expected words")
         object.__setattr__(self, "labels", tuple(map(as_emotion, self.labels)))
         object.__setattr__(self, "same_as", tuple(self.same_as))
-        object.__setattr__(self, "outputs", {k: tuple(v) for k, v in self.outputs.items()})
+        object.__setattr__(self, "outputs", {k: tuple(map(as_emotion, v)) for k, v in self.outputs.items()})
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
             raise ValueError(f"labels {self.labels}: expected two or more, all different")
-        if self.outputs.get("blend") != self.labels:
+        if self.outputs.get(DEFAULT_OUTPUT) != self.labels:
             raise ValueError(
                 f'outputs {sorted(self.outputs)}: expected "blend" with the labels {self.labels}'
             )
         check_limits(self, {"input_size": (8, 1024)})
+
+    def output(self, head: str) -> str:
+        """The output that a head's name means: "auto" is "blend", "labels" the head of the dataset's own labels.
+
+        Raises:
+            ModelError: the model has no such head.
+        """
+        names = {
+            DEFAULT_HEAD: DEFAULT_OUTPUT,
+            LABELS_HEAD: next((name for name in (LABELS_HEAD, "fer2013") if name in self.outputs), head),
+        }
+        name = names.get(head, head)
+        if name not in self.outputs:
+            own = [output for output in self.outputs if output != LABELS_HEAD]
+            raise ModelError(f"{self.name}: no head {head!r}; expected one of {', '.join((*names, *own))}")
+        return name
 
     @classmethod
     def load(cls, folder: Path) -> ModelConfig:

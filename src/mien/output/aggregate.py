@@ -102,7 +102,7 @@ class Counts:
         else:
             self.faces += 1
             self.uncertain += bool(row["uncertain"])
-            self.low_quality += row["quality"] is not None
+            self.low_quality += bool(row["quality_issues"])
             self.emotions[row["emotion"]] = self.emotions.get(row["emotion"], 0) + 1
 
     def summary(self, group: str, labels: Iterable[str]) -> Summary:

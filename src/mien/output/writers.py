@@ -191,7 +191,7 @@ class _ParquetWriter(Writer):
 
 
 _PARQUET_TYPES = {
-    **dict.fromkeys(("source", "emotion", "smoothed_emotion", "quality", "error"), "string"),
+    **dict.fromkeys(("source", "emotion", "smoothed_emotion", "quality_issues", "error"), "string"),
     **dict.fromkeys(("frame", "track"), "int"),
     **dict.fromkeys(("uncertain", "smoothed_uncertain"), "bool"),
 }
@@ -199,7 +199,7 @@ _PARQUET_TYPES = {
 
 
 class _TableWriter(Writer):
-    """A line a face: picture, number or track, expression, a bar and percent for each label, quality."""
+    """A line a face: picture, number or track, expression, a bar and percent for each label, quality, gravest issue."""
 
     def __init__(self, stream: IO[Any], labels: Sequence[str], columns: Sequence[str]) -> None:
         from rich.console import Console
@@ -209,9 +209,9 @@ class _TableWriter(Writer):
         self._glyphs = _BLOCKS if _encodable(_BLOCKS.upright, self._encoding) == _BLOCKS.upright else _ASCII
         self._names = [self._clean(label) for label in self._labels]
         self._word_width = max(map(len, self._names), default=0) + len("? 100%")
-        room = self._console.width - len("  99 ") - self._word_width - len(" quality ")
-        # A label's cell holds "100" and a bar of one to seven characters, once the picture's name has its 28.
-        self._cell = min(10, max(4, (room - 28) // max(1, len(labels)) - 1))
+        room = self._console.width - len("  99 ") - self._word_width - len(" 62 unclear")
+        # A label's cell holds "100" and a bar of one to seven characters, once the picture's name has its 26.
+        self._cell = min(10, max(4, (room - 26) // max(1, len(labels)) - 1))
         self._name_width = min(40, max(12, room - len(labels) * (self._cell + 1)))
         self._header_due = True
 
@@ -244,7 +244,7 @@ class _TableWriter(Writer):
             red, green, blue = color_of(label)
             yield " " + self._bar(share), f"rgb({red},{green},{blue})"
             yield f"{100 * share:3.0f}", "bold" if label == face.emotion else ""
-        yield f" {self._clean(face.quality or '')}", "yellow"
+        yield f" {100 * face.quality.score:.0f} {self._clean(next(iter(face.quality.issues), ''))}", "yellow"
 
     def _bar(self, share: float) -> str:
         """A bar that lies where there is room for one, else one upright character."""

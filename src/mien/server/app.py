@@ -38,7 +38,7 @@ def create_app(settings: Settings, watched: Watched | None = None) -> FastAPI:
     """
     counts = counters.Measured()
     reader = Reader(settings, counts)
-    work = Work(settings.workers, settings.queue, settings.seconds)
+    work = Work(settings.workers, settings.queue, settings.timeout)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -93,7 +93,7 @@ def _add_state(app: FastAPI, reader: Reader, work: Work, counts: counters.Measur
             [
                 {
                     "name": config.name,
-                    "labels": config.labels,
+                    "labels": reader.classifier.labels if config is served else config.labels,
                     "input_size": config.input_size,
                     "sha256": config.sha256,
                     "served": config.sha256 == served.sha256,

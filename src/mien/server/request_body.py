@@ -44,7 +44,7 @@ async def read_body(request: Request, settings: Settings) -> Callable[[], Pictur
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
-        async with asyncio.timeout(settings.seconds):
+        async with asyncio.timeout(settings.timeout):
             if kind == "multipart/form-data":
                 pictures = await _multipart(request, settings)
             elif kind == "application/json":
@@ -55,7 +55,7 @@ async def read_body(request: Request, settings: Settings) -> Callable[[], Pictur
             else:
                 raise Problem(415, f"a body of type {kind or 'unknown'}; {_EXPECTED}")
     except TimeoutError:
-        raise Problem(408, f"the body did not arrive within {settings.seconds:g} seconds") from None
+        raise Problem(408, f"the body did not arrive within {settings.timeout:g} seconds") from None
     return lambda: _check(pictures, settings.max_pictures)
 
 

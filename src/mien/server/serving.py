@@ -45,7 +45,7 @@ def serve(
             access_log=False,
             server_header=False,
             lifespan="on",
-            timeout_graceful_shutdown=int(settings.seconds) + 1,
+            timeout_graceful_shutdown=int(settings.timeout) + 1,
         )
         server = uvicorn.Server(config)
         # uvicorn hears signals while it runs, and raises the one that stopped it once more when all is done. One that

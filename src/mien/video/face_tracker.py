@@ -89,7 +89,7 @@ class FaceTracker:
         followed = None if self._must_search(time) else self._follow(grey, scale)
         self._faces = self._search(picture, time) if followed is None else followed
         self._grey = grey
-        faces, left_out = self._read(picture, time)
+        faces, filtered = self._read(picture, time)
         height, width = picture.shape[:2]
         return TrackedFrame(
             source,
@@ -99,7 +99,7 @@ class FaceTracker:
             frame=frame,
             time=time,
             labels=self._recognizer.labels,
-            left_out=left_out,
+            filtered=filtered,
         )
 
     def _forget(self) -> None:
@@ -164,14 +164,7 @@ class FaceTracker:
                 self._smoothers[number] = Smoother(self._smoothing, self._uncertain_below)
             steady = self._smoothers[number].add(face.prediction, time)
             results.append(
-                TrackedFace(
-                    face.face,
-                    face.prediction,
-                    face.quality,
-                    judged=face.judged,
-                    track=number,
-                    smoothed=steady,
-                )
+                TrackedFace(face.face, face.prediction, face.quality, track=number, smoothed=steady)
             )
         return tuple(results), len(seen) - len(results)
 

@@ -44,7 +44,7 @@ function fill(item, face, labels, numbered) {
   word.textContent = face.emotion;
   word.style.setProperty("--color", colorOf(face.emotion));
   share.textContent = percent(face.confidence);
-  remark.textContent = REMARKS[face.quality] ?? (face.uncertain ? "Not sure: take this one with care." : "");
+  remark.textContent = REMARKS[face.quality_issues[0]] ?? (face.uncertain ? "Not sure: take this one with care." : "");
   labels.forEach((label, at) => {
     const [name, track, value] = bars.children[at].children;
     track.firstElementChild.style.setProperty("--share", 100 * face[label]);
