@@ -214,7 +214,7 @@ class TestTheReading:
             "mien train fer2013.csv",
             "mien train fer2013.csv --output run --set epoch=3",
             "mien train fer2013.csv --output run --epochs many",
-            "mien evaluate fer2013.csv --head HEAD",
+            "mien evaluate fer2013.csv --split third",
             "pip install mien[everything]",
             "python benchmarks/no_such_script.py",
             "python benchmarks/speed.py --rouds 3",
