@@ -21,6 +21,7 @@ from rich.progress import (
 )
 
 from mien._core.files import atomic_file, write_atomically
+from mien._core.text import percent
 from mien._core.zips import ZIP_ERRORS
 from mien.errors import TrainingError
 
@@ -223,7 +224,7 @@ def _summary(logs: dict[str, Any]) -> str:
     """ "loss 1.234 accuracy 56.7 %"."""
     accuracy = _accuracy(logs)
     text = f"loss {float(logs['loss']):.3f}" if "loss" in logs else ""
-    return text if accuracy is None else f"{text} accuracy {100 * accuracy:.1f} %"
+    return text if accuracy is None else f"{text} accuracy {percent(accuracy)}"
 
 
 def _accuracy(logs: Mapping[str, Any], prefix: str = "") -> float | None:
