@@ -491,6 +491,21 @@ class TestDone:
         assert done.add_new(["new"]) == [True]
 
 
+class TestDamagedZip:
+    def test_is_an_error_of_its_picture_alone(self, pictures: dict[str, bytes], tmp_path: Path):
+        data = pictures["a/0.jpg"]
+        with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in ("a.jpg", "b.jpg", "c.jpg"):
+                archive.writestr(name, data)
+            start = archive.getinfo("b.jpg").header_offset + len("b.jpg") + 30
+        whole = bytearray((tmp_path / "x.zip").read_bytes())
+        whole[start : start + 8] = b"\xff" * 8  # a block of a kind that deflate does not have
+        (tmp_path / "x.zip").write_bytes(whole)
+        found = [what for _, what in read_entries(list(list_entries([str(tmp_path / "x.zip")])))]
+        assert found[0] == found[2] == data
+        assert isinstance(found[1], ImageError) and "b.jpg: cannot be unpacked: Error -3" in str(found[1])
+
+
 class TestDecode:
     def test_is_in_order_and_names_what_is_broken(self, folder: Path, pictures: dict[str, bytes]):
         found = list(decode(list(list_entries([str(folder)]))))

@@ -11,7 +11,7 @@ import numpy as np
 
 from mien._core.files import write_atomically
 from mien.auditing.audit import AuditReport
-from mien.auditing.issues import WRONG_LABEL, Item
+from mien.auditing.issues import LABEL_ERRORS, Item
 from mien.data.dataset import Dataset
 from mien.data.parquet import write_parquet
 
@@ -40,7 +40,7 @@ def wrong_folder(folder: Path, data: Path) -> str | None:
 
 
 def write_clean(target: Path, dataset: Dataset, report: AuditReport, *, wrong_labels: bool = False) -> int:
-    """Write the list of findings (.csv), or the dataset without the images of train that cleaning drops.
+    """Write the list of issues (.csv), or the dataset without the images of train that cleaning drops.
 
     The Parquet file has the 48x48 grey images as PNG; `load_dataset` reads it back with splits, labels and
     votes. Validation and test stay as they are.
@@ -58,7 +58,7 @@ def write_clean(target: Path, dataset: Dataset, report: AuditReport, *, wrong_la
         MissingExtraError: Parquet, and pyarrow is not installed.
         OSError: the file cannot be written.
     """
-    dropped = report.dropped(reasons=WRONG_LABEL if wrong_labels else frozenset())
+    dropped = report.dropped(reasons=LABEL_ERRORS if wrong_labels else frozenset())
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.suffix == ".csv":
         write_atomically(target, _list(report, dropped))
@@ -68,14 +68,14 @@ def write_clean(target: Path, dataset: Dataset, report: AuditReport, *, wrong_la
 
 
 def _list(report: AuditReport, dropped: AbstractSet[Item]) -> str:
-    """Every finding as a row of CSV, with what cleaning does."""
+    """Every issue as a row of CSV, with what cleaning does."""
     text = io.StringIO(newline="")
     columns = ("split", "name", "label", "reason", "detail", "suggested", "action")
     writer = csv.DictWriter(text, columns, extrasaction="ignore")
     writer.writeheader()
-    for finding in report.findings:
-        action = "drop" if finding.item in dropped else "keep"
-        writer.writerow(finding.to_dict() | {"action": action})
+    for issue in report.issues:
+        action = "drop" if issue.item in dropped else "keep"
+        writer.writerow(issue.to_dict() | {"action": action})
     return text.getvalue()
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mien._core.files import write_json
 from mien._core.text import Table, percent
 from mien.auditing.audit import AuditReport
-from mien.auditing.issues import REASONS, WRONG_LABEL, Finding, Group
+from mien.auditing.issues import LABEL_ERRORS, REASONS, Group, Issue
 from mien.data.dataset import Dataset
 from mien.output.html import Report
 
@@ -81,7 +81,7 @@ def write_page(report: AuditReport, dataset: Dataset, folder: Path, *, thumbnail
     page.paragraph(_balance(report).capitalize() + ".")
     _copies_part(page, report, dataset)
     for reason in ("constant", "not-a-face", "few-greys", "outvoted", "doubted"):
-        _faces_part(page, dataset, reason, [f for f in report.findings if f.reason == reason])
+        _faces_part(page, dataset, reason, [f for f in report.issues if f.reason == reason])
     files = [folder / "report.html", folder / "audit.json"]
     page.write(files[0])
     write_json(files[1], report.to_dict(), indent=1, ascii_only=False)
@@ -100,12 +100,12 @@ def _reason_table(report: AuditReport) -> Table:
 
 def _explained(table: Table, report: AuditReport) -> Table:
     """The same with what a reason means, and whether cleaning drops its images."""
-    dropped = {f.reason for f in report.findings if f.dropped}
+    dropped = {f.reason for f in report.issues if f.dropped}
     rows = [
         (
             f"{reason}: {REASONS[reason]}",
             *counts,
-            "train" if reason in dropped else "if asked to" if reason in WRONG_LABEL else "no",
+            "train" if reason in dropped else "if asked to" if reason in LABEL_ERRORS else "no",
         )
         for reason, *counts in table.rows
     ]
@@ -139,7 +139,7 @@ def _balance(report: AuditReport) -> str:
 
 
 def _cleaning(report: AuditReport) -> str:
-    with_labels = len(report.dropped(reasons=WRONG_LABEL))
+    with_labels = len(report.dropped(reasons=LABEL_ERRORS))
     total = report.sizes().get("train", 0)
     return (
         f"cleaning drops {len(report.dropped()):,} of {total:,} images of train, "
@@ -176,12 +176,12 @@ def _pictures(group: Group, dataset: Dataset) -> tuple[list[NDArray[np.uint8]], 
     return [dataset.splits[item.split].images[item.index] for item in items], captions
 
 
-def _faces_part(page: Report, dataset: Dataset, reason: str, findings: Sequence[Finding]) -> None:
-    if not findings:
+def _faces_part(page: Report, dataset: Dataset, reason: str, issues: Sequence[Issue]) -> None:
+    if not issues:
         return
     page.heading(f"{reason.replace('-', ' ').capitalize()}: {REASONS[reason]}")
-    shown = findings[:_SHOWN_FACES]
-    page.paragraph(_shown(len(findings), len(shown), "images"))
+    shown = issues[:_SHOWN_FACES]
+    page.paragraph(_shown(len(issues), len(shown), "images"))
     page.faces(
         (dataset.splits[f.item.split].images[f.item.index] for f in shown),
         (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien._core.text import percent
 from mien.cli.options import (
     OUTPUT,
     PRIVACY,
@@ -181,7 +182,7 @@ def models() -> None:
         typer.echo(f"{config.name}{default}: {megabytes:.1f} MB; {', '.join(config.labels)}")
         for head, scores in config.metrics.items():
             typer.echo(
-                f"  {head}: {100 * scores['accuracy']:.1f} % right on {scores['n']} validation images"
+                f"  {head}: {percent(scores['accuracy'])} right on {scores['n']} validation images"
                 f" of {config.data['name']}"
             )
         typer.echo(f"  {resolve_model(config.name) / MODEL_FILE}")

@@ -10,13 +10,12 @@ import re
 import shutil
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
+from mien._core.zips import ZIP_ERRORS, zip_reason
 from mien.data.rows import Progress, split_of_folder
 from mien.errors import DatasetError
 from mien.images.find import SUFFIXES
@@ -79,9 +78,8 @@ def _unpack(path: Path, folder: Path, progress: Progress) -> None:
                 _write(archive, member, folder / name)
                 done += member.file_size
                 progress(done, total)
-    except (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DatasetError(f"{path}: expected a whole zip archive: {reason}") from None
+    except ZIP_ERRORS as error:
+        raise DatasetError(f"{path}: expected a whole zip archive: {zip_reason(error)}") from None
 
 
 def _members(archive: zipfile.ZipFile, path: Path) -> Iterator[tuple[zipfile.ZipInfo, PurePosixPath]]:

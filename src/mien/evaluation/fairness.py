@@ -214,7 +214,7 @@ def _p(value: float) -> str:
 
 
 def _often(value: float) -> str:
-    return "less than 0.1 %" if value < 0.001 else f"{100 * value:.1f} %"
+    return "less than 0.1 %" if value < 0.001 else percent(value)
 
 
 def _verdict(gap: LargestGap) -> str:

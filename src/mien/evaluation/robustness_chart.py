@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mien._core.text import percent
 from mien.evaluation.score_charts import SERIES
 from mien.output.figures import INK, new_figure, save_figure, set_style
 
@@ -89,7 +90,7 @@ def _draw_condition(axes: Axes, name: str, reports: Mapping[str, RobustnessRepor
         axes.axhline(report.undamaged.accuracy, color=color, linewidth=1, linestyle="--")
         axes.plot(
             levels, [point.accuracy for point in points], color=color, marker=_MARKERS[place], markersize=4,
-            linewidth=1.6, label=f"{model} (undamaged {100 * report.undamaged.accuracy:.1f} %)",
+            linewidth=1.6, label=f"{model} (undamaged {percent(report.undamaged.accuracy)})",
         )  # fmt: skip
     curve = next(iter(reports.values())).curves[name]
     ticks = [point.level for point in curve.points]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.text import percent
 from mien.metrics.calibration import BINS, in_bins, selective_accuracy
 from mien.output.figures import INK, VALIDATION, new_figure, save_figure, set_style
 
@@ -137,9 +138,9 @@ def _confusion_figure(matrix: NDArray[np.integer[Any]], labels: Sequence[str]) -
     axes = figure.subplots()
     # The light end of the map only: dark text is readable on all of it.
     axes.imshow(percents, cmap=ListedColormap(colormaps["Blues"](np.linspace(0, 0.6, 256))), vmin=0, vmax=100)
-    for (row, column), percent in np.ndenumerate(percents):
+    for (row, column), share in np.ndenumerate(percents):
         weight = "bold" if row == column else "normal"
-        text = f"{percent:.0f} %\n{counts[row, column]:,}"
+        text = f"{share:.0f} %\n{counts[row, column]:,}"
         axes.text(column, row, text, ha="center", va="center", fontsize=9, color=INK, fontweight=weight)
     names = [f"{label} ({total:,})" for label, total in zip(labels, totals[:, 0], strict=True)]
     axes.set_yticks(range(len(labels)), names, parse_math=False)
@@ -178,9 +179,7 @@ def _reliability_figure(
         axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     top.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     top.set(ylim=(0, 1), ylabel="accuracy")
-    top.set_title(
-        f"mean confidence {100 * said.mean():.1f} %, accuracy {100 * right.mean():.1f} %", fontsize=11
-    )
+    top.set_title(f"mean confidence {percent(said.mean())}, accuracy {percent(right.mean())}", fontsize=11)
     top.legend(frameon=False, loc="upper left")
     bottom.set(xlabel="confidence", ylabel="predictions")
     return figure

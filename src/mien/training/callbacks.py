@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ from rich.progress import (
 )
 
 from mien._core.files import atomic_file, write_atomically
+from mien._core.text import percent
+from mien._core.zips import ZIP_ERRORS
 from mien.errors import TrainingError
 
 
@@ -75,7 +76,7 @@ def _load(path: Path, variables: list[Any]) -> int:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as state:
             values = [state[f"v{i}"] for i in range(len(variables))]
             epochs = int(state["epochs"])
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, *ZIP_ERRORS) as error:
         raise TrainingError(f"{path}: not a checkpoint of this network ({error})") from error
     for variable, value in zip(variables, values, strict=True):
         if tuple(variable.shape) != value.shape:
@@ -224,7 +225,7 @@ def _summary(logs: dict[str, Any]) -> str:
     """ "loss 1.234 accuracy 56.7 %"."""
     accuracy = _accuracy(logs)
     text = f"loss {float(logs['loss']):.3f}" if "loss" in logs else ""
-    return text if accuracy is None else f"{text} accuracy {100 * accuracy:.1f} %"
+    return text if accuracy is None else f"{text} accuracy {percent(accuracy)}"
 
 
 def _accuracy(logs: Mapping[str, Any], prefix: str = "") -> float | None:

@@ -8,8 +8,6 @@ so that a few megabytes are enough to train a student without its teachers.
 from __future__ import annotations
 
 import threading
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._core.files import atomic_file
+from mien._core.zips import ZIP_ERRORS
 from mien.data.dataset import Split
 from mien.data.duplicates import digests
 from mien.errors import TrainingError
@@ -31,9 +30,6 @@ VIEWS_BY_TEACHERS = Augmentation(rotation=12, scale=0.15, shift=0.08, light=0.3,
 
 _CHUNK = 512
 _SAME_GREY = 0.5  # grey levels by which the mean of a picture may differ from machine to machine
-_UNREADABLE = (
-    OSError, ValueError, KeyError, TypeError, EOFError, IndexError, NotImplementedError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 
 Targets = dict[str, NDArray[np.float32]]
 Progress = Callable[[str, int, int], None]
@@ -138,7 +134,7 @@ class SoftLabels:
                 return cls(pictures, int(found["seed"]), heads, labels, greys, teachers)
         except FileNotFoundError:
             raise TrainingError(f"{path}: no such file; mien distill writes one") from None
-        except _UNREADABLE as error:
+        except (OSError, ValueError, KeyError, TypeError, IndexError, *ZIP_ERRORS) as error:
             raise TrainingError(f"{path}: not what mien distill writes ({error})") from error
 
 
