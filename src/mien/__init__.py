@@ -6,9 +6,9 @@
         print(face.box, face.emotion, face.confidence)
 
 Read faces; threads may share these, and so may processes, by pickles:
-    EmotionRecognizer   finds the faces of a picture or clip and tells their expressions
+    EmotionRecognizer   finds the faces of a picture or clip and recognises their expressions
     FaceDetector        finds faces
-    EmotionClassifier   tells the expressions of faces that are cut out
+    EmotionClassifier   recognises the expressions of cropped faces
 
 Results:
     FaceEmotion         a face and its expression, with box, probabilities and quality

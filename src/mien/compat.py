@@ -4,8 +4,8 @@
     from mien.compat import FER       # was: from fer import FER
 
 Calls and shapes as of deepface 0.0.103 (`modules/demography.py`, `modules/detection.py`) and fer 25.10.3 (`fer.py`).
-As theirs, arrays are BGR here, as OpenCV reads them; everywhere else in mien they are RGB. docs/how-to/switching.md says
-what differs.
+Like theirs, arrays are BGR here, as OpenCV reads them; everywhere else in mien they are RGB. The differences:
+docs/how-to/switching.md.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from mien.results import Box, Face, FaceEmotion, Prediction
 Picture: TypeAlias = str | Path | NDArray[Any] | IO[bytes] | None
 """A path, a "data:image/...;base64," text, an open binary file, or an array: uint8, grey, BGR or BGRA.
 
-None, which `cv2.imread` gives where it can read no file, is taken for the sake of types only: it is a TypeError.
+None, which `cv2.imread` returns if it cannot read a file, is accepted for type checkers only: it raises TypeError.
 """
 
 _DETECTORS = {"mien": "mien", "haar": "haar", "opencv": "haar", "yunet": "yunet"}
@@ -60,7 +60,7 @@ class DeepFace:
             enforce_detection: without a face: True raises, False takes the whole picture for a face, with a
                 `face_confidence` of 0, as deepface does.
             detector_backend: "opencv" (or "haar"), "mien", "yunet", or "skip": the picture is a face already.
-            align, silent: taken and not used: mien turns heads upright where landmarks tell their tilt, and is silent.
+            align, silent: accepted and ignored: mien turns heads upright if landmarks show their tilt, and is silent.
             expand_percentage, anti_spoofing: 0 and False only.
 
         Returns:
@@ -88,7 +88,7 @@ class FER:
     Args:
         mtcnn: False: OpenCV's cascades, as in fer. True: mien's own detector in the place of MTCNN; it finds small
             and turned faces, too, and needs no torch.
-        min_face_size: faces whose box has a shorter side, in pixels, are left out.
+        min_face_size: faces whose box has a shorter side, in pixels, are dropped.
 
     Raises:
         ValueError: a `min_face_size` below 1.
@@ -107,7 +107,7 @@ class FER:
             face_rectangles: where the faces are, [x, y, w, h] each; None: they are looked for.
 
         Raises:
-            ValueError: a picture that cannot be read, or a rectangle that is none or lies outside of it.
+            ValueError: a picture that cannot be read, or a rectangle that is invalid or outside of it.
             TypeError: an array of another type than uint8, or no picture at all.
         """
         picture = _read(img)
@@ -225,11 +225,11 @@ def _read(picture: Picture) -> NDArray[np.uint8]:
             return read_image(base64.b64decode(picture.partition(",")[2], validate=True))
         if picture is None:
             raise TypeError(
-                "the picture is None, as cv2.imread gives where it can read no file; expected a picture"
+                "the picture is None, which cv2.imread returns if it cannot read a file; expected a picture"
             )
         return read_image(picture)
     except (ImageError, binascii.Error) as error:
-        # As in deepface: programs that catch ValueError go on catching it.
+        # As in deepface: programs that catch ValueError still catch it.
         raise ValueError(str(error)) from None
 
 

@@ -26,7 +26,7 @@ _TOGETHER = 64  # faces, or pictures, of which the faces are classified in one g
 
 
 class EmotionRecognizer:
-    """Finds the faces of a picture and tells their expressions.
+    """Finds the faces of a picture and recognises their expressions.
 
     Make one and keep it. Threads may share it: with mien's own detector they work at the same time, with OpenCV's they
     search one after the other; a clip's generator belongs to one thread. Processes may share it, as in
@@ -129,15 +129,15 @@ class EmotionRecognizer:
         patience: float = PATIENCE,
         smoothing: float = TIME_CONSTANT,
     ) -> Generator[TrackedFrame, None, None]:
-        """Every frame's faces, each with its track, its expression and the smoothed one; none is left out.
+        """The faces of every frame, each with its track, its expression and the smoothed one; no frame is skipped.
 
         A generator: memory does not grow with the clip, and closing it, or leaving its loop, frees everything.
 
         Args:
             path: a clip; FFmpeg's formats, animated GIFs too.
             every: read every N-th frame; not together with `fps`.
-            fps: read so many frames a second; without either, all.
-            start: where to begin, in seconds of the clip.
+            fps: read this many frames per second; without either, all.
+            start: first second of the clip to read.
             end: where to stop, in seconds; None for its end.
             patience: seconds for which a face may be out of sight and come back as the same track.
             smoothing: time constant of the smoothed probabilities in seconds; 0 for none.
@@ -155,7 +155,7 @@ class EmotionRecognizer:
     ) -> Iterator[tuple[FrameResult, NDArray[np.uint8] | None]]:
         """Every picture's result and pixels, one after the other; memory does not grow with their number.
 
-        A picture that cannot be read is a result with its `error`, and None; the others go on.
+        A picture that cannot be read gives a result with its `error`, and None; the others are processed.
 
         Args:
             paths: files, folders (with all their folders), glob patterns, or "-" for standard input.

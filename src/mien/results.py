@@ -71,7 +71,7 @@ class Face:
 class Prediction:
     """The probabilities of one face: label -> probability in [0, 1], summing to 1, in the model's order.
 
-    `uncertain` is true where the highest probability lies below the model's own threshold.
+    `uncertain` is true if the highest probability is below the model's own threshold.
     """
 
     probabilities: Mapping[str, float]
@@ -84,7 +84,7 @@ class Prediction:
 
     @property
     def emotion(self) -> Emotion | str:
-        """The most probable label, the first of equals: an `Emotion`, or a word where a model has labels of its own."""
+        """The most probable label, the first of equals: an `Emotion`, or a string if a model has its own labels."""
         return max(self.probabilities, key=self.probabilities.__getitem__)
 
     @property
@@ -123,7 +123,7 @@ class FaceEmotion:
 
     @property
     def emotion(self) -> Emotion | str:
-        """The most probable label: an `Emotion`, or a word where a model has labels of its own."""
+        """The most probable label: an `Emotion`, or a string if a model has its own labels."""
         return self.prediction.emotion
 
     @property
@@ -137,7 +137,7 @@ class FaceEmotion:
         return self.prediction.probabilities
 
     def is_good(self, least: float) -> bool:
-        """Whether its quality's score is `least` or more; a face that nobody judged is good."""
+        """Whether its quality score is `least` or more; True for a face without an assessment."""
         return self.judged.score >= least
 
     def to_dict(self) -> dict[str, Any]:
@@ -166,7 +166,7 @@ class FaceEmotion:
 class TrackedFace(FaceEmotion):
     """A face in a clip, or before a camera.
 
-    `track` tells who it is: the same number as long as the face is followed. `smoothed` is the expression over time,
+    `track` identifies the person: the same number while the face is tracked. `smoothed` is the expression over time,
     next to that of this one frame.
     """
 
@@ -178,7 +178,7 @@ class TrackedFace(FaceEmotion):
 class FrameResult:
     """All faces of one picture; those of a clip's frame are a `TrackedFrame`.
 
-    `width` and `height` are the picture's, in pixels, and None where it could not be read; `error` then says
+    `width` and `height` are the picture's, in pixels, and None if it could not be read; `error` then says
     why. `frame` and `time` (seconds) are None for a still picture. `smoothed` says whether faces have
     a smoothed expression, and rows its columns. `left_out` counts the faces that were not good enough to be here.
     """
@@ -209,7 +209,7 @@ class FrameResult:
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """One flat row a face; a picture without a face, or with an error, is one row without face fields.
+        """One flat row per face; a picture without a face, or with an error, is one row without face fields.
 
         Columns: source, frame, time, track, x1, y1, x2, y2, detection_score, emotion, confidence, uncertain,
         quality, one column a label, in a clip `smoothed_columns`, error.

@@ -25,7 +25,7 @@ _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false",
 
 
 def check_limits(settings: Any, limits: Mapping[str, tuple[float, float]]) -> None:
-    """Raise ValueError where a setting lies outside of its limits, both included."""
+    """Raise ValueError if a setting is outside of its limits, both included."""
     for name, (low, high) in limits.items():
         if not low <= getattr(settings, name) <= high:
             raise ValueError(f"{name}={getattr(settings, name)}: expected {low} to {high}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def percent(share: float, interval: tuple[float, float] | None = None) -> str:
-    """A share as people read it, with its 95 % interval where there is one."""
+    """A share in percent, with its 95 % interval if there is one."""
     text = f"{100 * share:.1f} %"
     if interval is None:
         return text

@@ -48,7 +48,7 @@ class AuditReport:
         class_counts: split -> label -> images.
         exact, near: the groups of identical images, and of versions of one photograph.
         overlaps: of every two splits of which one has an image of the other.
-        label_checks: by what the labels were judged, a sentence each; empty if by nothing.
+        label_checks: the methods that checked the labels, one sentence each; empty without any.
         findings: by reason in the order of `REASONS`, the worst or the first images first.
     """
 
@@ -108,10 +108,10 @@ def audit(
     """Look at every image and every label of a dataset.
 
     Args:
-        dataset: any; FER+ votes are used where there are some.
-        classifier: judge labels by it as well: a logistic regression on the logarithms of its probabilities,
-            fitted to the dataset's own labels in five folds, each answering for the images that it was not
-            fitted to. Its labels need not be the dataset's. Splits below 50 images are left out.
+        dataset: any; FER+ votes are used if present.
+        classifier: also find label errors with this model: a logistic regression on the logarithms of its
+            probabilities, fitted to the dataset's own labels in five folds, predicts the images of the fold left
+            out. Its labels need not be the dataset's. Splits below 50 images are skipped.
         progress: called with (what is being done, done, total).
     """
     report = progress or (lambda what, done, total: None)
@@ -181,7 +181,7 @@ def _shared(groups: Sequence[Group], split: str, other: str) -> set[Item]:
 
 
 def _image_findings(split: Split, items: Sequence[Item]) -> Iterator[Finding]:
-    """What an image alone, or its votes, tell."""
+    """Findings from a single image or its votes."""
     pixels = split.images.reshape(len(split), SIDE * SIDE)
     votes = np.zeros((len(split), VOTE_COLUMNS), np.uint8) if split.votes is None else split.votes
     constant = pixels.min(axis=1) == pixels.max(axis=1)
@@ -207,7 +207,7 @@ def _share(votes: NDArray[np.uint8], column: int) -> str:
 
 
 def _outvoted(split: Split, items: Sequence[Item], labels: Sequence[str]) -> list[tuple[float, Finding]]:
-    """The labels that votes speak against, each with how clearly they do."""
+    """The labels that the votes contradict, each with the strength of the contradiction."""
     if split.votes is None or not set(labels) <= set(FERPLUS_LABELS):
         return []
     found = []
@@ -241,7 +241,7 @@ def _label_findings(
     classifier: EmotionClassifier | None,
     progress: Progress,
 ) -> tuple[list[str], list[Finding]]:
-    """By what the labels were judged, and those that are likely wrong, the clearest first."""
+    """The methods that checked the labels, and the likely label errors, the clearest first."""
     found: list[tuple[float, Finding]] = []
     voted, judged = [], []
     for name, split in dataset.splits.items():
@@ -275,7 +275,7 @@ def _features(classifier: EmotionClassifier, split: Split, progress: Callable[[i
     parts = []
     for start in range(0, len(split), _BLOCK):
         heads = classifier.predict_heads(split.images[start : start + _BLOCK])
-        # The blend tells nothing new where its heads are known.
+        # The blend adds nothing to its heads.
         parts.append(np.hstack([p for head, p in heads.items() if head != "blend" or len(heads) == 1]))
         progress(min(start + _BLOCK, len(split)), len(split))
     return np.log(np.maximum(np.concatenate(parts).astype(np.float64), 1e-6))
@@ -286,10 +286,8 @@ def _judge(classifier: EmotionClassifier, dataset: Dataset, splits: Sequence[str
     sentence = f"what {name} sees, by a logistic regression in {FOLDS} folds ({', '.join(splits)})"
     origin = classifier.config.training.get("init")
     if origin:
-        sentence += f"; its training began with the weights of {origin}, which may know these images"
+        sentence += f"; its training started from the weights of {origin}, which may know these images"
     if classifier.config.data.get("name") == dataset.name:
         # The folds keep labels from the regression, not from the network below it.
-        sentence += (
-            f"; {name} was trained on {dataset.name}: it doubts the labels of its own images too seldom"
-        )
+        sentence += f"; {name} was trained on {dataset.name}: it finds too few label errors in its own images"
     return sentence

@@ -1,4 +1,4 @@
-"""What an audit can find in an image, and the rules by which copies become findings."""
+"""The findings of an audit, and the rules that turn duplicates into findings."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 REASONS = {
     "constant": "every pixel is the same",
     "not-a-face": "more than half of the FER+ votes say so",
-    "few-greys": "less than 4 bits of entropy, and no votes: most likely a drawing or a blank",
+    "few-greys": "less than 4 bits of entropy, and no votes: most likely a drawing or a blank image",
     "contradiction": "an identical copy has another label",
     "copy-of-held-out": "a training image with an identical copy in validation or test",
-    "near-copy-of-held-out": "a training image with another version of it in validation or test",
+    "near-copy-of-held-out": "a training image with a near-duplicate in validation or test",
     "duplicate": "an identical copy comes earlier in the same split",
     "also-in-train": "a validation or test image with an identical copy in train",
-    "nearly-in-train": "a validation or test image with another version of it in train",
-    "near-contradiction": "another version of it has another label",
-    "near-duplicate": "another version of it comes earlier in the same split",
-    "outvoted": "more than half of the FER+ votes name one other label, a tenth at most this one",
-    "doubted": "a model that was fitted without this label is sure of another one",
+    "nearly-in-train": "a validation or test image with a near-duplicate in train",
+    "near-contradiction": "a near-duplicate has another label",
+    "near-duplicate": "a near-duplicate comes earlier in the same split",
+    "outvoted": "more than half of the FER+ votes name one other label, and at most a tenth name this one",
+    "doubted": "a model fitted without this label is confident of another one",
 }
-"""Reason -> what it means, in the order in which they are listed."""
+"""Reason -> meaning, in the order of the output."""
 
 DROPPED = frozenset(
     ("constant", "not-a-face", "contradiction", "copy-of-held-out", "near-copy-of-held-out", "duplicate")
@@ -29,7 +29,7 @@ DROPPED = frozenset(
 """The reasons for which cleaning drops an image of train."""
 
 WRONG_LABEL = frozenset(("outvoted", "doubted"))
-"""The reasons for which it does so when asked to."""
+"""The reasons for which it does so on request."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Group:
-    """Images that are the same (`exact`), or versions of one photograph."""
+    """Identical images (`exact`), or near-duplicates."""
 
     exact: bool
     items: tuple[Item, ...]

@@ -25,7 +25,7 @@ def is_no_face(votes: Votes) -> Bools:
 
 
 def outvoted(votes: Votes, targets: Ints, labels: Sequence[str]) -> Ints:
-    """The label that the votes name instead, where they speak clearly against the given one.
+    """The label that the votes name instead, if they clearly contradict the given one.
 
     That is: more than half of all votes name one other label of the dataset, and a tenth at most the given.
 
@@ -121,7 +121,7 @@ def doubted(probabilities: Floats, targets: Ints) -> Ints:
     classes = probabilities.shape[1]
     given = probabilities[np.arange(len(targets)), targets]
     counts = np.bincount(targets, minlength=classes)
-    # A label that nobody has: no average, and nothing can be sure of it.
+    # A label without images: no mean, and no prediction can be confident of it.
     sure = np.where(counts > 0, np.bincount(targets, given, classes) / np.maximum(counts, 1), np.inf)
     candidates = np.where(probabilities >= sure, probabilities, -1.0)
     best = candidates.argmax(axis=1)

@@ -63,15 +63,15 @@ def run_batch(
 ) -> BatchOutcome:
     """Recognize every picture of the sources that has no row in the folder yet.
 
-    Memory does not grow with the collection, but for 8 bytes a picture: each worker holds one encoded and up to five
+    Memory does not grow with the collection, except 8 bytes per picture: each worker holds one encoded and up to five
     decoded pictures, and the crops and rows of one part.
 
     Args:
         sources: as `list_entries` takes them.
-        folder: where the parts go; a run of the same settings may have begun it.
+        folder: where the parts go; a run of the same settings may have started it.
         model, detector, detector_size, min_size, min_quality: of the recognizer.
-        decode_side: JPEGs are decoded at the least of 1/8, 1/4 and 1/2 that leaves the long side so many pixels, and
-            boxes are told in pixels of the whole picture all the same; 0 decodes all as they are.
+        decode_side: JPEGs are decoded at the smallest of 1/8, 1/4, 1/2 that leaves the long side this many pixels, and
+            boxes are still in pixels of the full picture; 0 decodes all at full size.
         partition: "folder" writes a folder a first folder of the source, "none" one folder in all.
         engine: "local", or "ray".
         workers: processes; None for one a core.
@@ -82,7 +82,7 @@ def run_batch(
     Raises:
         MissingExtraError: fsspec or pyarrow is not installed.
         ValueError: a `min_quality` out of range.
-        SettingsError: the folder was begun with other settings, or another run writes there.
+        SettingsError: the folder was started with other settings, or another run writes there.
         SourceError: a source is missing, or vanished; what was done is kept.
         OSError: a part cannot be written, as on a full disk; what was done is kept.
     """
@@ -184,7 +184,7 @@ class _Total:
         threading.Thread(target=self._count, args=(sources,), daemon=True).start()
 
     def stop(self) -> None:
-        """Nobody will ask any more."""
+        """There will be no more requests."""
         self._stopped = True
 
     def _count(self, sources: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ _VOTES_HEADER = [
 
 
 def is_pixel_csv(path: Path) -> bool:
-    """Whether a file begins with the header of FER2013's CSV. Raises OSError."""
+    """Whether a file starts with the header of FER2013's CSV. Raises OSError."""
     with path.open("rb") as file:
         return {"emotion", "pixels"} <= set(_columns(file.readline(_LONGEST_LINE)))
 

@@ -25,7 +25,7 @@ class GroupScore:
 
     Attributes:
         n: images.
-        accuracy: share of right answers.
+        accuracy: share of correct predictions.
         interval: 95 % of it, Wilson's.
         balanced_accuracy: mean recall over the expressions that occur in the group.
         mean_confidence: of the answers.
@@ -131,7 +131,7 @@ def audit_groups(
     """Score answers as a whole and by group.
 
     Args:
-        answers: of the model.
+        answers: the model's predictions.
         groups: one an image of `answers.part`, "" for none; None: no groups.
         column: what the groups are called.
 
@@ -160,14 +160,14 @@ def audit_groups(
 
 
 def group_places(groups: Sequence[str]) -> dict[str, NDArray[np.int64]]:
-    """Group -> the places of its images, the largest group first, then by name; without those that have none."""
+    """Group -> the indices of its images, the largest group first, then by name, without ungrouped images."""
     names = np.array(groups, object)
     found = {name: np.flatnonzero(names == name) for name in sorted(set(groups) - {""})}
     return dict(sorted(found.items(), key=lambda item: -len(item[1])))
 
 
 def answers_of(answers: Predictions, places: NDArray[np.int64]) -> Predictions:
-    """The answers on some of the images, by their places in rising order."""
+    """The predictions on some of the images, by their indices in rising order."""
     chosen = np.zeros(len(answers.part), np.bool_)
     chosen[places] = True
     return replace(
@@ -229,13 +229,13 @@ def _often(value: float) -> str:
 def _verdict(gap: LargestGap) -> str:
     if gap.p_value_by_label < 0.05:
         return (
-            "Chance alone would rarely do this (once in twenty columns where there is nothing, at p = 0.05): look into "
-            "why. A test does not tell the reason: groups can differ in "
-            "pictures, labels and labellers as well as in faces."
+            "Chance alone rarely causes such a gap (in one of twenty columns without a real difference, at p = 0.05): "
+            "investigate it. The test does not show the cause: groups can differ in "
+            "pictures, labels and annotators as well as in faces."
         )
     if gap.p_value < 0.05:
-        return "The groups differ, as far as this shows because they show other expressions."
+        return "The groups differ, but the test attributes this to their different expressions."
     return (
-        "So chance is enough to explain it. That does not say that the groups are treated alike: small differences "
+        "Chance is enough to explain the gap. This does not show that the groups are treated alike: small differences "
         "need many images to be found."
     )

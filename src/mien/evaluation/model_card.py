@@ -1,4 +1,4 @@
-"""MODEL_CARD.md: what a model is, what it was made from, how right it is and where it ends, all from one measurement.
+"""MODEL_CARD.md: data, recipe, accuracy, calibration, robustness and limits of a model, from one measurement.
 
 After Mitchell et al., "Model cards for model reporting", arXiv 1810.03993.
 """
@@ -21,31 +21,30 @@ Rows = Iterable[Sequence[str]]
 
 _FER2013 = """\
 - Pictures and labels: FER2013 (Goodfellow et al., "Challenges in representation learning", arXiv 1307.0414),
-  from the Kaggle challenge of 2013: faces of 48 x 48 pixels, found by an image search for words of emotion,
-  which are the labels, and looked through by people. No licence of the pictures is known to us; they are of
+  from the Kaggle challenge of 2013: faces of 48 x 48 pixels, found by an image search for emotion words,
+  which are the labels, and reviewed by people. The licence of the pictures is unknown; they show
   people who did not ask to be in it. mien ships none of them.
-- Votes: FER+ (Barsoum et al., arXiv 1608.01041), ten people's votes on the same pictures, published under the
+- Votes: FER+ (Barsoum et al., arXiv 1608.01041), votes of ten people on the same pictures, published under the
   MIT licence.
 - Known faults: labels that contradict the votes or each other, identical pictures in several splits, pictures
   without a face (`mien audit` lists them)."""
 
 _LIMITS = """\
-- It tells the expression that a face **shows**, not what a person feels: people show what they do not feel, and
-  feel what they do not show (Barrett et al., Psychological Science in the Public Interest 20(1), 2019).
-- The labels are noisy, and so are these figures: see how often the dataset's own labels are what most voters
-  saw.
+- The model recognises the expression that a face **shows**, not what a person feels: people show what they do not
+  feel, and feel what they do not show (Barrett et al., Psychological Science in the Public Interest 20(1), 2019).
+- The labels are noisy, and so are these figures: see how often the dataset's own labels are the majority of the
+  votes.
 - The pictures of FER2013 are from the web: posed, acted, stock photographs, mostly looking at the camera.
-  Candid, turned or covered faces are harder; the table of damages says how much harder some of it is.
-- Nothing is recorded of how old the people are, of which sex or origin, so that nothing is known about whether
-  it is equally right for all. It must be assumed that it is not.
-- A few words are not all that faces show. What fits none of them gets the nearest, with little confidence at
-  best.
+  Candid, turned or covered faces are harder; the table of corruptions shows how much harder some of them are.
+- The data does not record age, sex or origin, so it is unknown whether accuracy is equal for all people. You must
+  assume that it is not.
+- Faces show more than these few labels. Other expressions get the nearest label, at best with low confidence.
 
 ## Uses to refuse
 
 Deciding about people: hiring, school, police, borders, insurance, credit, care. Watching people at work or in
-class (in the European Union that is forbidden, but for medical reasons and safety: Regulation (EU) 2024/1689,
-Article 5(1)(f)). Lie detection, diagnosis. Reading faces of people who do not know of it."""
+class (prohibited in the European Union, except for medical reasons and safety: Regulation (EU) 2024/1689,
+Article 5(1)(f)). Lie detection, diagnosis. Reading faces of people who do not know about it."""
 
 
 def write_model_card(
@@ -57,7 +56,7 @@ def write_model_card(
     command: str = "",
     progress: Progress | None = None,
 ) -> None:
-    """Score every head of a model on a split, as it is and damaged, and write the card.
+    """Score every head of a model on a split, unchanged and corrupted, and write the card.
 
     Args:
         classifier: the model.
@@ -80,22 +79,22 @@ def write_model_card(
     config = classifier.config
     parts = [
         f"# Model card: {config.name}",
-        f"Tells {', '.join(config.labels)} apart in a grey crop of one face, {config.input_size} x "
-        f"{config.input_size} pixels. `blend` is what users get: {_words(config.blend)}.",
-        "For telling what expression a face shows, where a mistake harms nobody: art, games, accessibility that its "
-        "user has chosen, research on pictures with consent, teaching.",
+        f"Classifies a grey crop of one face, {config.input_size} x {config.input_size} pixels, as one of "
+        f"{', '.join(config.labels)}. `blend` is the default output: {_words(config.blend)}.",
+        "Intended use: recognising the expression that a face shows, if errors harm nobody: art, games, accessibility "
+        "chosen by its user, research on pictures with consent, teaching.",
         f"## Data\n\n{_origin(config, dataset)}\n\n{familiarity(first)}",
         f"## Recipe\n\n{_recipe(config)}",
-        f"## How right it is\n\nOn the split `{first.split}`, one view an image, 95 % intervals by bootstrap.\n\n"
+        f"## Accuracy\n\nOn the split `{first.split}`, one view per image, 95 % intervals by bootstrap.\n\n"
         + _score_table(scores),
         *_copies(scores),
         *_votes(scores),
-        *(f"### Class by class: `{head}`\n\n{_class_table(report)}" for head, report in scores.items()),
-        f"## Is its confidence true?\n\n{_confidence(scores, config)}",
-        "## How right it stays\n\nThe head `blend` on the same images, damaged.\n\n"
+        *(f"### Scores per class: `{head}`\n\n{_class_table(report)}" for head, report in scores.items()),
+        f"## Calibration and selective prediction\n\n{_confidence(scores, config)}",
+        "## Robustness to corruptions\n\nThe head `blend` on the same images, corrupted.\n\n"
         + _table(ROBUSTNESS_HEADER, robustness_rows(damaged)),
         f"## Limits\n\n{_LIMITS}",
-        "## How this was measured\n\n"
+        "## Measurement record\n\n"
         + "\n".join(
             f"- {name}: {value}" for name, value in (*model_facts(first), *data_facts(first, command))
         ),
@@ -119,7 +118,7 @@ def _words(shares: Mapping[str, float]) -> str:
 
 
 def _origin(config: ModelConfig, dataset: Dataset) -> str:
-    """Of the data that the model was trained on, as far as it is known."""
+    """The model's training data, as far as known."""
     known = dataset.is_fer2013 and config.data.get("name") == dataset.name
     return _FER2013 if known else _counts(config)
 
@@ -135,7 +134,7 @@ def _recipe(config: ModelConfig) -> str:
     lines = [_counts(config), f"- Made with {config.created_with or 'not recorded'}."]
     if teachers := config.data.get("teachers"):
         lines.append(
-            f"- Taught by {len(teachers)} teachers, whose answers on the training images are part of the targets."
+            f"- Distilled from {len(teachers)} teachers, whose predictions on training images are part of the targets."
         )
     if training:
         lines.append(
@@ -190,7 +189,7 @@ def _copies(scores: dict[str, EvaluationReport]) -> list[str]:
             )
     if not rows:
         return []
-    text = "### Without copies\n\nSome images are in the training split as well, pixel for pixel.\n\n"
+    text = "### Without train/test leakage\n\nSome images are in the training split too, pixel for pixel (copies).\n\n"
     return [text + _table(("head", "n without", "accuracy without", "copies", "accuracy on copies"), rows)]
 
 
@@ -199,8 +198,8 @@ def _votes(scores: dict[str, EvaluationReport]) -> list[str]:
     if not found:
         return []
     header = (
-        "head", "n", "answers equal to the majority", "share of votes for the answer", "correlation of shares",
-        "of doubt",
+        "head", "n", "predictions equal to the majority", "share of votes for the prediction", "correlation of shares",
+        "of uncertainty",
     )  # fmt: skip
     rows = [
         (
@@ -217,7 +216,7 @@ def _votes(scores: dict[str, EvaluationReport]) -> list[str]:
     return [
         "### Against the FER+ votes\n\n"
         f"The dataset's own labels are the majority in {percent(labels)}. Correlation: Pearson's, of all probabilities "
-        "with the vote shares; of doubt: Spearman's, of the entropy of the probabilities with that of the votes.\n\n"
+        "with the vote shares; of uncertainty: Spearman's, of the entropy of the probabilities and of the votes.\n\n"
         + _table(header, rows)
     ]
 
@@ -240,13 +239,13 @@ def _confidence(scores: dict[str, EvaluationReport], config: ModelConfig) -> str
         kept = "none of them is" if certain.accuracy is None else f"{percent(certain.accuracy)} of those are"
         lines.append(
             f"Predictions below {percent(certain.threshold)} confidence are flagged as uncertain. On this split "
-            f"{percent(certain.coverage)} of the answers are not, and {kept} the dataset's label."
+            f"{percent(certain.coverage)} of the predictions are not (coverage), and {kept} the dataset's label."
         )
     rows = [
         (percent(point["coverage"]), percent(point["accuracy"]), percent(point["threshold"]))
         for point in scores["blend"].risk_coverage.points
     ]
-    return "\n".join(lines) + "\n\n" + _table(("kept", "accuracy of those kept", "least confidence"), rows)
+    return "\n".join(lines) + "\n\n" + _table(("coverage", "accuracy", "threshold"), rows)
 
 
 def _table(header: Sequence[str], rows: Rows) -> str:

@@ -30,7 +30,7 @@ class Predictions:
         part: the n images that are scored; with the head "ferplus" those with a majority among the votes.
         targets: (n,) int64, the right answers as indices into `labels`.
         probabilities: (n, labels), one view an image.
-        views: name -> (n, labels): the same with one and with more views, where they were asked for.
+        views: name -> (n, labels): probabilities with one and with more views, if requested.
     """
 
     config: ModelConfig
@@ -66,7 +66,7 @@ class Predictions:
         return has_copy(self.part.images, self.dataset.splits["train"].images)
 
     def mistakes(self, most: int) -> NDArray[np.int64]:
-        """The places of the wrong answers, the most confident first, at most so many."""
+        """The indices of the wrong predictions, the most confident first, at most this many."""
         wrong = np.flatnonzero(~self.correct)
         return wrong[np.argsort(-self.confidences[wrong], kind="stable")][:most]
 
@@ -79,7 +79,7 @@ def predict_split(
     head: str = "auto",
     views: bool = False,
 ) -> Predictions:
-    """What a model answers on a split. Arguments and errors as of `mien.evaluation.scores.evaluate`."""
+    """A model's predictions on a split. Arguments and errors as in `mien.evaluation.scores.evaluate`."""
     name = split or dataset.default_split()
     part = dataset.split(name)
     if head == "auto":
@@ -106,6 +106,6 @@ def _check_head(config: ModelConfig, head: str, labels: tuple[str, ...], data: s
         raise ModelError(f"{config.name}: no head {head!r}; it has {', '.join(config.outputs)}")
     if labels != config.outputs[head]:
         raise DatasetError(
-            f"{data}: labelled {', '.join(labels)}; but {config.name} tells apart "
+            f"{data}: labelled {', '.join(labels)}; but {config.name} predicts "
             f"{', '.join(config.outputs[head])}"
         )

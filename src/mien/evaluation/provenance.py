@@ -1,4 +1,4 @@
-"""What a figure was measured on, with what, when and where; and whether the model knew these images."""
+"""Provenance of a figure: model, data, versions, date, machine, and whether the model was trained on the data."""
 
 from __future__ import annotations
 
@@ -11,18 +11,16 @@ from mien._core.version import __version__
 from mien.evaluation.predictions import Predictions
 
 _UNKNOWN = (
-    "Whether the model was trained on these images is not known: {why}. If it was, these scores say how well it "
-    "remembers them; if it was calibrated on them, the calibration error flatters it."
+    "Whether the model was trained on these images is not known: {why}. If it was, these scores measure how well it "
+    "remembers them; if it was calibrated on them, the calibration error is too low."
 )
 
-_TAUGHT = (
-    " It learned from {n} other models, too; on what these were trained is told by their own configurations."
-)
-_CHOSEN = " The epoch was chosen by the accuracy on this split, which flatters that accuracy a little."
+_TAUGHT = " It was also distilled from {n} other models; their own configurations name their training data."
+_CHOSEN = " The epoch was chosen by the accuracy on this split, so that accuracy is slightly too high."
 
 
 def model_facts(answers: Predictions) -> list[tuple[str, str]]:
-    """Which model answered, as pairs of name and value."""
+    """The model, as pairs of name and value."""
     config = answers.config
     return [
         ("model", config.name),
@@ -33,15 +31,15 @@ def model_facts(answers: Predictions) -> list[tuple[str, str]]:
 
 
 def data_facts(answers: Predictions, command: str) -> list[tuple[str, str]]:
-    """On which images, how, when and where, as pairs of name and value.
+    """Data, command, date and machine, as pairs of name and value.
 
     Args:
-        answers: of the model.
-        command: the command line that was given, or "" where there was none.
+        answers: the model's predictions.
+        command: the command line, or "" if there was none.
     """
     return [
         ("data", answers.dataset.name),
-        ("data's SHA-256, over all its splits", answers.dataset.fingerprint()),
+        ("SHA-256 of the data, over all splits", answers.dataset.fingerprint()),
         ("split", answers.split),
         ("images scored", f"{len(answers.part):,}"),
         ("command", command or "not recorded"),
@@ -55,7 +53,7 @@ def data_facts(answers: Predictions, command: str) -> list[tuple[str, str]]:
 
 
 def familiarity(answers: Predictions) -> str:
-    """Whether the model knew the images before, told from the data that its configuration names."""
+    """Whether the model was trained on these images, according to the training data in its configuration."""
     taught = answers.config.data.get("teachers")
     return _familiarity(answers) + (_TAUGHT.format(n=len(taught)) if taught else "")
 
@@ -63,13 +61,13 @@ def familiarity(answers: Predictions) -> str:
 def _familiarity(answers: Predictions) -> str:
     trained, origin = answers.config.data, answers.config.training.get("init")
     if origin and trained.get("sha256") != answers.dataset.fingerprint():
-        return _UNKNOWN.format(why=f"its training began with the weights of {origin}, which may know them")
+        return _UNKNOWN.format(why=f"its training started from the weights of {origin}, which may know them")
     if "sha256" not in trained:
-        return _UNKNOWN.format(why="its configuration does not say on what it was trained")
+        return _UNKNOWN.format(why="its configuration does not name its training data")
     if trained["sha256"] != answers.dataset.fingerprint():
         why = f"it was trained on data named {trained.get('name', '?')} with another SHA-256"
         if trained.get("name") == answers.dataset.name:
-            why += ", which a part of the same data has too, since it is taken over all splits"
+            why += ", which a part of the same data also has, because it covers all splits"
         return _UNKNOWN.format(why=why)
     if answers.split == "train":
         return (

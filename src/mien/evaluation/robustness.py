@@ -1,4 +1,4 @@
-"""How right a model stays when faces are moved, blurred, noisy, small, dark or compressed."""
+"""Robustness to corruptions: shift, scale, rotation, blur, noise, low resolution, low light, JPEG."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _IMAGES_AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class Condition:
-    """One kind of damage, from nothing to hard.
+    """One kind of corruption, from none to strong.
 
     Attributes:
         unit: of the levels.
         levels: what is measured, in the order in which it is shown.
-        undamaged: the level that leaves a picture as it is; None where there is none.
-        damage: (picture, level, its place among the pictures) -> damaged picture, (h, w) uint8 both. The place
-            decides what differs from picture to picture, so that every run damages every picture alike.
+        undamaged: the level without corruption; None if there is none.
+        damage: (picture, level, its index) -> corrupted picture, both (h, w) uint8. The index determines what
+            varies between pictures, so every run corrupts every picture in the same way.
     """
 
     unit: str
@@ -90,17 +90,17 @@ CONDITIONS: dict[str, Condition] = {
         lambda image, level, place: corruptions.jpeg(image, int(level)),
     ),
 }
-"""Name -> condition. In the first three the crops of detectors differ from a dataset's, in the others cameras do."""
+"""Name -> condition. The first three model how detectors' crops differ from a dataset's, the others cameras."""
 
 
 @dataclass(frozen=True)
 class RobustnessScore:
-    """How right the answers are, and how sure.
+    """Accuracy and confidence of the predictions.
 
     Attributes:
-        accuracy: share of right answers.
+        accuracy: share of correct predictions.
         interval: 95 % of it, by bootstrap over the images.
-        mean_confidence: mean probability of the answers.
+        mean_confidence: mean probability of the predictions.
         calibration_error: expected, 15 bins.
     """
 
@@ -127,7 +127,7 @@ class RobustnessCurve:
 
     Attributes:
         unit: of the levels.
-        points: in the order of the condition's levels, the undamaged one among them where there is one.
+        points: in the order of the condition's levels, including the uncorrupted one if there is one.
     """
 
     unit: str
@@ -140,13 +140,13 @@ class RobustnessCurve:
 
 @dataclass(frozen=True)
 class RobustnessReport:
-    """How right one head stays on one split under every condition, one view an image.
+    """Robustness of one head on one split under every condition, one view per image.
 
     Attributes:
         model, data, split, head: what was scored on what.
         n: number of images.
         sha256: of the model.
-        undamaged: of the images as they are.
+        undamaged: scores of the unchanged images.
         curves: name of a condition, in the order of `CONDITIONS` -> its scores.
     """
 
@@ -171,7 +171,9 @@ class RobustnessReport:
             "  ".join([f"{row[0]:{widths[0]}}", *map(str.rjust, row[1:], widths[1:])]).rstrip()
             for row in (header, *rows)
         ]
-        what = f"{self.model} on {self.data}, split {self.split}, head {self.head}: {self.n} images, damaged"
+        what = (
+            f"{self.model} on {self.data}, split {self.split}, head {self.head}: {self.n} images, corrupted"
+        )
         return "\n".join([what, "", *lines])
 
 
@@ -179,12 +181,12 @@ ROBUSTNESS_HEADER = ("condition", "level", "accuracy", "points", "confidence", "
 
 
 def robustness_rows(report: RobustnessReport) -> list[tuple[str, ...]]:
-    """The cells of a table below `ROBUSTNESS_HEADER`: the undamaged images, then every level with damage.
+    """The cells of a table below `ROBUSTNESS_HEADER`: the uncorrupted images, then every level of corruption.
 
-    "points" is the difference to the accuracy of the undamaged images, "confidence" the mean one, "calibration" the
-    expected calibration error.
+    "points" is the difference to the accuracy on uncorrupted images, "confidence" the mean confidence, "calibration"
+    the expected calibration error.
     """
-    rows = [_cells("undamaged", "", report.undamaged, report.undamaged)]
+    rows = [_cells("uncorrupted", "", report.undamaged, report.undamaged)]
     for name, curve in report.curves.items():
         title = f"{name}, {curve.unit}"
         for point in curve.points:
@@ -202,9 +204,9 @@ def measure_robustness(
     head: str = "auto",
     progress: Progress | None = None,
 ) -> RobustnessReport:
-    """Score a model on a split as it is, and under every level of `CONDITIONS`.
+    """Score a model on a split unchanged, and under every level of `CONDITIONS`.
 
-    Two runs give the same figures. Pixels are read some at a time.
+    Two runs give the same figures. Pixels are read in batches.
 
     Args:
         classifier: the model.
@@ -222,11 +224,11 @@ def measure_robustness(
 def damage_and_score(
     classifier: EmotionClassifier, answers: Predictions, *, progress: Progress | None = None
 ) -> RobustnessReport:
-    """The same from answers that are there: they are the undamaged point, from one view.
+    """The same from existing predictions: they are the uncorrupted point, from one view.
 
     Args:
-        classifier: the model that gave the answers.
-        answers: on the images as they are.
+        classifier: the model that made the predictions.
+        answers: on the unchanged images.
         progress: as of `measure_robustness`.
     """
     report = progress or (lambda what, done, total: None)
@@ -255,7 +257,7 @@ def damage_and_score(
 def _answer_damaged(
     classifier: EmotionClassifier, answers: Predictions, condition: Condition, level: float
 ) -> Predictions:
-    """The answers on the same images, damaged."""
+    """The predictions on the same images, corrupted."""
     parts = [
         classifier.predict_proba(_damage(answers.part.images, start, condition, level), head=answers.head)
         for start in range(0, len(answers.part), _IMAGES_AT_ONCE)
@@ -264,7 +266,7 @@ def _answer_damaged(
 
 
 def _damage(images: NDArray[np.uint8], start: int, condition: Condition, level: float) -> NDArray[np.uint8]:
-    """The images from `start` on, not too many for memory, damaged."""
+    """The images from `start` on, few enough for memory, corrupted."""
     chunk = np.asarray(images[start : start + _IMAGES_AT_ONCE])
     return np.stack([condition.damage(image, level, place) for place, image in enumerate(chunk, start)])
 

@@ -16,7 +16,7 @@ from mien.output.figures import INK, VALIDATION, new_figure, save_figure, set_st
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which people with any colour vision tell apart.
+# Okabe and Ito's colours, which people with any colour vision can distinguish.
 SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7")
 _LINES = ("-", "--", ":", "-.")
 
@@ -194,7 +194,7 @@ def _risk_coverage_figure(
     from matplotlib.ticker import PercentFormatter
 
     if not curves or any(len(said) == 0 for said, _ in curves.values()):
-        raise ValueError("no answers: expected one curve or more, each of one answer or more")
+        raise ValueError("no predictions: expected one curve or more, each with at least one prediction")
     figure = new_figure(5.4, 4.4)
     axes = figure.subplots()
     set_style(axes, "both")
@@ -202,13 +202,13 @@ def _risk_coverage_figure(
     for place, (name, (confidences, correct)) in enumerate(curves.items()):
         coverage, accuracy = selective_accuracy(np.asarray(confidences), np.asarray(correct))
         color, line = SERIES[place % len(SERIES)], _LINES[place % len(_LINES)]
-        # A threshold cannot keep fewer answers than the first does: the curve begins there.
+        # No threshold keeps fewer predictions than the first does: the curve starts there.
         label = f"{name}: area {accuracy.mean():.3f}"
         axes.plot(coverage, accuracy, line, color=color, label=label, linewidth=1.8)
         axes.axhline(accuracy[-1], color=color, linewidth=0.8, alpha=0.5)
         lowest = min(lowest, float(accuracy[-1]), float(accuracy[coverage >= 0.05].min()))
     axes.set(xlim=(0, 1), ylim=(max(0.0, np.floor(10 * lowest - 0.5) / 10), 1.005))
-    axes.set(xlabel="share of answers kept, the most confident first", ylabel="accuracy of those kept")
+    axes.set(xlabel="coverage: share of predictions kept, the most confident first", ylabel="accuracy")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     legend = axes.legend(frameon=False, loc="lower left")
@@ -225,7 +225,7 @@ def _per_class_figure(series: Mapping[str, Sequence[float]], labels: Sequence[st
             f"series of {[len(values) for values in series.values()]} values for {len(labels)} labels: "
             f"expected one to {len(SERIES)} series, with a value a label"
         )
-    # Bars that lie: labels of any length are read without turning the head.
+    # Horizontal bars: labels of any length stay readable.
     figure = new_figure(6.0, 1.3 + 0.22 * (len(series) + 1) * len(labels))
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)

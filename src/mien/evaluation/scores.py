@@ -1,4 +1,4 @@
-"""How right a model is: the ONNX file that users get, on a split of a dataset."""
+"""Scores of a model: the ONNX file that users get, on a split of a dataset."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 
 @dataclass(frozen=True)
 class ViewScore:
-    """Scores of the same answers from one view of every image, or from several averaged.
+    """Scores of the predictions from one view per image, or from the mean of several.
 
     Attributes:
-        accuracy: share of right answers.
+        accuracy: share of correct predictions.
         interval: 95 % of it, by bootstrap over the images.
         calibration_error: expected, 15 bins.
     """
@@ -39,11 +39,11 @@ class DeduplicatedScores:
     """Scores without the images that have a copy, pixel for pixel, in the split "train".
 
     Attributes:
-        copies: how many were left out.
+        copies: number of images removed.
         n: how many are left.
         accuracy: of those that are left; None where none is.
         interval: 95 % of it; None where none is.
-        accuracy_on_copies: of those that were left out; None where there is none.
+        accuracy_on_copies: on the removed images; None if there are none.
     """
 
     copies: int
@@ -55,7 +55,7 @@ class DeduplicatedScores:
 
 @dataclass(frozen=True)
 class RiskCoverage:
-    """What is gained by keeping confident answers only (Geifman & El-Yaniv, arXiv 1705.08500).
+    """Selective prediction: accuracy against coverage (Geifman & El-Yaniv, arXiv 1705.08500).
 
     Attributes:
         area: under the curve of accuracy against coverage, 1 - aurc; 1 is best.
@@ -71,12 +71,12 @@ class RiskCoverage:
 
 @dataclass(frozen=True)
 class SelectiveScores:
-    """The answers that are not flagged as uncertain: those users are told to rely on.
+    """Selective prediction at the model's own threshold: the predictions that are not flagged as uncertain.
 
     Attributes:
         threshold: of the confidence, from the model's configuration.
         coverage: share of the answers that reach it.
-        accuracy: share of right ones among them; None where there is none.
+        accuracy: of these predictions; None if there are none.
     """
 
     threshold: float
@@ -86,7 +86,7 @@ class SelectiveScores:
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """Scores of one head on one split, one view an image except where it says otherwise.
+    """Scores of one head on one split, one view per image unless stated otherwise.
 
     Attributes:
         model: name of the model.
@@ -95,7 +95,7 @@ class EvaluationReport:
         head: output that was scored.
         labels: in the order of the confusion matrix.
         n: number of images.
-        accuracy: share of right answers.
+        accuracy: share of correct predictions.
         interval: 95 % of the accuracy, by bootstrap over the images.
         balanced_accuracy: mean recall over the labels that occur.
         macro_f1: mean F1.
@@ -104,9 +104,9 @@ class EvaluationReport:
         per_class: label -> precision, recall, f1, n.
         sha256: of the model.
         risk_coverage: accuracy of the confident answers.
-        without_copies: None where there is no split "train", or it is the one that is scored.
-        ferplus: agreement with the FER+ votes; None where there are none, or the labels are others.
-        certain: of the head "blend", whose threshold the model has; None for other heads.
+        without_copies: None if there is no split "train", or if it is the scored split.
+        ferplus: agreement with the FER+ votes; None without votes, or with other labels.
+        certain: for the head "blend", which has a threshold; None for other heads.
         views: "single view", "flip", "ten-crop" -> scores; None unless asked for.
     """
 
@@ -139,7 +139,7 @@ class EvaluationReport:
         return format_report(self)
 
     def summary(self) -> dict[str, Any]:
-        """The scores that fit on a line."""
+        """The scores that fit on one line."""
         names = ("n", "accuracy", "interval", "balanced_accuracy", "macro_f1", "calibration_error")
         return {name: getattr(self, name) for name in names}
 
@@ -160,7 +160,7 @@ def evaluate(
         split: "train", "validation" or "test"; without one the validation split, else the test split, else
             the only one.
         head: "auto" takes the head that was trained on such labels: "fer2013" on FER2013, else "blend".
-            "ferplus" is scored against the majority of the FER+ votes, eight labels, where there is one.
+            "ferplus" is scored against the majority of the FER+ votes, eight labels, if there is one.
         views: score flip and ten-crop too, which takes ten times as long; all else stays single view.
 
     Raises:
@@ -171,7 +171,7 @@ def evaluate(
 
 
 def score(answers: Predictions) -> EvaluationReport:
-    """The scores of answers that are there."""
+    """The scores of existing predictions."""
     labels, correct, confidences = answers.labels, answers.correct, answers.confidences
     matrix = classification.confusion_matrix(answers.targets, answers.predictions, len(labels))
     scores = zip(*classification.precision_recall_f1(matrix), matrix.sum(axis=1), strict=True)
@@ -287,7 +287,7 @@ def format_report(report: EvaluationReport) -> str:
 
 
 def _further_lines(report: EvaluationReport) -> list[str]:
-    """What only some reports have, and what confidence is good for."""
+    """The optional scores, and selective prediction."""
     lines = []
     for name, view in (report.views or {}).items():
         if name != SINGLE:  # that is what all else is
@@ -306,12 +306,12 @@ def _further_lines(report: EvaluationReport) -> list[str]:
         )
     if (certain := report.certain) is not None and certain.accuracy is not None:
         lines.append(
-            f"not uncertain      {percent(certain.accuracy)} right: {percent(certain.coverage)} of the answers, "
+            f"not uncertain      accuracy {percent(certain.accuracy)}, coverage {percent(certain.coverage)}, "
             f"confidence from {percent(certain.threshold)}"
         )
     half = report.risk_coverage.points[-1]
     lines.append(
         f"risk-coverage      AURC {report.risk_coverage.aurc:.3f}; "
-        f"the most confident {100 * half['coverage']:.0f} %: {percent(half['accuracy'])} right"
+        f"accuracy of the most confident {100 * half['coverage']:.0f} %: {percent(half['accuracy'])}"
     )
     return lines

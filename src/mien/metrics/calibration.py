@@ -44,9 +44,9 @@ def fit_temperature(logits: Floats, targets: Floats, *, certainty: float = 0.5) 
 
     Args:
         logits: (n, k).
-        targets: (n, k) shares; a row of zeros does not count. Without any other row it is 1.
+        targets: (n, k) shares; rows of zeros are ignored. Without any other row it is 1.
         certainty: that the temperature is not too low, 0.5 to below 1: more gives the upper end of a one-sided
-            interval (by the sandwich estimate of its error), so that few images make the probabilities more modest.
+            interval (by the sandwich estimate of its error), so few images lower the confidence.
     """
     if not targets.any():
         return 1.0
@@ -73,7 +73,7 @@ def fit_mixture(first: Floats, second: Floats, targets: Sequence[Floats]) -> flo
 
     Args:
         first, second: (n, k) probabilities.
-        targets: one or more (n, k) of shares, each of equal weight; a row of zeros does not count.
+        targets: one or more (n, k) of shares, each of equal weight; rows of zeros are ignored.
 
     Returns:
         0 to 1; a half without any target.
@@ -81,7 +81,7 @@ def fit_mixture(first: Floats, second: Floats, targets: Sequence[Floats]) -> flo
     used = [target for target in targets if target.any()]
     if not used:
         return 0.5
-    # Cross-entropy is convex in the share, so that the one minimum is found.
+    # Cross-entropy is convex in the weight, so the search finds the only minimum.
     return _minimum(
         lambda share: sum(
             _cross_entropy(share * first + (1 - share) * second, target) / target.sum() for target in used
@@ -136,7 +136,7 @@ def selective_accuracy(
     """Accuracy of the answers that are kept, against the share that is kept: the risk-coverage curve, with 1 - risk.
 
     Answers are kept from a threshold of the confidence on (Geifman & El-Yaniv, arXiv 1705.08500). Those of equal
-    confidence are kept together, so that the curve does not depend on the order of the answers.
+    confidence are kept together, so the curve does not depend on the order of the predictions.
 
     Args:
         confidences: (n,) highest probability of every answer, 0 to 1.

@@ -52,7 +52,7 @@ def paired_difference_interval(
 ) -> tuple[float, float]:
     """Interval of the difference of two accuracies on the same images, by the paired percentile bootstrap.
 
-    Resampling images on which one, the other or neither alone is right is a multinomial draw, and is drawn as one.
+    Resampling images by which model is right is a multinomial draw, and is drawn as one.
 
     Args:
         first, second: (n,) whether each answer was right.
@@ -91,7 +91,7 @@ def mcnemar_p_value(only_first: int, only_second: int) -> float:
 
 
 def rank_correlation(first: Floats, second: Floats) -> float:
-    """Spearman's: Pearson's correlation of the ranks, equal values with their mean rank; 0 where one never varies.
+    """Spearman's: Pearson's correlation of the ranks, ties get their mean rank; 0 if either is constant.
 
     Args:
         first, second: (n,).

@@ -1,4 +1,4 @@
-"""Models as folders: `model.onnx`, its `config.json` and a README; the shipped ones lie in the package."""
+"""Models as folders: `model.onnx`, its `config.json` and a README; the shipped ones are in the package."""
 
 from __future__ import annotations
 

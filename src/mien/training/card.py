@@ -1,4 +1,4 @@
-"""The card of an exported model: what it is, what it was trained on, how right it is."""
+"""The card of an exported model: inputs and outputs, training data, accuracy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mien.models.registry import ModelConfig
 _CARD = """\
 # {name}
 
-Tells {labels} apart in a grey crop of one face, {size} x {size} pixels.
+Classifies a grey crop of one face, {size} x {size} pixels, as one of {labels}.
 
 - Input `crops`: uint8 (n, {size}, {size}); normalisation is inside.
 - Outputs, probabilities: {outputs}.
@@ -23,22 +23,22 @@ Tells {labels} apart in a grey crop of one face, {size} x {size} pixels.
 {scores}
 
 `ferplus` is scored against the majority of the FER+ votes, the other outputs against the dataset's labels. The
-temperatures ({temperatures}), the shares of the blend ({blend}) and the threshold of `uncertain`
+temperatures ({temperatures}), the blend weights ({blend}) and the threshold of `uncertain`
 ({uncertain_below:.2f}) were fitted on {calibration}{chosen}{origin}
 
 ## Limits
 
-It tells the expression that a face shows, not what a person feels. The labels of such datasets are noisy: people
-agree with FER2013's on about two of three faces. Do not use it to decide about people.
+The model recognises the expression that a face shows, not what a person feels. The labels of such datasets are noisy:
+people agree with FER2013's on about two of three faces. Do not use it to decide about people.
 """
 
-_HELD_BACK = "{:,} images of the training split that were not trained on."
+_HELD_BACK = "{:,} images of the training split that were held out of training."
 _SAME = (
-    "this same\nsplit: its calibration error flatters the model a little. A head's accuracy does not depend on them; "
-    "that of a blend\nof two heads may a little."
+    "this same\nsplit: its calibration error is slightly too low. The accuracy of a head does not depend on them; "
+    "that of a blend\nof two heads may slightly."
 )
-_CHOSEN = " The epoch was chosen by the accuracy on this split, too, which flatters that accuracy a little."
-_ORIGIN = " The training began with the weights of {}, which may have seen images of this split."
+_CHOSEN = " The epoch was also chosen by the accuracy on this split, so that accuracy is slightly too high."
+_ORIGIN = " Training started from the weights of {}, which may have seen images of this split."
 
 
 def write_card(folder: Path) -> None:

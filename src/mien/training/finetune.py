@@ -178,7 +178,7 @@ def _weights(graph: Any, constants: Mapping[str, Array], kind: str) -> list[tupl
 def _scaled_after(
     readers: Mapping[str, list[Any]], constants: Mapping[str, Array], name: str, bias: Array
 ) -> tuple[Array, Array]:
-    """Scale and offset of every channel of an answer, which the exporter may have left as steps of their own."""
+    """Scale and offset of every channel of an output, which the exporter may have left as separate steps."""
     scale, offset = np.ones_like(bias), bias
     while len(after := readers.get(name, [])) == 1 and after[0].op_type in ("Mul", "Add"):
         values = [constants[x].ravel() for x in after[0].input if x in constants]

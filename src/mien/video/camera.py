@@ -32,7 +32,7 @@ class Camera:
 
     Args:
         source: the number of a camera, an address such as rtsp:// or http://, a clip, or a folder of pictures.
-        say: told in a line when a stream dropped and is tried again.
+        say: called with a line when a stream dropped and is tried again.
     """
 
     source: str
@@ -92,7 +92,7 @@ def _rgb(bgr: Any) -> NDArray[np.uint8]:
 
 
 def _reconnecting(url: str, say: Callable[[str], None]) -> Generator[Frame, None, None]:
-    """A stream by the time at which its frames come, so that time goes on while it is gone."""
+    """A stream, timed by the arrival of its frames, so time continues while it is gone."""
     begin: float | None = None
     tries = iter(RECONNECTS)
     while True:

@@ -47,7 +47,7 @@ async function ask(path, options = {}) {
     try {
       answer = await fetch(path, { ...options, headers });
     } catch {
-      throw new Refusal("The server does not answer. Is it still running?");
+      throw new Refusal("The server does not respond. Is it still running?");
     }
     if (answer.status !== 401) return answer;
     token = await askForToken();
@@ -63,7 +63,7 @@ function askForToken() {
   return new Promise((given, refused) => {
     dialog.addEventListener("close", () => {
       if (field.value) given(field.value);
-      else refused(new Refusal("Without its token this server reads no pictures."));
+      else refused(new Refusal("This server reads pictures only with its token."));
     }, { once: true });
   });
 }
