@@ -399,7 +399,7 @@ class TestInterruptions:
             process.send_signal(signal.SIGINT)
             _, words = process.communicate(timeout=60)
         assert process.returncode == 130
-        assert "the same command goes on" in words and "Traceback" not in words
+        assert "the same command continues" in words and "Traceback" not in words
         assert json.loads((out.with_name("out.mien") / "manifest.json").read_text())["complete"] is False
 
     def test_a_process_that_dies_costs_no_rows(self, tmp_path: Path):
@@ -440,7 +440,7 @@ class TestInterruptions:
         assert run("batch", folder / "top.png", "--to", out, "--workers", "1").returncode == 0
         done = run("batch", folder, "--to", out, "--workers", "1", preexec_fn=few_bytes)
         assert done.returncode == 1
-        assert "what is done is kept" in done.stderr and "Traceback" not in done.stderr
+        assert "finished parts are kept" in done.stderr and "Traceback" not in done.stderr
         assert len(rows_of(out)) == 1 and not list(out.rglob("*.unfinished"))
         assert run("batch", folder, "--to", out, "--workers", "1").returncode == 1  # one picture is broken
         assert len(rows_of(out)) == 7

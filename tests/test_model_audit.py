@@ -155,7 +155,7 @@ class TestAudit:
         audit = audit_groups(judge(Dataset("study", LABELS, {"test": split})), groups, "light")
         assert audit.largest_gap is not None
         assert audit.largest_gap.p_value > 0.05
-        assert "chance is enough" in audit.to_text()
+        assert "Chance is enough" in audit.to_text()
 
     def test_small_groups_are_marked_and_not_tested(self, judge: Callable[[Dataset], Predictions]) -> None:
         dataset, groups = study(300, share=0.1)

@@ -193,7 +193,7 @@ class TestCommand:
         assert done.returncode == 0
         header, row = done.stdout.splitlines()
         assert dict(zip(header.split(","), row.split(","), strict=True))["emotion"] == ""
-        assert done.stderr == "mien: faces left out, of a quality below 1: 1\n"
+        assert done.stderr == "mien: faces skipped, with a quality below 1: 1\n"
 
     @pytest.mark.parametrize("least", ["nan", "1.5"])
     def test_a_quality_out_of_range_is_wrong_usage(self, least: str) -> None:

@@ -3,7 +3,7 @@
     from mien.compat import DeepFace  # was: from deepface import DeepFace
     from mien.compat import FER       # was: from fer import FER
 
-Calls and shapes as of deepface 0.0.103 (`modules/demography.py`, `modules/detection.py`) and fer 25.10.3 (`fer.py`).
+Calls and shapes as in deepface 0.0.103 (`modules/demography.py`, `modules/detection.py`) and fer 25.10.3 (`fer.py`).
 Like theirs, arrays are BGR here, as OpenCV reads them; everywhere else in mien they are RGB. The differences:
 docs/how-to/switching.md.
 """
@@ -121,7 +121,7 @@ class FER:
         ]
 
     def top_emotion(self, img: Picture) -> tuple[str | None, float | None]:
-        """The first face's expression and its probability, or (None, None); errors as of `detect_emotions`."""
+        """The first face's expression and its probability, or (None, None); errors as in `detect_emotions`."""
         for face in self.detect_emotions(img):
             name = max(face["emotions"], key=face["emotions"].__getitem__)
             return name, face["emotions"][name]

@@ -45,16 +45,17 @@ def audit(
         typer.Option(help="Write the list (.csv) or the cleaned dataset (.parquet).", show_default=False),
     ] = None,
     drop_wrong_labels: Annotated[
-        bool, typer.Option("--drop-wrong-labels", help="Let --clean drop likely wrong labels, too.")
+        bool, typer.Option("--drop-wrong-labels", help="Let --clean also drop likely label errors.")
     ] = False,
     model: Annotated[
-        str | None, typer.Option(help="Judge labels by this model: mien-s, or a run.", show_default=False)
+        str | None,
+        typer.Option(help="Find label errors with this model: mien-s, or a run.", show_default=False),
     ] = None,
     format: ReportFormatOption = ReportFormat.TABLE,
     votes: VotesOption = None,
     no_thumbnails: ThumbnailsOption = False,
 ) -> None:
-    """Find copies, contradictions, images without a face and likely wrong labels."""
+    """Find duplicates, near-duplicates, train/test leakage, images without a face and label errors."""
     from mien.auditing.audit import audit
     from mien.auditing.cleaning import write_clean, wrong_target
     from mien.auditing.report import format_audit, write_page
@@ -91,7 +92,7 @@ def audit_model(
     groups: Annotated[
         Path | None,
         typer.Option(
-            help="Table (CSV, Parquet) with the column file and the one that --group names.  "
+            help="Table (CSV, Parquet) with the columns file and the one of --group.  "
             "[default: the data itself; for class folders the groups.csv in them]",
             show_default=False,
         ),
@@ -100,12 +101,15 @@ def audit_model(
     split: SplitOption = None,
     head: HeadOption = Head.AUTO,
     robustness: Annotated[
-        bool, typer.Option("--robustness/--no-robustness", help="Score damaged faces, too; takes longest.")
+        bool,
+        typer.Option(
+            "--robustness/--no-robustness", help="Also score robustness to corruptions; takes the most time."
+        ),
     ] = True,
     format: ReportFormatOption = ReportFormat.TABLE,
     votes: VotesOption = None,
 ) -> None:
-    """Measure whether a model is as right, and its confidence as true, for every group, and on damaged faces."""
+    """Compare accuracy, calibration and robustness to corruptions of a model between groups."""
     from mien.data.groups import read_group_column
     from mien.evaluation.fairness import audit_groups
     from mien.evaluation.fairness_report import write_model_audit
@@ -132,7 +136,7 @@ def audit_model(
 def _damage_ends(
     classifier: EmotionClassifier, answers: Predictions, audit: ModelAudit, groups: Sequence[str] | None
 ) -> dict[str, RobustnessReport]:
-    """The scores on damaged images: of all, and of the two groups that differ most."""
+    """The scores on corrupted images: of all, and of the two groups that differ most."""
     from mien.evaluation.fairness import answers_of, group_places
 
     parts = {"all": answers}

@@ -47,7 +47,8 @@ SourcesArgument = Annotated[
 DecodeSideOption = Annotated[
     int,
     typer.Option(
-        help="Decode large JPEGs at 1/2, 1/4 or 1/8, with so many pixels on the long side; 0: whole.", min=0
+        help="Decode large JPEGs at 1/2, 1/4 or 1/8, with at least this many pixels on the long side; 0: full size.",
+        min=0,
     ),
 ]
 
@@ -55,29 +56,27 @@ DecodeSideOption = Annotated[
 @commands.command(epilog="Example: mien batch photos/ --to faces/")
 def batch(
     sources: SourcesArgument,
-    to: Annotated[Path, typer.Option(help="Folder for the Parquet parts; one that was begun goes on.")],
+    to: Annotated[Path, typer.Option(help="Folder for the Parquet parts; an unfinished one is continued.")],
     engine: Annotated[Engine, typer.Option(help="The cores of this machine, or Ray.")] = Engine.LOCAL,
     workers: Annotated[
-        int | None, typer.Option(help="Processes.  [default: one a core]", min=1, show_default=False)
+        int | None, typer.Option(help="Processes.  [default: one per core]", min=1, show_default=False)
     ] = None,
     address: Annotated[
         str | None,
         typer.Option(help="A Ray cluster.  [default: one on this machine]", show_default=False),
     ] = None,
     partition: Annotated[
-        Partition, typer.Option(help="A folder for each first folder of the source.")
+        Partition, typer.Option(help="One folder for each top-level folder of the source.")
     ] = Partition.NONE,
-    part_size: Annotated[int, typer.Option(help="Pictures a part.", min=1)] = 500,
-    min_size: Annotated[
-        int, typer.Option(help="Faces with a shorter side in pixels are left out.", min=1)
-    ] = 20,
+    part_size: Annotated[int, typer.Option(help="Pictures per part.", min=1)] = 500,
+    min_size: Annotated[int, typer.Option(help="Skip faces with a shorter side, in pixels.", min=1)] = 20,
     min_quality: MinQualityOption = 0.0,
     decode_side: DecodeSideOption = 0,
     detector: DetectorOption = DEFAULT_DETECTOR,
     detector_size: DetectorSizeOption = DETECTOR_SIZE,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
-    """Turn a collection into Parquet, a row a face; stopped at any moment, the same command goes on."""
+    """Turn a collection into Parquet, one row per face; if stopped, the same command continues."""
     from mien.batch.run import run_batch
 
     check_together("--address", address is not None, "--engine ray", engine is Engine.RAY)
@@ -100,10 +99,12 @@ def batch(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        typer.echo(f"stopped; what is done is in {to}: the same command goes on", err=True)
+        typer.echo(f"stopped; finished parts are in {to}: the same command continues", err=True)
         raise typer.Exit(130) from None
     except OSError as error:
-        typer.echo(f"mien: {error}; what is done is kept: mend it, and the same command goes on", err=True)
+        typer.echo(
+            f"mien: {error}; finished parts are kept: fix it, and the same command continues", err=True
+        )
         raise typer.Exit(1) from None
     known = f", {outcome.before:,} were done before" if outcome.before else ""
     typer.echo(
@@ -117,20 +118,22 @@ def batch(
 
 @commands.command(epilog="Example: mien summarize faces/ --by folder --chart shares.png")
 def summarize(
-    folder: Annotated[Path, typer.Argument(help="What mien batch wrote.", show_default=False)],
-    by: Annotated[Partition, typer.Option(help="A summary of every folder, too.")] = Partition.NONE,
+    folder: Annotated[Path, typer.Argument(help="The output folder of mien batch.", show_default=False)],
+    by: Annotated[Partition, typer.Option(help="Also summarise every folder.")] = Partition.NONE,
     format: ReportFormatOption = ReportFormat.TABLE,
     chart: Annotated[
-        Path | None, typer.Option(help="Write the shares as a picture here.", show_default=False)
+        Path | None, typer.Option(help="Write a chart of the shares here.", show_default=False)
     ] = None,
     min_group: Annotated[
         int | None,
         typer.Option(
-            min=2, help="Do not show groups with fewer faces; nor can they be computed.", show_default=False
+            min=2,
+            help="Hide groups with fewer faces, so that they cannot be computed either.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Count the expressions that mien batch found."""
+    """Summarise the expressions found by mien batch."""
     from mien.batch.summary import summarize as count
     from mien.output.aggregate import large_enough
 

@@ -23,14 +23,14 @@ def explain(
     emotion: Annotated[
         str | None,
         typer.Option(
-            help="Explain this expression.  [default: the answer, face by face]", show_default=False
+            help="Explain this expression.  [default: the prediction for each face]", show_default=False
         ),
     ] = None,
     detector: DetectorOption = DEFAULT_DETECTOR,
     detector_size: DetectorSizeOption = DETECTOR_SIZE,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
-    """Show where in a face its expression was read, and what is left of the answer without that place."""
+    """Show the region of a face that decided the prediction, and the prediction without that region."""
     from mien.explanation.explain import explain_faces, label_index
     from mien.explanation.files import open_explanations
 

@@ -69,14 +69,14 @@ ModelOption = Annotated[
 DetectorOption = Annotated[
     str,
     typer.Option(
-        help="Face detector: mien, haar, yunet (fetched once), a run of train-detector, or a YuNet .onnx file."
+        help="Face detector: mien, haar, yunet (downloaded once), a run of train-detector, or a YuNet .onnx file."
     ),
 ]
 DetectorSizeOption = Annotated[
     int,
     typer.Option(
         min=32,
-        help="Long side in pixels at which mien's detector searches: less is faster, more finds smaller faces.",
+        help="Long side in pixels for mien's detector: less is faster, more finds smaller faces.",
     ),
 ]
 OutputOption = Annotated[
@@ -84,9 +84,7 @@ OutputOption = Annotated[
 ]
 MinQualityOption = Annotated[
     float,
-    typer.Option(
-        callback=_quality, min=0, max=1, help="Faces whose crop has a lower quality, 0 to 1, are left out."
-    ),
+    typer.Option(callback=_quality, min=0, max=1, help="Skip faces with a lower quality score, 0 to 1."),
 ]
 DataArgument = Annotated[
     Path,
@@ -95,35 +93,35 @@ DataArgument = Annotated[
     ),
 ]
 PatienceOption = Annotated[
-    float, typer.Option(help="Seconds that a face may be out of sight and still be the same person.")
+    float, typer.Option(help="Seconds a face may be out of sight and keep its track number.")
 ]
 SmoothingOption = Annotated[
     float, typer.Option(help="Time constant of the smoothed probabilities in seconds; 0 for none.")
 ]
 BlurOption = Annotated[
     bool,
-    typer.Option("--blur-faces", help="Make faces unrecognisable on all that is drawn; clips become silent."),
+    typer.Option(
+        "--blur-faces", help="Anonymise faces in all pictures and clips written; clips become silent."
+    ),
 ]
 AggregateOption = Annotated[
     bool,
-    typer.Option("--aggregate", help="Write counts and shares of groups only, nothing about a single face."),
+    typer.Option("--aggregate", help="Write only counts and shares of groups, nothing about a single face."),
 ]
 MinGroupOption = Annotated[
     int, typer.Option(min=2, help="With --aggregate: groups with fewer faces are not shown.")
 ]
 ThumbnailsOption = Annotated[
-    bool, typer.Option("--no-thumbnails", help="Show no pictures of faces on pages.")
+    bool, typer.Option("--no-thumbnails", help="Show no pictures of faces in HTML reports.")
 ]
 VotesOption = Annotated[Path | None, typer.Option(help="FER+ votes: fer2013new.csv.", show_default=False)]
 SplitOption = Annotated[
     SplitName | None,
     typer.Option(help="Part of the data.  [default: validation, else test]", show_default=False),
 ]
-HeadOption = Annotated[Head, typer.Option(help="Output to score; auto: the one trained on such labels.")]
+HeadOption = Annotated[Head, typer.Option(help="Head to score; auto: the one trained on such labels.")]
 RunOption = Annotated[Path, typer.Option(help="Folder of the run.", show_default=False)]
-ResumeOption = Annotated[
-    bool, typer.Option("--resume", help="Go on with a run that was stopped, by its own settings.")
-]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue a stopped run with its own settings.")]
 SettingOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Any setting: optimizer=adamw, augmentation.mixup=0.4.", show_default=False),

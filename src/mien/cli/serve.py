@@ -23,7 +23,7 @@ def serve(
     port: Annotated[int, typer.Option(help="Port; 0 for a free one.", min=0, max=65535)] = Settings.port,
     name: Annotated[
         list[str] | None,
-        typer.Option(help="Host name by which people reach it, as behind a proxy.", show_default=False),
+        typer.Option(help="Host name of the server, for example behind a proxy.", show_default=False),
     ] = None,
     max_bytes: Annotated[int, typer.Option(help="Bytes of a request or frame.", min=1)] = Settings.max_bytes,
     max_pixels: Annotated[int, typer.Option(help="Pixels of a picture.", min=1)] = Settings.max_pixels,
@@ -32,14 +32,14 @@ def serve(
         int, typer.Option(help="Faces of a picture; the largest are kept.", min=1)
     ] = Settings.max_faces,
     max_streams: Annotated[
-        int, typer.Option(help="Cameras (WebSocket streams) at a time.", min=1)
+        int, typer.Option(help="Cameras (WebSocket streams) at the same time.", min=1)
     ] = Settings.max_streams,
     workers: Annotated[
-        int | None, typer.Option(help="Threads.  [default: one a core]", min=1, show_default=False)
+        int | None, typer.Option(help="Threads.  [default: one per core]", min=1, show_default=False)
     ] = None,
     queue: Annotated[int, typer.Option(help="Requests that may wait.", min=0)] = Settings.queue,
     seconds: Annotated[
-        float, typer.Option(help="Longest time to read a request, and then to answer it.", min=0.1)
+        float, typer.Option(help="Maximum seconds to read a request, and then to process it.", min=0.1)
     ] = Settings.seconds,
     detector: DetectorOption = DEFAULT_DETECTOR,
     detector_size: DetectorSizeOption = DETECTOR_SIZE,

@@ -66,9 +66,11 @@ def train(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Passes over the training images.", show_default=False)
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=2, help="Images a step.", show_default=False)] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=2, help="Images per step.", show_default=False)
+    ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(min=1e-9, help="The highest one of its schedule.", show_default=False)
+        float | None, typer.Option(min=1e-9, help="Peak of the learning rate schedule.", show_default=False)
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of the random numbers.", show_default=False)
@@ -79,9 +81,9 @@ def train(
     setting: SettingOption = None,
     votes: VotesOption = None,
 ) -> None:
-    """Train a network, export it, and score what was exported.
+    """Train a network, export it, and score the exported model.
 
-    What is not named here has the value of the network's own recipe; the run's config.toml lists all settings.
+    Other settings have the defaults of the network's recipe; the run's config.toml lists all settings.
     """
     from mien.training.config import combine, parse_setting
     from mien.training.train import train
@@ -93,7 +95,7 @@ def train(
     changes = dict(parse_setting(text) for text in setting or ())
     changes |= {name: value for name, value in named.items() if value is not None}
     if resume and (network or config or changes):
-        raise typer.BadParameter("goes on by the run's own settings: leave others out", param_hint="--resume")
+        raise typer.BadParameter("continues with the run's own settings: omit others", param_hint="--resume")
     check_outside("--out", out, data)
     settings = combine(network, config, changes)
     folder = train(load(data, votes), out, settings, resume=resume, devices=devices)
@@ -115,14 +117,14 @@ def train_detector(
     resume: ResumeOption = False,
     setting: DetectorSettingOption = None,
 ) -> None:
-    """Train a face detector, export it, and score it on photographs that it has not seen."""
+    """Train a face detector, export it, and score it on held-out photographs."""
     from mien.training.config import parse_setting
     from mien.training.detector.config import DetectorConfig
     from mien.training.detector.photographs import load_photographs
     from mien.training.detector.train import train_detector
 
     if resume and setting:
-        raise typer.BadParameter("goes on by the run's own settings: leave others out", param_hint="--resume")
+        raise typer.BadParameter("continues with the run's own settings: omit others", param_hint="--resume")
     check_outside("--out", out, data)
     changes = dict(parse_setting(text) for text in setting or ())
     config = DetectorConfig.load(out) if resume else DetectorConfig.from_dict(changes)
@@ -136,17 +138,17 @@ def train_detector(
 def distill(
     data: DataArgument,
     teacher: Annotated[
-        list[str], typer.Option(help="A run, or a model; more than one are averaged.", show_default=False)
+        list[str], typer.Option(help="A run or a model; several are averaged.", show_default=False)
     ],
     out: Annotated[Path, typer.Option(help="The file to write.", show_default=False)],
     config: Annotated[
         str, typer.Option(help="Settings of the student: a TOML file, or a recipe by its name.")
     ] = "mien-s",
     setting: SettingOption = None,
-    views: Annotated[int, typer.Option(min=1, max=256, help="Randomly changed views of every image.")] = 8,
+    views: Annotated[int, typer.Option(min=1, max=256, help="Randomly augmented views per image.")] = 8,
     votes: VotesOption = None,
 ) -> None:
-    """Write down what trained models think of the training images, for a student to learn from.
+    """Save the predictions of trained models on the training images, to train a student (knowledge distillation).
 
     The student is trained on the same data, with `mien train --config CONFIG --set teachers=FILE`.
     """

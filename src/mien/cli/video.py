@@ -60,15 +60,15 @@ def video(
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option(help="Write a page a clip: an .html file, or a folder.", show_default=False),
+        typer.Option(help="Write one HTML report per clip: an .html file, or a folder.", show_default=False),
     ] = None,
     every: Annotated[
         int | None, typer.Option(help="Read every N-th frame.  [default: all]", show_default=False)
     ] = None,
     fps: Annotated[
-        float | None, typer.Option(help="Read so many frames a second of the clip.", show_default=False)
+        float | None, typer.Option(help="Read this many frames per second of the clip.", show_default=False)
     ] = None,
-    start: Annotated[float, typer.Option(help="Begin at this second.")] = 0.0,
+    start: Annotated[float, typer.Option(help="Start at this second.")] = 0.0,
     end: Annotated[float | None, typer.Option(help="End before this second.", show_default=False)] = None,
     patience: PatienceOption = 1.0,
     smoothing: SmoothingOption = TIME_CONSTANT,
@@ -81,7 +81,7 @@ def video(
     aggregate: AggregateOption = False,
     min_group: MinGroupOption = 10,
 ) -> None:
-    """Tell the expressions in clips: who is who, frame by frame, smoothed over time."""
+    """Recognise the expressions in clips, with face tracking and temporal smoothing."""
     from mien.video.clips import Clip, find_clips, output_paths
     from mien.video.reader import Sampling
 
@@ -131,7 +131,7 @@ def _write_frames(
 
 
 def _on_page(web: bool | None) -> bool:
-    """Whether the browser shows the camera: where it is wished, or where a person watches and there is no window."""
+    """Whether the browser shows the camera: on request, or if a person watches and there is no window."""
     from mien.video.display import has_window
 
     if web is False or (web is None and (not sys.stderr.isatty() or has_window())):
@@ -172,7 +172,7 @@ def camera(
         bool | None,
         typer.Option(
             "--web/--no-web",
-            help="Show a page of the browser, or never.  [default: where OpenCV has no window]",
+            help="Show a page in the browser, or never.  [default: if OpenCV has no window]",
             show_default=False,
         ),
     ] = None,
@@ -181,7 +181,7 @@ def camera(
     detector_size: DetectorSizeOption = DETECTOR_SIZE,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
-    """Tell the expressions in front of a camera, live, in a window or, where there is none, on a page of the browser;
+    """Recognise expressions live from a camera, in a window or, if there is none, on a page in the browser;
     q or Ctrl-C quits."""
     from mien.output.writers import open_writer
     from mien.video.camera import Camera

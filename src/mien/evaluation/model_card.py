@@ -62,7 +62,7 @@ def write_model_card(
         classifier: the model.
         dataset: the data; its labels must be the model's.
         path: the Markdown file.
-        split: as of `mien.evaluation.scores.evaluate`.
+        split: as in `mien.evaluation.scores.evaluate`.
         command: the command line, for the record.
         progress: called with (what is being done, images done, images in all).
 

@@ -210,11 +210,11 @@ def measure_robustness(
 
     Args:
         classifier: the model.
-        dataset, split, head: as of `mien.evaluation.scores.evaluate`.
+        dataset, split, head: as in `mien.evaluation.scores.evaluate`.
         progress: called with (what is being done, images done, images in all).
 
     Raises:
-        DatasetError, ModelError: as of `mien.evaluation.scores.evaluate`.
+        DatasetError, ModelError: as in `mien.evaluation.scores.evaluate`.
     """
     return damage_and_score(
         classifier, predict_split(classifier, dataset, split=split, head=head), progress=progress
@@ -229,7 +229,7 @@ def damage_and_score(
     Args:
         classifier: the model that made the predictions.
         answers: on the unchanged images.
-        progress: as of `measure_robustness`.
+        progress: as in `measure_robustness`.
     """
     report = progress or (lambda what, done, total: None)
     undamaged, n = _score(answers), len(answers.part)

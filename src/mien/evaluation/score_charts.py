@@ -44,7 +44,7 @@ def reliability_chart(
     path: str | PathLike[str],
     bins: int = 15,
 ) -> None:
-    """Accuracy against confidence: on the diagonal a model is as often right as it says; below: the counts.
+    """Reliability diagram: accuracy against confidence; on the diagonal a model is calibrated; below: the counts.
 
     Args:
         confidences: (n,) the highest probability of each prediction, 0 to 1.

@@ -81,7 +81,7 @@ def explain(
 ) -> list[Explanation]:
     """The explanation of every face of a picture, in the detector's order; empty without a face.
 
-    About 160 predictions of the model per face. It shows what the model used, not whether it is right, nor why. Threads may
+    About 160 predictions of the model per face. It shows what the model used, not whether it is right. Threads may
     call it at the same time, also with one recognizer.
 
     Args:

@@ -128,7 +128,7 @@ class FaceDetector:
     def crop(self, image: NDArray[np.uint8], face: Face, *, size: int = 48) -> NDArray[np.uint8]:
         """A face as a model's input, (size, size) uint8 grey: framed as FER2013's, upright if the tilt is known.
 
-        A head whose eyes show a tilt of `TILTED` degrees or more is rotated upright; without landmarks, as with Haar, it
+        A head whose eyes show a tilt of `TILTED` degrees or more is rotated; without landmarks, as with Haar, it
         stays as it is.
 
         Args:

@@ -157,6 +157,6 @@ def area_under_risk_coverage(confidences: Floats, correct: Bools) -> float:
     """AURC: the mean error of the answers kept, over the thresholds at the confidence of every answer.
 
     0 is best. Confidences that say nothing about which answers are right give the error of all answers on average.
-    Geifman, Uziel & El-Yaniv, arXiv 1805.08206. Arguments as of `selective_accuracy`.
+    Geifman, Uziel & El-Yaniv, arXiv 1805.08206. Arguments as in `selective_accuracy`.
     """
     return float(1 - selective_accuracy(confidences, correct)[1].mean())

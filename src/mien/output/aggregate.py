@@ -194,6 +194,6 @@ class Totals:
             counts.add(row)
 
     def shown(self) -> tuple[list[Summary], int]:
-        """As of `large_enough`."""
+        """As in `large_enough`."""
         groups = [self._groups[name].summary(name, self._labels) for name in sorted(self._groups)]
         return large_enough(groups, self.least)

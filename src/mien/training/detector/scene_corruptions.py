@@ -58,6 +58,6 @@ def _few_pixels(image: Image, share: float) -> Image:
 
 
 def _jpeg(image: Image, quality: int) -> Image:
-    # The order of channels does not matter to a coder and its decoder, except for which is coarser: a corruption like others.
+    # The order of channels only decides which is coarser: a corruption like others.
     data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
