@@ -29,7 +29,7 @@ Pictures:
 
 Why, and how well:
     explain             where in a face its expression was read
-    Explanation         of one face: heat map, and the answer without the marked place
+    Explanation         of one face: heat map, and the prediction without the marked place
     evaluate            scores of a model on a dataset
     EvaluationReport    these scores
     load_dataset        FER2013 in any of its forms, or class folders

@@ -1,4 +1,4 @@
-"""For programs that are written for deepface or fer: their calls and the shapes of their answers, by mien's model.
+"""For programs that are written for deepface or fer: their calls and result formats, with mien's model.
 
     from mien.compat import DeepFace  # was: from deepface import DeepFace
     from mien.compat import FER       # was: from fer import FER
@@ -55,7 +55,7 @@ class DeepFace:
         """The expressions in a picture, in deepface's form.
 
         Args:
-            img_path: a `Picture`; a list of them, or an array (n, H, W, 3), gives a list of answers.
+            img_path: a `Picture`; a list of them, or an array (n, H, W, 3), gives a list of results.
             actions: "emotion" only.
             enforce_detection: without a face: True raises, False takes the whole picture for a face, with a
                 `face_confidence` of 0, as deepface does.
@@ -156,7 +156,7 @@ def _detector_name(backend: str) -> str:
 def _analyze(
     recognizer: EmotionRecognizer, picture: NDArray[np.uint8], backend: str, enforce: bool
 ) -> list[dict[str, Any]]:
-    """One RGB picture's answer in deepface's form."""
+    """One RGB picture's prediction in deepface's form."""
     height, width = picture.shape[:2]
     faces = [] if backend == _WHOLE_PICTURE else recognizer.recognize(picture)
     if not faces:

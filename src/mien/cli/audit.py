@@ -121,12 +121,12 @@ def audit_model(
     check_outside("--out", out, data)
     classifier = EmotionClassifier(model)
     column = None if group is None else read_group_column(data, group, table=groups)
-    answers = predict_split(classifier, load(data, votes), split=split and split.value, head=head.value)
-    found = None if column is None else column.groups(answers.part.names)
-    result = audit_groups(answers, found, group)
-    damaged = _damage_ends(classifier, answers, result, found) if robustness else {}
+    predictions = predict_split(classifier, load(data, votes), split=split and split.value, head=head.value)
+    found = None if column is None else column.groups(predictions.part.names)
+    result = audit_groups(predictions, found, group)
+    damaged = _damage_ends(classifier, predictions, result, found) if robustness else {}
     page = write_model_audit(
-        result, answers, out, robustness=damaged, command=shlex.join(["mien", *sys.argv[1:]])
+        result, predictions, out, robustness=damaged, command=shlex.join(["mien", *sys.argv[1:]])
     )
     as_json = format is ReportFormat.JSON
     typer.echo(json.dumps(result.to_dict(), indent=2) if as_json else result.to_text())
@@ -134,14 +134,14 @@ def audit_model(
 
 
 def _damage_ends(
-    classifier: EmotionClassifier, answers: Predictions, audit: ModelAudit, groups: Sequence[str] | None
+    classifier: EmotionClassifier, predictions: Predictions, audit: ModelAudit, groups: Sequence[str] | None
 ) -> dict[str, RobustnessReport]:
     """The scores on corrupted images: of all, and of the two groups that differ most."""
-    from mien.evaluation.fairness import answers_of, group_places
+    from mien.evaluation.fairness import group_places, predictions_of
 
-    parts = {"all": answers}
+    parts = {"all": predictions}
     if groups is not None and audit.largest_gap is not None:
         places = group_places(groups)
         ends = (audit.largest_gap.high, audit.largest_gap.low)
-        parts |= {f"{audit.column} {name}": answers_of(answers, places[name]) for name in ends}
+        parts |= {f"{audit.column} {name}": predictions_of(predictions, places[name]) for name in ends}
     return {name: score_damaged(classifier, part) for name, part in parts.items()}

@@ -1,4 +1,4 @@
-"""The command that explains answers: `mien explain`."""
+"""The command that explains predictions: `mien explain`."""
 
 from __future__ import annotations
 

@@ -97,12 +97,12 @@ def load(path: Path, votes: Path | None) -> Dataset:
         )
 
 
-def score_damaged(classifier: EmotionClassifier, answers: Predictions) -> RobustnessReport:
+def score_damaged(classifier: EmotionClassifier, predictions: Predictions) -> RobustnessReport:
     """The scores on corrupted images, with a progress bar."""
     from mien.evaluation.robustness import damage_and_score
 
     with progress_bar() as progress:
-        return damage_and_score(classifier, answers, progress=progress)
+        return damage_and_score(classifier, predictions, progress=progress)
 
 
 def show_scores(

@@ -55,7 +55,7 @@ def compare(first: Predictions, second: Predictions) -> Comparison:
     `mien.significance.mcnemar_p_value`). It takes the images for independent, which copies among them are not.
 
     Raises:
-        DatasetError: the answers are not on the same images with the same right answers.
+        DatasetError: the predictions are not on the same images with the same true labels.
     """
     same = first.labels == second.labels and first.part.names == second.part.names
     if not same or not np.array_equal(first.targets, second.targets):

@@ -135,16 +135,16 @@ def _add_classes(page: Report, comparison: Comparison, folder: Path) -> None:
 def _add_confidence(page: Report, pair: tuple[Predictions, Predictions], folder: Path) -> None:
     page.heading("Selective prediction")
     curves = {
-        f"{letter} {answers.config.name}": (answers.confidences, answers.correct)
-        for letter, answers in zip("AB", pair, strict=True)
+        f"{letter} {predictions.config.name}": (predictions.confidences, predictions.correct)
+        for letter, predictions in zip("AB", pair, strict=True)
     }
     risk_coverage_chart(curves, folder / "risk_coverage.png")
     page.chart(folder / "risk_coverage.png", "Accuracy against coverage, for both models")
     page.heading("Calibration")
-    for letter, answers in zip("ab", pair, strict=True):
+    for letter, predictions in zip("ab", pair, strict=True):
         path = folder / f"reliability_{letter}.png"
-        reliability_chart(answers.confidences, answers.correct, path)
-        name = f"{letter.upper()}: {answers.config.name}"
+        reliability_chart(predictions.confidences, predictions.correct, path)
+        name = f"{letter.upper()}: {predictions.config.name}"
         page.chart(path, f"Reliability diagram of {name}", name)
 
 
@@ -164,15 +164,15 @@ def _add_faces(
 
 def _caption(first: Predictions, second: Predictions, place: int) -> str:
     lines = [f"label: {first.labels[first.targets[place]]}"]
-    for letter, answers in (("A", first), ("B", second)):
-        word = answers.labels[answers.predictions[place]]
-        lines.append(f"{letter}: {word} {percent(float(answers.confidences[place]))}")
+    for letter, predictions in (("A", first), ("B", second)):
+        word = predictions.labels[predictions.predicted[place]]
+        lines.append(f"{letter}: {word} {percent(float(predictions.confidences[place]))}")
     return "\n".join([*lines, first.part.names[place]])
 
 
 def _add_facts(page: Report, pair: tuple[Predictions, Predictions], command: str) -> None:
     page.heading("Measurement record")
-    for letter, answers in zip("AB", pair, strict=True):
-        page.facts([(f"{letter}: {name}", value) for name, value in model_facts(answers)])
-        page.paragraph(familiarity(answers))
+    for letter, predictions in zip("AB", pair, strict=True):
+        page.facts([(f"{letter}: {name}", value) for name, value in model_facts(predictions)])
+        page.paragraph(familiarity(predictions))
     page.facts(data_facts(pair[0], command))

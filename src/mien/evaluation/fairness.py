@@ -28,7 +28,7 @@ class GroupScore:
         accuracy: share of correct predictions.
         interval: 95 % of it, Wilson's.
         balanced_accuracy: mean recall over the expressions that occur in the group.
-        mean_confidence: of the answers.
+        mean_confidence: of the predictions.
         calibration_error: expected, 15 bins.
         chance_calibration_error: what it would be on average if every confidence were true; never 0.
         few: whether the group has fewer than `FEW` images.
@@ -126,13 +126,13 @@ def gap_lines(audit: ModelAudit) -> list[str]:
 
 
 def audit_groups(
-    answers: Predictions, groups: Sequence[str] | None = None, column: str | None = None
+    predictions: Predictions, groups: Sequence[str] | None = None, column: str | None = None
 ) -> ModelAudit:
-    """Score answers as a whole and by group.
+    """Score predictions as a whole and by group.
 
     Args:
-        answers: the model's predictions.
-        groups: one an image of `answers.part`, "" for none; None: no groups.
+        predictions: of the model.
+        groups: one per image of `predictions.part`, "" for none; None: no groups.
         column: what the groups are called.
 
     Raises:
@@ -140,22 +140,24 @@ def audit_groups(
         ValueError: not as many groups as images.
     """
     places = {} if groups is None else group_places(groups)
-    if groups is not None and len(groups) != len(answers.part):
-        raise ValueError(f"{len(groups)} groups for {len(answers.part)} images: expected one an image")
+    if groups is not None and len(groups) != len(predictions.part):
+        raise ValueError(f"{len(groups)} groups for {len(predictions.part)} images: expected one per image")
     if groups is not None and not places:
-        raise DatasetError(f"{answers.dataset.name}: no image of the split {answers.split!r} has a group")
-    scores = {name: _score(answers, here) for name, here in places.items()}
+        raise DatasetError(
+            f"{predictions.dataset.name}: no image of the split {predictions.split!r} has a group"
+        )
+    scores = {name: _score(predictions, here) for name, here in places.items()}
     return ModelAudit(
-        model=answers.config.name,
-        data=answers.dataset.name,
-        split=answers.split,
-        head=answers.head,
-        sha256=answers.config.sha256,
+        model=predictions.config.name,
+        data=predictions.dataset.name,
+        split=predictions.split,
+        head=predictions.head,
+        sha256=predictions.config.sha256,
         column=None if groups is None else column or "group",
-        whole=_score(answers, np.arange(len(answers.part))),
+        whole=_score(predictions, np.arange(len(predictions.part))),
         groups=scores,
         without_group=0 if groups is None else sum(not name for name in groups),
-        largest_gap=_largest_gap(answers, {n: p for n, p in places.items() if not scores[n].few}),
+        largest_gap=_largest_gap(predictions, {n: p for n, p in places.items() if not scores[n].few}),
     )
 
 
@@ -166,23 +168,23 @@ def group_places(groups: Sequence[str]) -> dict[str, NDArray[np.int64]]:
     return dict(sorted(found.items(), key=lambda item: -len(item[1])))
 
 
-def answers_of(answers: Predictions, places: NDArray[np.int64]) -> Predictions:
+def predictions_of(predictions: Predictions, places: NDArray[np.int64]) -> Predictions:
     """The predictions on some of the images, by their indices in rising order."""
-    chosen = np.zeros(len(answers.part), np.bool_)
+    chosen = np.zeros(len(predictions.part), np.bool_)
     chosen[places] = True
     return replace(
-        answers,
-        part=answers.part.take(chosen),
-        targets=answers.targets[chosen],
-        probabilities=answers.probabilities[chosen],
+        predictions,
+        part=predictions.part.take(chosen),
+        targets=predictions.targets[chosen],
+        probabilities=predictions.probabilities[chosen],
         views={},
     )
 
 
-def _score(answers: Predictions, places: NDArray[np.int64]) -> GroupScore:
-    correct, confidences = answers.correct[places], answers.confidences[places]
+def _score(predictions: Predictions, places: NDArray[np.int64]) -> GroupScore:
+    correct, confidences = predictions.correct[places], predictions.confidences[places]
     matrix = classification.confusion_matrix(
-        answers.targets[places], answers.predictions[places], len(answers.labels)
+        predictions.targets[places], predictions.predicted[places], len(predictions.labels)
     )
     return GroupScore(
         n=len(places),
@@ -196,12 +198,12 @@ def _score(answers: Predictions, places: NDArray[np.int64]) -> GroupScore:
     )
 
 
-def _largest_gap(answers: Predictions, places: dict[str, NDArray[np.int64]]) -> LargestGap | None:
+def _largest_gap(predictions: Predictions, places: dict[str, NDArray[np.int64]]) -> LargestGap | None:
     if len(places) < 2:
         return None
     names, order = list(places), np.concatenate(list(places.values()))
     numbers = np.repeat(np.arange(len(places)), [len(here) for here in places.values()])
-    test = gap_test(answers.correct[order], numbers, answers.targets[order])
+    test = gap_test(predictions.correct[order], numbers, predictions.targets[order])
     return LargestGap(names[test.low], names[test.high], test.gap, test.p_value, test.p_value_by_label)
 
 

@@ -19,7 +19,7 @@ PAGE, DATA = "report.html", "audit.json"
 
 def write_model_audit(
     audit: ModelAudit,
-    answers: Predictions,
+    predictions: Predictions,
     folder: Path,
     *,
     robustness: Mapping[str, RobustnessReport] | None = None,
@@ -32,7 +32,7 @@ def write_model_audit(
 
     Args:
         audit: of these predictions.
-        answers: the model's predictions.
+        predictions: of the model.
         folder: created if missing.
         robustness: "all" -> of all images, and up to three groups by name.
         command: the command line, for the record.
@@ -50,14 +50,14 @@ def write_model_audit(
         f"On {audit.data}, split {audit.split}, head {audit.head}, {audit.whole.n:,} images.",
     )
     _add_groups(page, audit, folder)
-    _add_calibration(page, answers, folder)
+    _add_calibration(page, predictions, folder)
     if robustness:
         _add_robustness(page, robustness, folder)
     page.heading("What this cannot show")
     for text in _LIMITS:
         page.paragraph(text)
     page.heading("Measurement record")
-    page.facts([*model_facts(answers), *data_facts(answers, command)])
+    page.facts([*model_facts(predictions), *data_facts(predictions, command)])
     page.write(folder / PAGE)
     values = audit.to_dict() | {"robustness": {n: one.to_dict() for n, one in (robustness or {}).items()}}
     (folder / DATA).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
@@ -101,9 +101,9 @@ def _add_groups(page: Report, audit: ModelAudit, folder: Path) -> None:
     )
 
 
-def _add_calibration(page: Report, answers: Predictions, folder: Path) -> None:
+def _add_calibration(page: Report, predictions: Predictions, folder: Path) -> None:
     page.heading("Calibration")
-    reliability_chart(answers.confidences, answers.correct, folder / "reliability.png")
+    reliability_chart(predictions.confidences, predictions.correct, folder / "reliability.png")
     page.chart(
         folder / "reliability.png",
         "Reliability diagram: accuracy against confidence",
@@ -114,7 +114,7 @@ def _add_calibration(page: Report, answers: Predictions, folder: Path) -> None:
         "Calibration: the expected calibration error, 15 bins. By chance: its expected value for a calibrated model "
         "with the same number of images; an error near it is no sign of bad calibration."
     )
-    page.paragraph(familiarity(answers))
+    page.paragraph(familiarity(predictions))
 
 
 def _add_robustness(page: Report, robustness: Mapping[str, RobustnessReport], folder: Path) -> None:

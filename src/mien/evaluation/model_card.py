@@ -71,11 +71,11 @@ def write_model_card(
         OSError: the file cannot be written.
     """
     first = predict_split(classifier, dataset, split=split)
-    answers = {
+    predictions = {
         head: predict_split(classifier, dataset, split=split, head=head) for head in _heads(classifier, first)
     }
-    scores = {head: score(found) for head, found in answers.items()}
-    damaged = damage_and_score(classifier, answers["blend"], progress=progress)
+    scores = {head: score(found) for head, found in predictions.items()}
+    damaged = damage_and_score(classifier, predictions["blend"], progress=progress)
     config = classifier.config
     parts = [
         f"# Model card: {config.name}",

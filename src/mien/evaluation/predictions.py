@@ -1,4 +1,4 @@
-"""What a model answers on a split of a dataset: all that scores, comparisons and reports are made from."""
+"""A model's predictions on a split of a dataset, from which all scores, comparisons and reports are computed."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from mien.models.tta import SINGLE, predict_views
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """The answers of one head on one split.
+    """The predictions of one head on one split.
 
     Attributes:
         config: of the model.
         dataset: what the split belongs to.
-        split, head: what answered on what.
+        split, head: of the predictions.
         labels: of the probabilities, in order.
         part: the n images that are scored; with the head "ferplus" those with a majority among the votes.
-        targets: (n,) int64, the right answers as indices into `labels`.
-        probabilities: (n, labels), one view an image.
+        targets: (n,) int64, the true labels as indices into `labels`.
+        probabilities: (n, labels), one view per image.
         views: name -> (n, labels): probabilities with one and with more views, if requested.
     """
 
@@ -44,19 +44,19 @@ class Predictions:
     views: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @cached_property
-    def predictions(self) -> NDArray[np.int64]:
+    def predicted(self) -> NDArray[np.int64]:
         """(n,) index of the most probable label."""
         return np.asarray(self.probabilities.argmax(axis=1))
 
     @cached_property
     def confidences(self) -> NDArray[np.floating]:
-        """(n,) probability of the answer."""
+        """(n,) probability of the prediction."""
         return np.asarray(self.probabilities.max(axis=1))
 
     @cached_property
     def correct(self) -> NDArray[np.bool_]:
-        """(n,) whether the answer is right."""
-        return np.asarray(self.predictions == self.targets)
+        """(n,) whether the prediction is right."""
+        return np.asarray(self.predicted == self.targets)
 
     @cached_property
     def copied(self) -> NDArray[np.bool_] | None:

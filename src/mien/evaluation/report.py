@@ -30,7 +30,7 @@ SHOWN_FACES = 24
 
 
 def write_evaluation(
-    answers: Predictions,
+    predictions: Predictions,
     folder: Path,
     *,
     command: str = "",
@@ -44,7 +44,7 @@ def write_evaluation(
     `robustness.json`. Files of these names are replaced.
 
     Args:
-        answers: the model's predictions; flip and ten-crop are in the report if they were requested.
+        predictions: of the model; flip and ten-crop are in the report if they were requested.
         folder: created if missing.
         command: the command line, for the record.
         robustness: of the same model on the same images, for a separate section.
@@ -57,26 +57,26 @@ def write_evaluation(
         OSError: a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    scores = score(answers)
+    scores = score(predictions)
     page = Report(
         f"{scores.model} on {scores.data}",
         f"Split {scores.split}, head {scores.head}, {scores.n:,} images, one view per image unless stated otherwise.",
         thumbnails=thumbnails,
     )
-    _add_scores(page, answers, scores)
+    _add_scores(page, predictions, scores)
     _add_classes(page, scores, folder)
-    _add_confidence(page, answers, scores, folder)
+    _add_confidence(page, predictions, scores, folder)
     if robustness is not None:
         _add_robustness(page, robustness, folder)
-    _add_mistakes(page, answers, folder, thumbnails)
+    _add_mistakes(page, predictions, folder, thumbnails)
     page.heading("Measurement record")
-    page.facts([*model_facts(answers), *data_facts(answers, command)])
+    page.facts([*model_facts(predictions), *data_facts(predictions, command)])
     page.write(folder / PAGE)
     _write_json(scores.to_dict(), folder / SCORES)
     return folder / PAGE
 
 
-def _add_scores(page: Report, answers: Predictions, scores: EvaluationReport) -> None:
+def _add_scores(page: Report, predictions: Predictions, scores: EvaluationReport) -> None:
     page.table(
         ("score", "value", "95 % interval"),
         [
@@ -86,7 +86,7 @@ def _add_scores(page: Report, answers: Predictions, scores: EvaluationReport) ->
             ("expected calibration error, 15 bins", f"{scores.calibration_error:.3f}", ""),
         ],
     )
-    page.paragraph(familiarity(answers))
+    page.paragraph(familiarity(predictions))
     if scores.views:
         _add_views(page, scores)
     if scores.without_copies is not None:
@@ -180,15 +180,15 @@ def _add_classes(page: Report, scores: EvaluationReport, folder: Path) -> None:
     )
 
 
-def _add_confidence(page: Report, answers: Predictions, scores: EvaluationReport, folder: Path) -> None:
-    reliability_chart(answers.confidences, answers.correct, folder / "reliability.png")
+def _add_confidence(page: Report, predictions: Predictions, scores: EvaluationReport, folder: Path) -> None:
+    reliability_chart(predictions.confidences, predictions.correct, folder / "reliability.png")
     page.heading("Calibration")
     page.chart(
         folder / "reliability.png",
         "Reliability diagram: accuracy against confidence",
         "Below the diagonal the model is overconfident; above it, underconfident.",
     )
-    curve = {scores.model: (answers.confidences, answers.correct)}
+    curve = {scores.model: (predictions.confidences, predictions.correct)}
     risk_coverage_chart(curve, folder / "risk_coverage.png")
     page.heading("Selective prediction")
     page.chart(
@@ -231,32 +231,32 @@ def _write_json(values: dict[str, Any], path: Path) -> None:
     path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
-def _add_mistakes(page: Report, answers: Predictions, folder: Path, thumbnails: bool) -> None:
-    places = answers.mistakes(SHOWN_FACES)
+def _add_mistakes(page: Report, predictions: Predictions, folder: Path, thumbnails: bool) -> None:
+    places = predictions.mistakes(SHOWN_FACES)
     if len(places) == 0 or not thumbnails:
         (folder / "mistakes.png").unlink(missing_ok=True)  # of an earlier report
     page.heading("Most confident mistakes")
     if len(places) == 0:
         page.paragraph("There are none: every prediction is correct.")
         return
-    images = list(answers.part.images[places])
-    captions = [caption(answers, int(place)) for place in places]
+    images = list(predictions.part.images[places])
+    captions = [caption(predictions, int(place)) for place in places]
     if thumbnails:
         faces_chart(images, captions, folder / "mistakes.png")
     page.faces(images, captions)
 
 
-def caption(answers: Predictions, place: int) -> str:
+def caption(predictions: Predictions, place: int) -> str:
     """The caption of a face: label, prediction, majority of the votes, and the image's name."""
-    word = answers.labels[answers.predictions[place]]
+    word = predictions.labels[predictions.predicted[place]]
     lines = [
-        f"label: {answers.labels[answers.targets[place]]}",
-        f"predicted: {word} {percent(float(answers.confidences[place]))}",
+        f"label: {predictions.labels[predictions.targets[place]]}",
+        f"predicted: {word} {percent(float(predictions.confidences[place]))}",
     ]
-    votes = answers.part.votes
+    votes = predictions.part.votes
     if votes is not None and votes[place].any():
         lines.append(f"FER+: {_vote_words(votes[place])}")
-    return "\n".join([*lines, answers.part.names[place]])
+    return "\n".join([*lines, predictions.part.names[place]])
 
 
 def _vote_words(votes: NDArray[np.uint8]) -> str:

@@ -222,47 +222,49 @@ def measure_robustness(
 
 
 def damage_and_score(
-    classifier: EmotionClassifier, answers: Predictions, *, progress: Progress | None = None
+    classifier: EmotionClassifier, predictions: Predictions, *, progress: Progress | None = None
 ) -> RobustnessReport:
     """The same from existing predictions: they are the uncorrupted point, from one view.
 
     Args:
         classifier: the model that made the predictions.
-        answers: on the unchanged images.
+        predictions: on the unchanged images.
         progress: as in `measure_robustness`.
     """
     report = progress or (lambda what, done, total: None)
-    undamaged, n = _score(answers), len(answers.part)
+    undamaged, n = _score(predictions), len(predictions.part)
     levels = [(name, level) for name, condition in CONDITIONS.items() for level in condition.levels]
     points: dict[str, list[RobustnessPoint]] = {name: [] for name in CONDITIONS}
     for done, (name, level) in enumerate(levels):
         report(f"{name} {level:g}", done * n, len(levels) * n)
         condition, score = CONDITIONS[name], undamaged
         if level != condition.undamaged:
-            score = _score(_answer_damaged(classifier, answers, condition, level))
+            score = _score(_predict_corrupted(classifier, predictions, condition, level))
         points[name].append(RobustnessPoint(**vars(score), level=level))
     report("done", len(levels) * n, len(levels) * n)
     return RobustnessReport(
-        model=answers.config.name,
-        data=answers.dataset.name,
-        split=answers.split,
-        head=answers.head,
+        model=predictions.config.name,
+        data=predictions.dataset.name,
+        split=predictions.split,
+        head=predictions.head,
         n=n,
-        sha256=answers.config.sha256,
+        sha256=predictions.config.sha256,
         undamaged=undamaged,
         curves={name: RobustnessCurve(CONDITIONS[name].unit, tuple(found)) for name, found in points.items()},
     )
 
 
-def _answer_damaged(
-    classifier: EmotionClassifier, answers: Predictions, condition: Condition, level: float
+def _predict_corrupted(
+    classifier: EmotionClassifier, predictions: Predictions, condition: Condition, level: float
 ) -> Predictions:
     """The predictions on the same images, corrupted."""
     parts = [
-        classifier.predict_proba(_damage(answers.part.images, start, condition, level), head=answers.head)
-        for start in range(0, len(answers.part), _IMAGES_AT_ONCE)
+        classifier.predict_proba(
+            _damage(predictions.part.images, start, condition, level), head=predictions.head
+        )
+        for start in range(0, len(predictions.part), _IMAGES_AT_ONCE)
     ]
-    return replace(answers, probabilities=np.concatenate(parts), views={})
+    return replace(predictions, probabilities=np.concatenate(parts), views={})
 
 
 def _damage(images: NDArray[np.uint8], start: int, condition: Condition, level: float) -> NDArray[np.uint8]:
@@ -271,12 +273,12 @@ def _damage(images: NDArray[np.uint8], start: int, condition: Condition, level: 
     return np.stack([condition.damage(image, level, place) for place, image in enumerate(chunk, start)])
 
 
-def _score(answers: Predictions) -> RobustnessScore:
+def _score(predictions: Predictions) -> RobustnessScore:
     return RobustnessScore(
-        accuracy=float(answers.correct.mean()),
-        interval=significance.bootstrap_interval(answers.correct),
-        mean_confidence=float(answers.confidences.mean()),
-        calibration_error=calibration.calibration_error(answers.confidences, answers.correct),
+        accuracy=float(predictions.correct.mean()),
+        interval=significance.bootstrap_interval(predictions.correct),
+        mean_confidence=float(predictions.confidences.mean()),
+        calibration_error=calibration.calibration_error(predictions.confidences, predictions.correct),
     )
 
 

@@ -62,14 +62,14 @@ def reliability_chart(
 def risk_coverage_chart(
     curves: Mapping[str, tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]], path: str | PathLike[str]
 ) -> None:
-    """Accuracy of the answers that are kept, against the share that is kept, the most confident first.
+    """Accuracy of the predictions that are kept, against the share that is kept, the most confident first.
 
     Args:
-        curves: name -> ((n,) confidences from 0 to 1, (n,) bool whether each answer was right).
+        curves: name -> ((n,) confidences from 0 to 1, (n,) bool whether each prediction was right).
         path: the PNG file to write; its folder exists.
 
     Raises:
-        ValueError: no curve, or one without answers.
+        ValueError: no curve, or one without predictions.
         OSError: the file cannot be written.
     """
     save_figure(_risk_coverage_figure(curves), path)

@@ -59,8 +59,8 @@ class RiskCoverage:
 
     Attributes:
         area: under the curve of accuracy against coverage, 1 - aurc; 1 is best.
-        aurc: mean error of the answers kept, over all thresholds; 0 is best.
-        points: for some coverages, the threshold of the confidence that keeps at least as many answers, how many
+        aurc: mean error of the predictions kept, over all thresholds; 0 is best.
+        points: for some coverages, the threshold of the confidence that keeps at least as many predictions, how many
             it keeps, and how right these are.
     """
 
@@ -75,7 +75,7 @@ class SelectiveScores:
 
     Attributes:
         threshold: of the confidence, from the model's configuration.
-        coverage: share of the answers that reach it.
+        coverage: share of the predictions that reach it.
         accuracy: of these predictions; None if there are none.
     """
 
@@ -103,7 +103,7 @@ class EvaluationReport:
         confusion_matrix: counts, rows true, columns predicted.
         per_class: label -> precision, recall, f1, n.
         sha256: of the model.
-        risk_coverage: accuracy of the confident answers.
+        risk_coverage: accuracy of the confident predictions.
         without_copies: None if there is no split "train", or if it is the scored split.
         ferplus: agreement with the FER+ votes; None without votes, or with other labels.
         certain: for the head "blend", which has a threshold; None for other heads.
@@ -170,17 +170,17 @@ def evaluate(
     return score(predict_split(classifier, dataset, split=split, head=head, views=views))
 
 
-def score(answers: Predictions) -> EvaluationReport:
+def score(predictions: Predictions) -> EvaluationReport:
     """The scores of existing predictions."""
-    labels, correct, confidences = answers.labels, answers.correct, answers.confidences
-    matrix = classification.confusion_matrix(answers.targets, answers.predictions, len(labels))
+    labels, correct, confidences = predictions.labels, predictions.correct, predictions.confidences
+    matrix = classification.confusion_matrix(predictions.targets, predictions.predicted, len(labels))
     scores = zip(*classification.precision_recall_f1(matrix), matrix.sum(axis=1), strict=True)
-    views = {name: _view_score(part, answers.targets) for name, part in answers.views.items()}
+    views = {name: _view_score(part, predictions.targets) for name, part in predictions.views.items()}
     return EvaluationReport(
-        model=answers.config.name,
-        data=answers.dataset.name,
-        split=answers.split,
-        head=answers.head,
+        model=predictions.config.name,
+        data=predictions.dataset.name,
+        split=predictions.split,
+        head=predictions.head,
         labels=labels,
         n=len(correct),
         accuracy=float(correct.mean()),
@@ -193,11 +193,11 @@ def score(answers: Predictions) -> EvaluationReport:
             label: {"precision": float(p), "recall": float(r), "f1": float(f), "n": int(n)}
             for label, (p, r, f, n) in zip(labels, scores, strict=True)
         },
-        sha256=answers.config.sha256,
+        sha256=predictions.config.sha256,
         risk_coverage=_risk_coverage(confidences, correct),
-        without_copies=_without_copies(answers),
-        ferplus=_vote_agreement(answers),
-        certain=_certain(answers) if answers.head == "blend" else None,
+        without_copies=_without_copies(predictions),
+        ferplus=_vote_agreement(predictions),
+        certain=_certain(predictions) if predictions.head == "blend" else None,
         views=views or None,
     )
 
@@ -214,7 +214,7 @@ def _view_score(probabilities: NDArray[np.float64], targets: NDArray[np.int64]) 
 def _risk_coverage(confidences: NDArray[np.floating], correct: NDArray[np.bool_]) -> RiskCoverage:
     coverage, accuracy = calibration.selective_accuracy(confidences, correct)
     ranked = np.sort(confidences)[::-1]
-    # The rounding of a share must not ask for one answer more than it means.
+    # The rounding of a share must not ask for one prediction more than it means.
     places = [int(np.searchsorted(coverage, wanted - 1e-9)) for wanted in COVERAGES]
     aurc = calibration.area_under_risk_coverage(confidences, correct)
     return RiskCoverage(
@@ -231,21 +231,21 @@ def _risk_coverage(confidences: NDArray[np.floating], correct: NDArray[np.bool_]
     )
 
 
-def _certain(answers: Predictions) -> SelectiveScores:
-    threshold = answers.config.uncertain_below
-    kept = answers.correct[answers.confidences >= threshold]
+def _certain(predictions: Predictions) -> SelectiveScores:
+    threshold = predictions.config.uncertain_below
+    kept = predictions.correct[predictions.confidences >= threshold]
     return SelectiveScores(
         threshold=threshold,
-        coverage=len(kept) / len(answers.correct),
+        coverage=len(kept) / len(predictions.correct),
         accuracy=float(kept.mean()) if len(kept) else None,
     )
 
 
-def _without_copies(answers: Predictions) -> DeduplicatedScores | None:
-    copied = answers.copied
+def _without_copies(predictions: Predictions) -> DeduplicatedScores | None:
+    copied = predictions.copied
     if copied is None:
         return None
-    rest, copies = answers.correct[~copied], answers.correct[copied]
+    rest, copies = predictions.correct[~copied], predictions.correct[copied]
     return DeduplicatedScores(
         copies=len(copies),
         n=len(rest),
@@ -255,11 +255,11 @@ def _without_copies(answers: Predictions) -> DeduplicatedScores | None:
     )
 
 
-def _vote_agreement(answers: Predictions) -> VoteAgreement | None:
-    if answers.part.votes is None:
+def _vote_agreement(predictions: Predictions) -> VoteAgreement | None:
+    if predictions.part.votes is None:
         return None
-    names = [answers.dataset.labels[target] for target in answers.part.targets]
-    return vote_agreement(answers.probabilities, answers.part.votes, answers.labels, names)
+    names = [predictions.dataset.labels[target] for target in predictions.part.targets]
+    return vote_agreement(predictions.probabilities, predictions.part.votes, predictions.labels, names)
 
 
 def format_report(report: EvaluationReport) -> str:

@@ -27,8 +27,8 @@ class Explanation:
 
     Attributes:
         crop: (size, size) uint8 grey, what the model saw.
-        prediction: its answer.
-        emotion: the expression that is explained: the answer, or the one that was asked for.
+        prediction: of the face.
+        emotion: the expression that is explained: the prediction, or the one that was asked for.
         heat: (size, size) float32, -1 to 1: how far the probability of `emotion` falls when a pixel's surroundings
             are hidden; negative if it rises.
         region: (size, size) bool, the tenth of the crop with the highest heat.
@@ -87,7 +87,7 @@ def explain(
     Args:
         image: what `EmotionRecognizer.recognize` takes.
         recognizer: finds and reads the faces; None for mien's defaults.
-        emotion: the expression to explain; None for each face's answer.
+        emotion: the expression to explain; None for each face's prediction.
 
     Raises:
         ImageError, TypeError, ValueError: the picture cannot be read; ValueError also for an expression that the model
@@ -132,9 +132,9 @@ def explain_crop(
     """The explanation of a crop of any size, (h, w) grey or (h, w, 3) RGB, uint8.
 
     Args:
-        classifier: whose answer is explained.
+        classifier: whose prediction is explained.
         crop: one face, cut out.
-        emotion: the expression to explain; None for the answer.
+        emotion: the expression to explain; None for the prediction.
         face, square: what the result says of the crop's picture.
 
     Raises:

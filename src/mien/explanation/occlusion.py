@@ -43,7 +43,7 @@ def heat_map(
     """What hiding each place takes from a label's probability, by patches in one batch.
 
     Args:
-        classifier: whose answers are explained.
+        classifier: whose predictions are explained.
         crop: (size, size) uint8 grey, of the model's own size.
         label: index into the classifier's labels.
         masks: (n, size, size), 0 to 1: what is hidden, one after the other; None for `patches`.

@@ -25,8 +25,8 @@ def calibration_error(confidences: Floats, correct: Bools, bins: int = 15) -> fl
     Guo et al., arXiv 1706.04599.
 
     Args:
-        confidences: (n,) highest probability of every answer, 0 to 1.
-        correct: (n,) whether the answer was right.
+        confidences: (n,) highest probability of every prediction, 0 to 1.
+        correct: (n,) whether the prediction was right.
         bins: how many.
 
     Returns:
@@ -110,10 +110,10 @@ def _minimum(function: Callable[[float], float], low: float, high: float) -> flo
 def threshold_for_precision(
     confidences: Floats, correct: Bools, precision: float, *, certainty: float = 0.5
 ) -> float:
-    """The lowest confidence from which on the answers are right at that rate; 1.0 if they never are.
+    """The lowest confidence from which on the predictions are right at that rate; 1.0 if they never are.
 
     Args:
-        confidences: (n,) of the answers.
+        confidences: (n,) of the predictions.
         correct: (n,) whether they are right.
         precision: the rate.
         certainty: that the rate is reached on other images too, 0.5 to below 1: more asks for it of the lower end of
@@ -124,7 +124,7 @@ def threshold_for_precision(
     rates, z = np.cumsum(correct[order]) / n, normal_quantile(certainty)
     spread = z * np.sqrt(rates * (1 - rates) / n + (z / (2 * n)) ** 2)
     rates = (rates + z**2 / (2 * n) - spread) / (1 + z**2 / n)
-    # A threshold lets in all answers of equal confidence, or none of them: only the last of equals counts.
+    # A threshold lets in all predictions of equal confidence, or none of them: only the last of equals counts.
     last = np.append(np.diff(confidences[order]) != 0, True)
     good = np.flatnonzero((rates >= precision) & last)
     return float(confidences[order[good[-1]]]) if len(good) else 1.0
@@ -133,30 +133,30 @@ def threshold_for_precision(
 def selective_accuracy(
     confidences: Floats, correct: Bools
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Accuracy of the answers that are kept, against the share that is kept: the risk-coverage curve, with 1 - risk.
+    """Accuracy of the predictions kept, against coverage, the share kept: the risk-coverage curve, with 1 - risk.
 
-    Answers are kept from a threshold of the confidence on (Geifman & El-Yaniv, arXiv 1705.08500). Those of equal
+    Predictions are kept from a threshold of the confidence on (Geifman & El-Yaniv, arXiv 1705.08500). Those of equal
     confidence are kept together, so the curve does not depend on the order of the predictions.
 
     Args:
-        confidences: (n,) highest probability of every answer, 0 to 1.
-        correct: (n,) whether the answer was right.
+        confidences: (n,) highest probability of every prediction, 0 to 1.
+        correct: (n,) whether the prediction was right.
 
     Returns:
-        coverage: (n,), the share that is kept by a threshold at the confidence of each answer, rising to 1.
+        coverage: (n,), the share that is kept by a threshold at the confidence of each prediction, rising to 1.
         accuracy: (n,), the share of right ones among them.
     """
     order = np.argsort(-confidences, kind="stable")
     ranked, hits = confidences[order], np.cumsum(correct[order])
-    # A threshold at some confidence keeps all answers down to the last of equal confidence.
+    # A threshold at some confidence keeps all predictions down to the last of equal confidence.
     kept = np.searchsorted(-ranked, -ranked, side="right")
     return kept / len(order), hits[kept - 1] / kept
 
 
 def area_under_risk_coverage(confidences: Floats, correct: Bools) -> float:
-    """AURC: the mean error of the answers kept, over the thresholds at the confidence of every answer.
+    """AURC: the mean error of the predictions kept, over the thresholds at the confidence of every prediction.
 
-    0 is best. Confidences that say nothing about which answers are right give the error of all answers on average.
+    0 is best. Uninformative confidences give the error of all predictions on average.
     Geifman, Uziel & El-Yaniv, arXiv 1805.08206. Arguments as in `selective_accuracy`.
     """
     return float(1 - selective_accuracy(confidences, correct)[1].mean())

@@ -40,7 +40,7 @@ def gap_test(correct: Bools, groups: Ints, labels: Ints, *, rounds: int = ROUNDS
     in Genetics and Molecular Biology 9 (2010).
 
     Args:
-        correct: (n,) whether each answer was right.
+        correct: (n,) whether each prediction was right.
         groups: (n,) number of the group, from 0, each with at least one image; two groups or more.
         labels: (n,) the true label; within a label images are exchanged for `p_value_by_label`.
         rounds, seed: of the exchanges.
@@ -80,12 +80,12 @@ def _p_value(
 
 
 def chance_calibration_error(confidences: Floats, *, rounds: int = 200, seed: int = 0) -> float:
-    """The calibration error that answers with these confidences have on average where every confidence is true.
+    """The calibration error that predictions with these confidences have on average where every confidence is true.
 
-    The error of few answers is never 0: the gaps of its bins are chance, and are added without their signs.
+    The error of few predictions is never 0: the gaps of its bins are chance, and are added without their signs.
 
     Args:
-        confidences: (n,) of the answers, 0 to 1.
+        confidences: (n,) of the predictions, 0 to 1.
         rounds, seed: of the draws of right and wrong.
     """
     rng = np.random.default_rng(seed)

@@ -18,7 +18,7 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Interval of the accuracy by the percentile bootstrap over images: `(low, high)`, 0 to 1.
 
-    Resampling n answers of which a share is right is a binomial draw, and is drawn as one.
+    Resampling n predictions of which a share is right is a binomial draw, and is drawn as one.
     """
     n = len(correct)
     shares = np.random.default_rng(seed).binomial(n, float(correct.mean()), rounds) / n
@@ -55,7 +55,7 @@ def paired_difference_interval(
     Resampling images by which model is right is a multinomial draw, and is drawn as one.
 
     Args:
-        first, second: (n,) whether each answer was right.
+        first, second: (n,) whether each prediction was right.
         level, rounds, seed: of the bootstrap.
 
     Returns:
