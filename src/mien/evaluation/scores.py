@@ -61,7 +61,7 @@ class RiskCoverage:
         area: under the curve of accuracy against coverage, 1 - aurc; 1 is best.
         aurc: mean error of the predictions kept, over all thresholds; 0 is best.
         points: for some coverages, the threshold of the confidence that keeps at least as many predictions, how many
-            it keeps, and how right these are.
+            it keeps, and their accuracy.
     """
 
     area: float

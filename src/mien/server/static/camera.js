@@ -13,10 +13,10 @@ const MESSAGES = {
 };
 
 export class Camera {
-  /** `told` gets (frame as a canvas, result, seconds until then) for every answer; `failed` a sentence. */
-  constructor(video, told, failed) {
+  /** `onResult` gets (frame as a canvas, result, seconds so far) for every result; `failed` an error message. */
+  constructor(video, onResult, failed) {
     this.video = video;
-    this.told = told;
+    this.onResult = onResult;
     this.failed = failed;
     this.frozen = false;
     this.mirrored = true;
@@ -70,7 +70,7 @@ export class Camera {
 
   answered(result) {
     const seconds = (performance.now() - this.sentAt) / 1000;
-    if (!this.frozen && this.frame) this.told(this.frame, result, seconds);
+    if (!this.frozen && this.frame) this.onResult(this.frame, result, seconds);
     this.later(result.error ? 500 : Math.max(0, PAUSE - (performance.now() - this.sentAt)));
   }
 }

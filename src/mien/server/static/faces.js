@@ -10,7 +10,7 @@ const REMARKS = {
   unclear: "The face is turned, covered, cut off or not a face: the prediction is unreliable.",
 };
 
-/** Shows the faces in the list; `pointed` is told the number of the card that is pointed at, or -1. */
+/** Shows the faces in the list; `pointed` gets the number of the card under the pointer, or -1. */
 export function showFaces(list, faces, labels, pointed) {
   while (list.children.length > faces.length) list.lastElementChild.remove();
   while (list.children.length < faces.length) list.append(card(labels, list.children.length, pointed));

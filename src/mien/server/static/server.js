@@ -20,18 +20,18 @@ export async function labels() {
   return models.find((model) => model.served).labels;
 }
 
-/** Opens the stream of frames; `told` gets each result, `closed` is called once when it ends. */
-export function stream(told, closed) {
-  return open("/v1/stream", (data) => told(JSON.parse(data)), closed);
+/** Opens the stream of frames; `onResult` gets each result, `closed` is called once when it ends. */
+export function stream(onResult, closed) {
+  return open("/v1/stream", (data) => onResult(JSON.parse(data)), closed);
 }
 
-/** A WebSocket; `told` gets what each message holds, text or blob; `closed` a sentence, once, when it ends. */
-export function open(path, told, closed) {
+/** A WebSocket; `onMessage` gets each message's data, text or blob; `closed` an error message, once, when it ends. */
+export function open(path, onMessage, closed) {
   const protocols = ["mien"];
   if (token) protocols.push("mien.bearer." + base64url(token));
   const address = new URL(path, location.href.replace(/^http/, "ws"));
   const socket = new WebSocket(address, protocols);
-  socket.onmessage = (message) => told(message.data);
+  socket.onmessage = (message) => onMessage(message.data);
   socket.onclose = (event) => closed(event.reason || "The server has closed the stream. Start the camera again.");
   return {
     get open() { return socket.readyState === WebSocket.OPEN; },
