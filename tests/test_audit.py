@@ -207,8 +207,8 @@ def test_the_lines_for_people(report: AuditReport) -> None:
     text = format_audit(report)
     assert "identical: 5 groups with 10 images; groups with contradicting labels: 1" in text
     assert re.search(r"duplicate +2 +0 +1", text)
-    assert "test: 2 of 4 images are also in train, and 0 more as another version" in text
-    assert "labels: judged by FER+ votes (train, validation)" in text
+    assert "test: 2 of 4 images are also in train, and 0 more as near-duplicates" in text
+    assert "labels: checked by FER+ votes (train, validation)" in text
     assert "cleaning drops 7 of 15 images of train, 8 with --drop-wrong-labels" in text
 
 
@@ -217,7 +217,7 @@ def test_a_faultless_dataset_has_no_findings() -> None:
     clean = audit(Dataset("fine", LABELS, {"train": split("train", faces, None)}))
     assert (clean.issues, clean.exact, clean.near, clean.overlaps) == ((), (), (), ())
     assert "nothing found" in format_audit(clean)
-    assert "not judged" in format_audit(clean)
+    assert "not checked" in format_audit(clean)
 
 
 def test_an_empty_split_is_no_fault() -> None:

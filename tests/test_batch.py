@@ -396,7 +396,7 @@ class TestInterruptions:
             process.send_signal(signal.SIGINT)
             _, words = process.communicate(timeout=60)
         assert process.returncode == 130
-        assert "the same command goes on" in words and "Traceback" not in words
+        assert "the same command continues" in words and "Traceback" not in words
         assert json.loads((out.with_name("out.mien") / "manifest.json").read_text())["complete"] is False
 
     def test_a_process_that_dies_costs_no_rows(self, tmp_path: Path):

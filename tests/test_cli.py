@@ -296,7 +296,7 @@ def test_evaluate_damaged_faces(tree: Path, tmp_path: Path):
     assert "face size, pixels" in (tmp_path / "out" / "report.html").read_text()
     text = run("evaluate", tree, "--split", "train", "--head", "fer2013", "--robustness").stdout.decode()
     assert "confusion matrix" in text
-    assert "split train, head fer2013: 7 images, damaged" in text
+    assert "split train, head fer2013: 7 images, corrupted" in text
     assert "JPEG, quality" in text
 
 
@@ -314,7 +314,7 @@ def test_evaluate_any_labels(tmp_path: Path, write_model: Callable[..., Path]):
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert (report["labels"], report["accuracy"], report["ferplus"]) == (["bored", "engaged"], 1, None)
-    assert "every answer is right" in (tmp_path / "out" / "report.html").read_text()
+    assert "every prediction is correct" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_the_page_of_the_command_is_not_stale():

@@ -209,11 +209,11 @@ class TestPage:
             assert page.locator(".timeline").count() == 4
             assert page.locator(".timeline").first.locator("path").count() >= 7
             before = page.locator(".timeline text").all_text_contents()
-            page.get_by_role("button", name="Closer").click()
+            page.get_by_role("button", name="Zoom in").click()
             assert page.locator(".timeline text").all_text_contents() != before
-            page.get_by_role("button", name="The whole clip").click()
+            page.get_by_role("button", name="Show the whole clip").click()
             assert page.locator(".timeline text").all_text_contents() == before
-            page.get_by_role("button", name="Lines or bands").click()
+            page.get_by_role("button", name="Switch between lines and bands").click()
             assert page.locator(".timeline path[fill=none]").count() >= 14
             page.locator(".timeline svg").first.hover(position={"x": 120, "y": 40})
             assert "%" in page.locator(".read").first.inner_text()

@@ -178,7 +178,7 @@ class TestPictures:
         assert saw.get_title() == f"{one.emotion} {100 * one.probability:.0f} %".replace(
             " ", "? " if one.prediction.uncertain else " ", 1
         )
-        assert without.get_title() == f"without the outlined place: {100 * one.hidden_probability:.0f} %"
+        assert without.get_title() == f"without the outlined region: {100 * one.hidden_probability:.0f} %"
         assert f"{100 * one.elsewhere_probability:.0f} %" in without.texts[0].get_text()
         assert bar.get_ylabel() == "points of probability lost when hidden"
         assert bar.get_ylim()[1] == pytest.approx(100 * max(one.heat.max(), 0.02))

@@ -21,7 +21,7 @@ from mien.data.dataset import Dataset, Split
 from mien.data.groups import MOST_GROUPS, read_group_column
 from mien.data.load import load_dataset
 from mien.errors import DatasetError
-from mien.evaluation.fairness import FEW, answers_of, audit_groups, group_places
+from mien.evaluation.fairness import FEW, audit_groups, group_places, predictions_of
 from mien.evaluation.predictions import Predictions, predict_split
 from mien.labels import LABELS
 from mien.metrics.calibration import calibration_error
@@ -149,7 +149,7 @@ class TestAudit:
         audit = audit_groups(judge(Dataset("study", LABELS, {"test": split})), groups, "light")
         assert audit.largest_gap is not None
         assert audit.largest_gap.p_value > 0.05
-        assert "chance is enough" in audit.to_text()
+        assert "Chance is enough" in audit.to_text()
 
     def test_small_groups_are_marked_and_not_tested(self, judge: Callable[[Dataset], Predictions]) -> None:
         dataset, groups = study(300, share=0.1)
@@ -173,11 +173,11 @@ class TestAudit:
         with pytest.raises(DatasetError, match="no image"):
             audit_groups(answers, [""] * 30)
 
-    def test_answers_of_a_group(self, judge: Callable[[Dataset], Predictions]) -> None:
+    def test_predictions_of_a_group(self, judge: Callable[[Dataset], Predictions]) -> None:
         dataset, groups = study(100)
         answers, places = judge(dataset), group_places(groups)
         assert list(places) == ["day", "night"]
-        part = answers_of(answers, places["night"])
+        part = predictions_of(answers, places["night"])
         assert part.part.names == tuple(answers.part.names[k] for k in places["night"])
         assert (part.correct == answers.correct[places["night"]]).all()
 

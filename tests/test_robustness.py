@@ -228,7 +228,7 @@ class TestOutput:
         rows = report.table().rows
         damaged = sum(level != c.undamaged for c in CONDITIONS.values() for level in c.levels)
         assert len(rows) == 1 + damaged
-        assert [row[0] for row in rows].count("undamaged") == 1
+        assert [row[0] for row in rows].count("uncorrupted") == 1
 
     def test_the_page(self, model: EmotionClassifier, report: RobustnessReport, tmp_path: Path) -> None:
         found = predict_split(model, DARKENED)
@@ -283,8 +283,8 @@ class TestChart:
     def test_two_models(self, report: RobustnessReport, shipped: RobustnessReport) -> None:
         figure = _robustness_figure({"$A$": report, "runs/a rather long name of a run": shipped})
         labels = [text.get_text().replace("\n", " ") for text in figure.axes[8].get_legend().get_texts()]
-        assert labels[0] == "$A$ (undamaged 25.0 %)"
-        assert labels[1] == "runs/a rather long name of a run (undamaged 100.0 %)"
+        assert labels[0] == "$A$ (uncorrupted 25.0 %)"
+        assert labels[1] == "runs/a rather long name of a run (uncorrupted 100.0 %)"
         _, first, _, second = figure.axes[0].lines
         assert first.get_color() != second.get_color() and first.get_marker() != second.get_marker()
         assert list(second.get_ydata()) == accuracies(shipped, "shift")

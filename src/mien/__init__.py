@@ -1,37 +1,37 @@
-"""mien reads facial expressions: from a picture to seven probabilities a face.
+"""mien recognises facial expressions: seven probabilities per face.
 
     from mien import EmotionRecognizer
 
     for face in EmotionRecognizer().recognize("photo.jpg"):
         print(face.box, face.emotion, face.confidence)
 
-Read faces; threads may share these, and so may processes, by pickles:
-    EmotionRecognizer   finds the faces of a picture or clip and tells their expressions
+Recognition; threads may share these, and so may processes, through pickles:
+    EmotionRecognizer   finds the faces of a picture or clip and recognises their expressions
     FaceDetector        finds faces
-    EmotionClassifier   tells the expressions of faces that are cut out
+    EmotionClassifier   recognises the expressions of cropped faces
 
 Results:
     FaceEmotion         a face and its expression, with box, probabilities and quality
-    TrackedFace         the same in a clip, with its track and the expression over time
+    TrackedFace         the same in a clip, with its track and the smoothed expression
     Prediction          the probabilities of one face
     Face                a face that a detector found
     Box                 a rectangle in pixels of the picture
-    Quality             how good a face's crop is, and why not to trust it
+    Quality             face quality: a score, and the reasons why it is low
     FrameResult         all faces of one picture
     TrackedFrame        all faces of one frame of a clip
     Emotion             one of the seven expressions
-    LABELS              their words, in the order of every probability array
+    LABELS              their names, in the order of every probability array
 
 Pictures:
     read_image          a path, bytes, an open file, an array or a Pillow image as RGB
-    crop_face           the square around a face as the model sees it
+    crop_face           the square around a face, the model's input
     annotate            a copy of a picture with boxes and labels
     PictureFiles        folders of annotated pictures and bar charts
     sample_portrait     the path of a portrait that every installation has
 
-Why, and how well:
-    explain             where in a face its expression was read
-    Explanation         of one face: heat map, and the answer without the marked place
+Explanation and evaluation:
+    explain             the region of a face that decided its prediction
+    Explanation         of one face: heat map, and the prediction without the marked region
     evaluate            scores of a model on a dataset
     EvaluationReport    these scores
     predict_split       what a model answers on a dataset: what the next are made from
@@ -57,7 +57,7 @@ Collections:
     BatchOutcome        what such a run came to
 
 Errors:
-    MienError           the base of all that mien raises on purpose
+    MienError           the base class of all of mien's errors
 
 `mien.training` trains models, `mien.compat` has the calls of deepface and fer, `mien.errors` all errors; all else may
 change from one version to the next. `help(mien.EmotionRecognizer)` says more of a name.

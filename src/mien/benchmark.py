@@ -20,15 +20,15 @@ _ROUNDS = 5
 
 @dataclass(frozen=True)
 class Speed:
-    """Medians over rounds in which the stages took turns, so that a busy moment does not fall on one of them.
+    """Medians over rounds in which the stages took turns, so a busy moment does not affect a single stage.
 
     Attributes:
         model, detector: what was measured.
         machine: the processor and the operating system.
         faces_per_second: classified in batches of 64, crops in memory.
-        face_ms: milliseconds to classify one face by itself.
+        face_ms: milliseconds to classify one face alone.
         detect_ms: to find the faces of the picture.
-        picture_ms: to recognize the picture: find, crop, classify, judge the crop's quality.
+        picture_ms: to recognize the picture: detect, crop, classify, assess the face quality.
         width, height: of the picture in pixels.
         faces: found in it.
     """

@@ -1,4 +1,4 @@
-"""For programs that are written for deepface or fer: their calls and the shapes of their answers, by mien's model.
+"""For programs that are written for deepface or fer: their calls and result formats, with mien's model.
 
     from mien.compat import DeepFace  # was: from deepface import DeepFace
     from mien.compat import FER       # was: from fer import FER
@@ -32,7 +32,7 @@ from mien.results import Box, Face, FaceEmotion, Prediction
 Picture: TypeAlias = str | Path | NDArray[Any] | IO[bytes] | None
 """A path, a "data:image/...;base64," text, an open binary file, or an array: uint8, grey, BGR or BGRA.
 
-None, which `cv2.imread` gives where it can read no file, is taken for the sake of types only: it is a TypeError.
+None, which `cv2.imread` returns if it cannot read a file, is accepted for type checkers only: it raises TypeError.
 """
 
 _DETECTORS = {"mien": "mien", "haar": "haar", "opencv": "haar", "yunet": "yunet"}
@@ -56,7 +56,7 @@ class DeepFace:
         """The expressions in a picture, in deepface's form.
 
         Args:
-            img_path: a `Picture`; a list of them, or an array (n, H, W, 3), gives a list of answers.
+            img_path: a `Picture`; a list of them, or an array (n, H, W, 3), gives a list of results.
             actions: "emotion" only.
             enforce_detection: without a face: True raises, False takes the whole picture for a face, with a
                 `face_confidence` of 0, as deepface does.
@@ -92,7 +92,7 @@ class FER:
     Args:
         mtcnn: False: OpenCV's cascades, as in fer. True: mien's own detector in the place of MTCNN; it finds small
             and turned faces, too, and needs no torch.
-        min_face_size: faces whose box has a shorter side, in pixels, are left out.
+        min_face_size: faces whose box has a shorter side, in pixels, are dropped.
 
     Raises:
         ValueError: a `min_face_size` below 1.
@@ -113,7 +113,7 @@ class FER:
             face_rectangles: where the faces are, [x, y, w, h] each; None: they are looked for.
 
         Raises:
-            ValueError: a picture that cannot be read, or a rectangle that is none or lies outside of it.
+            ValueError: a picture that cannot be read, or a rectangle that is invalid or outside of it.
             TypeError: an array of another type than uint8, or no picture at all.
         """
         picture = _read(img)
@@ -128,7 +128,7 @@ class FER:
         ]
 
     def top_emotion(self, img: Picture) -> tuple[str | None, float | None]:
-        """The first face's expression and its probability, or (None, None); errors as of `detect_emotions`."""
+        """The first face's expression and its probability, or (None, None); errors as in `detect_emotions`."""
         for face in self.detect_emotions(img):
             name = max(face["emotions"], key=face["emotions"].__getitem__)
             return name, face["emotions"][name]
@@ -163,7 +163,7 @@ def _detector_name(backend: str) -> str:
 def _analyze(
     recognizer: EmotionRecognizer, picture: NDArray[np.uint8], backend: str, enforce: bool
 ) -> list[dict[str, Any]]:
-    """One RGB picture's answer in deepface's form."""
+    """One RGB picture's prediction in deepface's form."""
     height, width = picture.shape[:2]
     faces: Sequence[FaceEmotion] = () if backend == _WHOLE_PICTURE else recognizer.recognize(picture)
     if not faces:
@@ -236,11 +236,11 @@ def _read(picture: Picture) -> NDArray[np.uint8]:
             return read_image(base64.b64decode(picture.partition(",")[2], validate=True))
         if picture is None:
             raise TypeError(
-                "the picture is None, as cv2.imread gives where it can read no file; expected a picture"
+                "the picture is None, which cv2.imread returns if it cannot read a file; expected a picture"
             )
         return read_image(picture)
     except (ImageError, binascii.Error) as error:
-        # As in deepface: programs that catch ValueError go on catching it.
+        # As in deepface: programs that catch ValueError still catch it.
         raise ValueError(str(error)) from None
 
 

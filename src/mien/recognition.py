@@ -38,7 +38,7 @@ class _Found:
 
 
 class EmotionRecognizer:
-    """Finds the faces of a picture and tells their expressions.
+    """Finds the faces of a picture and recognises their expressions.
 
     Make one and keep it. Threads may share it: with mien's own detector they work at the same time, with OpenCV's they
     search one after the other; a clip's generator belongs to one thread. Processes may share it, as in
@@ -153,8 +153,8 @@ class EmotionRecognizer:
         Args:
             path: a clip; FFmpeg's formats, animated GIFs too.
             every: read every N-th frame; not together with `fps`.
-            fps: read so many frames a second; without either, all.
-            start: where to begin, in seconds of the clip.
+            fps: read this many frames per second; without either, all.
+            start: first second of the clip to read.
             end: where to stop, in seconds; None for its end.
             patience: seconds for which a face may be out of sight and come back as the same track.
             smoothing: time constant of the smoothed probabilities in seconds; 0 for none.

@@ -78,7 +78,7 @@ class Face:
 class Prediction:
     """The probabilities of one face: label -> probability in [0, 1], summing to 1, in the model's order.
 
-    `uncertain` is true where the highest probability lies below the model's own threshold.
+    `uncertain` is true if the highest probability is below the model's own threshold.
     """
 
     probabilities: Mapping[str, float]
@@ -91,7 +91,7 @@ class Prediction:
 
     @property
     def emotion(self) -> Emotion | str:
-        """The most probable label, the first of equals: an `Emotion`, or a word where a model has labels of its own."""
+        """The most probable label, the first of equals: an `Emotion`, or a string if a model has its own labels."""
         return max(self.probabilities, key=self.probabilities.__getitem__)
 
     @property
@@ -131,7 +131,7 @@ class FaceEmotion:
 
     @property
     def emotion(self) -> Emotion | str:
-        """The most probable label: an `Emotion`, or a word where a model has labels of its own."""
+        """The most probable label: an `Emotion`, or a string if a model has its own labels."""
         return self.prediction.emotion
 
     @property
@@ -178,7 +178,7 @@ class FaceEmotion:
 class TrackedFace(FaceEmotion):
     """A face in a clip, or before a camera.
 
-    `track` tells who it is: the same number as long as the face is followed. `smoothed` is the expression over time,
+    `track` identifies the person: the same number while the face is tracked. `smoothed` is the expression over time,
     next to that of this one frame.
     """
 
@@ -238,7 +238,7 @@ class FrameResult(Sequence[FaceEmotion]):
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """One flat row a face; a picture without a face, or with an error, is one row without face fields.
+        """One flat row per face; a picture without a face, or with an error, is one row without face fields.
 
         Columns: source, frame, time, track, x1, y1, x2, y2, detection_score, emotion, confidence, uncertain,
         quality_score, quality_issues, one column a label, in a clip `smoothed_columns`, error. The issues are joined

@@ -92,7 +92,7 @@ def run_ahead(
 
 
 def _put(queue: Queue[Item], item: Item, stopped: threading.Event, drop: bool) -> bool:
-    """Wait for room for an item; False once nobody wants it any more."""
+    """Wait for room for an item; False once the consumer has stopped."""
     while not stopped.is_set():
         try:
             queue.put(item, block=not drop, timeout=0.1)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 def percent(share: float, interval: tuple[float, float] | None = None) -> str:
-    """A share as people read it, with its 95 % interval where there is one."""
+    """A share in percent, with its 95 % interval if there is one."""
     text = f"{100 * share:.1f} %"
     return text if interval is None else f"{text}  (95 %: {percent_range(interval)})"
 

@@ -111,10 +111,10 @@ def audit(
     """Look at every image and every label of a dataset.
 
     Args:
-        dataset: any; FER+ votes are used where there are some.
-        classifier: judge labels by it as well: a logistic regression on the logarithms of its probabilities,
-            fitted to the dataset's own labels in five folds, each answering for the images that it was not
-            fitted to. Its labels need not be the dataset's. Splits below 50 images are left out.
+        dataset: any; FER+ votes are used if present.
+        classifier: also find label errors with this model: a logistic regression on the logarithms of its
+            probabilities, fitted to the dataset's own labels in five folds, predicts the images of the fold left
+            out. Its labels need not be the dataset's. Splits below 50 images are skipped.
         progress: called with (what is being done, done, total).
     """
     report = progress or (lambda what, done, total: None)
@@ -278,7 +278,7 @@ def _features(classifier: EmotionClassifier, split: Split, progress: Callable[[i
     parts = []
     for start in range(0, len(split), _BLOCK):
         heads = classifier.predict_heads(split.images[start : start + _BLOCK])
-        # The blend tells nothing new where its heads are known.
+        # The blend adds nothing to its heads.
         parts.append(np.hstack([p for head, p in heads.items() if head != "blend" or len(heads) == 1]))
         progress(min(start + _BLOCK, len(split)), len(split))
     return np.log(np.maximum(np.concatenate(parts).astype(np.float64), 1e-6))
@@ -289,10 +289,8 @@ def _judge(classifier: EmotionClassifier, dataset: Dataset, splits: Sequence[str
     sentence = f"what {name} sees, by a logistic regression in {FOLDS} folds ({', '.join(splits)})"
     origin = classifier.config.training.get("init")
     if origin:
-        sentence += f"; its training began with the weights of {origin}, which may know these images"
+        sentence += f"; its training started from the weights of {origin}, which may know these images"
     if classifier.config.data.get("name") == dataset.name:
         # The folds keep labels from the regression, not from the network below it.
-        sentence += (
-            f"; {name} was trained on {dataset.name}: it doubts the labels of its own images too seldom"
-        )
+        sentence += f"; {name} was trained on {dataset.name}: it finds too few label errors in its own images"
     return sentence

@@ -28,7 +28,7 @@ def wrong_target(target: Path, data: Path) -> str | None:
 
 
 def wrong_folder(folder: Path, data: Path) -> str | None:
-    """Why nothing may be written into a folder: what lies among class folders is read as a class. None: it may."""
+    """Why nothing may be written into a folder: files among class folders would be read as a class. None: it may."""
     if not data.is_dir() or not folder.resolve().is_relative_to(data.resolve()):
         return None
     if (
@@ -46,7 +46,7 @@ def write_clean(target: Path, dataset: Dataset, report: AuditReport, *, wrong_la
     votes. Validation and test stay as they are.
 
     Args:
-        target: a file; one that is there is written anew.
+        target: a file; an existing one is replaced.
         dataset: the one that was looked at.
         report: what `mien.auditing.audit` found.
         wrong_labels: drop images of train whose label is likely wrong, too.

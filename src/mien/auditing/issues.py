@@ -9,10 +9,10 @@ from typing import Any
 REASONS = {
     "constant": "every pixel is the same",
     "not-a-face": "more than half of the FER+ votes say so",
-    "few-greys": "less than 4 bits of entropy, and no votes: most likely a drawing or a blank",
+    "few-greys": "less than 4 bits of entropy, and no votes: most likely a drawing or a blank image",
     "contradiction": "an identical copy has another label",
     "copy-of-held-out": "a training image with an identical copy in validation or test",
-    "near-copy-of-held-out": "a training image with another version of it in validation or test",
+    "near-copy-of-held-out": "a training image with a near-duplicate in validation or test",
     "duplicate": "an identical copy comes earlier in the same split",
     "also-in-train": "a validation or test image with an identical copy in train",
     "nearly-in-train": "a validation or test image with another version of it in train",
@@ -22,7 +22,7 @@ REASONS = {
     "this one",
     "doubted": "suspected label error: a model that was fitted without this label is sure of another one",
 }
-"""Reason -> what it means, in the order in which they are listed."""
+"""Reason -> meaning, in the order of the output."""
 
 DROPPED = frozenset(
     ("constant", "not-a-face", "contradiction", "copy-of-held-out", "near-copy-of-held-out", "duplicate")
@@ -45,7 +45,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Group:
-    """Images that are the same (`exact`), or versions of one photograph."""
+    """Identical images (`exact`), or near-duplicates."""
 
     exact: bool
     items: tuple[Item, ...]

@@ -121,7 +121,7 @@ def label_errors_by_model(probabilities: Floats, targets: Ints) -> Ints:
     classes = probabilities.shape[1]
     given = probabilities[np.arange(len(targets)), targets]
     counts = np.bincount(targets, minlength=classes)
-    # A label that nobody has: no average, and nothing can be sure of it.
+    # A label without images: no mean, and no prediction can be confident of it.
     sure = np.where(counts > 0, np.bincount(targets, given, classes) / np.maximum(counts, 1), np.inf)
     candidates = np.where(probabilities >= sure, probabilities, -1.0)
     best = candidates.argmax(axis=1)

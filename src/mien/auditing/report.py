@@ -1,4 +1,4 @@
-"""An audit for people: as lines, and as a page with the pictures."""
+"""The output of an audit: text lines, and an HTML report with the pictures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mien.output.html import Report
 
 _SHOWN_GROUPS, _SHOWN_FACES = 12, 24
 _LARGEST = 6  # images of a group that are shown
-_NOT_JUDGED = "not judged: there are no FER+ votes (--votes); a model can judge as well (--model mien-s)"
+_NOT_JUDGED = "not checked: there are no FER+ votes (--votes); a model can check them too (--model mien-s)"
 
 
 def format_audit(report: AuditReport) -> str:
@@ -32,16 +32,16 @@ def format_audit(report: AuditReport) -> str:
 
 
 def copy_lines(report: AuditReport) -> list[str]:
-    """How many copies and versions there are, and what train shares with the splits that are scored."""
+    """Counts of duplicates and near-duplicates, and train/test leakage."""
     lines = [
         f"{title}: {len(groups):,} groups with {sum(len(g.items) for g in groups):,} images; "
         f"groups with contradicting labels: {sum(g.contradicting for g in groups):,}"
-        for title, groups in (("identical", report.exact), ("versions of one photograph", report.near))
+        for title, groups in (("identical", report.exact), ("near-duplicates", report.near))
     ]
     sizes = report.sizes()
     lines += [
         f"{o.split}: {o.identical:,} of {sizes[o.split]:,} images are also in {o.other}, "
-        f"and {o.near:,} more as another version"
+        f"and {o.near:,} more as near-duplicates"
         for o in report.overlaps
         if o.split != "train"
     ]
@@ -49,12 +49,12 @@ def copy_lines(report: AuditReport) -> list[str]:
 
 
 def write_page(report: AuditReport, dataset: Dataset, folder: Path, *, thumbnails: bool = True) -> list[Path]:
-    """Write `report.html`, with pictures, and `audit.json`, with everything, into a folder.
+    """Write `report.html`, with pictures, and `audit.json`, with all findings, into a folder.
 
     Args:
-        report: what `mien.auditing.audit` found.
-        dataset: in this dataset.
-        folder: made if it is not there.
+        report: the result of `mien.auditing.audit`.
+        dataset: the audited dataset.
+        folder: created if missing.
         thumbnails: whether pictures of the dataset are shown.
 
     Returns:
@@ -70,7 +70,7 @@ def write_page(report: AuditReport, dataset: Dataset, folder: Path, *, thumbnail
         ", ".join(f"{n:,} images in {split}" for split, n in sizes.items()),
         thumbnails=thumbnails,
     )
-    page.heading("In short")
+    page.heading("Summary")
     for line in copy_lines(report):
         page.paragraph(line[0].upper() + line[1:] + ".")
     page.paragraph(f"Labels: {_judges(report)}.")
@@ -89,7 +89,7 @@ def write_page(report: AuditReport, dataset: Dataset, folder: Path, *, thumbnail
 
 
 def _judges(report: AuditReport) -> str:
-    return "judged by " + " and by ".join(report.label_checks) if report.label_checks else _NOT_JUDGED
+    return "checked by " + " and by ".join(report.label_checks) if report.label_checks else _NOT_JUDGED
 
 
 def _reason_table(report: AuditReport) -> Table:
@@ -128,7 +128,7 @@ def _class_table(report: AuditReport) -> Table:
 
 
 def _balance(report: AuditReport) -> str:
-    """How much larger the largest class is than the smallest one, in the split that is trained on."""
+    """The ratio of the largest to the smallest class, in the training split."""
     split = "train" if "train" in report.class_counts else next(iter(report.class_counts))
     counts = report.class_counts[split]
     most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
@@ -143,17 +143,17 @@ def _cleaning(report: AuditReport) -> str:
     total = report.sizes().get("train", 0)
     return (
         f"cleaning drops {len(report.dropped()):,} of {total:,} images of train, "
-        f"{with_labels:,} with --drop-wrong-labels; validation and test stay as they are"
+        f"{with_labels:,} with --drop-wrong-labels; validation and test are unchanged"
     )
 
 
 def _copies_part(page: Report, report: AuditReport, dataset: Dataset) -> None:
     parts = (
         ("Identical images with contradicting labels", [g for g in report.exact if g.contradicting]),
-        ("Identical images in train and in a split that is scored", _crossing(report.exact)),
-        ("Versions of one photograph in train and in a split that is scored", _crossing(report.near)),
-        ("Versions of one photograph with contradicting labels", [g for g in report.near if g.contradicting]),
-        ("The largest groups of versions", sorted(report.near, key=lambda g: -len(g.items))),
+        ("Train/test leakage: identical images in train and in a scored split", _crossing(report.exact)),
+        ("Train/test leakage: near-duplicates in train and in a scored split", _crossing(report.near)),
+        ("Near-duplicates with contradicting labels", [g for g in report.near if g.contradicting]),
+        ("The largest groups of near-duplicates", sorted(report.near, key=lambda g: -len(g.items))),
     )
     for title, groups in parts:
         if groups:
@@ -167,7 +167,7 @@ def _crossing(groups: Sequence[Group]) -> list[Group]:
 
 
 def _pictures(group: Group, dataset: Dataset) -> tuple[list[NDArray[np.uint8]], list[str]]:
-    # One of each split and label first: they are what the group is shown for.
+    # One of each split and label first: they show why the group is listed.
     seen = {(item.split, item.label): item for item in reversed(group.items)}
     items = sorted(group.items, key=lambda item: seen[item.split, item.label] != item)[:_LARGEST]
     captions = [f"{item.label}, {item.split}" for item in items]

@@ -1,6 +1,6 @@
 """The books of a run: its settings, what its folder holds, a lock, and every part until it is finished.
 
-They do not lie among the parts. Arrow passes over names that begin with "_" or ".", but Polars refuses a folder in
+They are not among the parts. Arrow skips names that begin with "_" or ".", but Polars refuses a folder in
 which any file, hidden or not, has another ending, and DuckDB reads whatever ends in ".parquet". So `faces.mien` lies
 beside `faces`; where nothing can be written there, it is `faces/.mien`, and Polars needs a pattern.
 """
@@ -26,7 +26,7 @@ OWN_FILES = frozenset({SETTINGS_FILE, MANIFEST_FILE, _OLD_LOCK_FILE, _INSIDE})
 
 
 def books_places(folder: Path) -> tuple[Path, Path]:
-    """Where a folder's books lie: beside it, or inside."""
+    """Where a folder's records are: next to it, or inside."""
     # Not `resolve`: the other machines of a cluster may not have what a link leads to.
     whole = Path(os.path.abspath(folder))  # noqa: PTH100
     inside = whole / _INSIDE

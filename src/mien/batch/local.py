@@ -76,7 +76,7 @@ def _try_again(task: Task, again: deque[Task], settings: BatchSettings) -> Outco
 
 
 class _Pool:
-    """Processes that each hold a worker; made anew when one of them has died."""
+    """Processes that each hold a worker; restarted when one of them has died."""
 
     def __init__(self, settings: BatchSettings, workers: int) -> None:
         self._settings, self._workers = settings, workers
@@ -130,7 +130,7 @@ def _begin(settings: BatchSettings) -> None:
 
 
 def _end_with_parent() -> None:
-    """A worker whose first process was killed must not finish a part that another run begins again."""
+    """A worker whose first process was killed must not finish a part that another run starts again."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -139,5 +139,5 @@ def _end_with_parent() -> None:
 
 def _run(task: Task) -> Outcome:
     if _worker is None:
-        raise RuntimeError("a worker's process was not begun")
+        raise RuntimeError("a worker process was not started")
     return _worker.run(task)

@@ -1,7 +1,7 @@
 """The folder that a run writes: its finished parts, what they hold already, and what made them.
 
 The rows are the record: a picture is done when a finished part has a row of it. A part appears by one rename, whole or
-not at all, so that a run may be killed at any moment, and the next one goes on with what is missing.
+not at all, so a run may be killed at any moment, and the next one continues with what is missing.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ COLUMNS = ("source", "emotion", "confidence", "uncertain", "quality_score", "qua
 """What every part has, besides a column a label, and what is counted of it."""
 _PARTITION = "folder="
 _TOP = "."
-"""The partition of pictures that lie in no folder of the source; no folder has this name."""
+"""The partition of pictures outside of any folder of the source; no folder has this name."""
 _OLD_TOP = "__HIVE_DEFAULT_PARTITION__"
 """The same in earlier versions: Hive's null, beside which pandas reads no other partition."""
 
@@ -82,15 +82,15 @@ def check_installed() -> None:
 
 
 class Output:
-    """A folder of parts, made when it is missing; its books lie beside it.
+    """A folder of parts, created if missing; its records are next to it.
 
     Args:
         folder: where to.
         settings: of the run.
-        same_files: digests of earlier files of the same networks: what was begun with them goes on.
+        same_files: digests of earlier files of the same networks: runs started with them continue.
 
     Raises:
-        SettingsError: the folder holds something else, or parts of which nothing tells what made them.
+        SettingsError: the folder holds something else, or parts without a record of their settings.
         OSError: it cannot be made.
     """
 
@@ -108,7 +108,7 @@ class Output:
                 )
         elif not has_settings(folder):
             raise SettingsError(
-                f"{folder}: has parts, but {books_places(folder)[0]} is not there, which tells what made them: "
+                f"{folder}: has parts, but {books_places(folder)[0]} is missing, which records their settings: "
                 "move it along, or choose another folder"
             )
         self.books = open_books(folder)
@@ -118,7 +118,7 @@ class Output:
         """For as long as a run writes here; what an earlier one left unfinished is removed.
 
         Raises:
-            SettingsError: another run writes here now, or the folder was begun with other settings.
+            SettingsError: another run writes here now, or the folder was started with other settings.
         """
         with locked(self.folder, self.books):
             if (self.folder / f"{_PARTITION}{_OLD_TOP}").is_dir():
@@ -210,7 +210,7 @@ def _is_own(item: Path) -> bool:
 
 
 def check_settings(path: Path, folder: Path, settings: BatchSettings, same_files: frozenset[str]) -> None:
-    """Raise unless a folder was begun with these settings.
+    """Raise unless a folder was started with these settings.
 
     Raises:
         SettingsError: it was not; the message says what differs.
@@ -230,7 +230,7 @@ def check_settings(path: Path, folder: Path, settings: BatchSettings, same_files
     if differ:
         was, now = ({name: values[name] for name in differ} for values in (before, asked))
         raise SettingsError(
-            f"{folder}: was begun with {_words(was)}, this run has {_words(now)}; rows of both would mix: "
+            f"{folder}: was started with {_words(was)}, this run has {_words(now)}; rows of both would mix: "
             "choose another folder"
         )
 
@@ -240,9 +240,9 @@ def _words(values: dict[str, Any]) -> str:
 
 
 class Done:
-    """Which names are done: 8 bytes a name (64 bits of BLAKE2b), so that ten million take 80 MB.
+    """The finished names: 8 bytes per name (64 bits of BLAKE2b), so ten million take 80 MB.
 
-    Among a million names two share their digest, and one of them is left out, once in 37 million times.
+    Among a million names, two share their digest, and one of them is skipped, once in 37 million cases.
     """
 
     _MERGE = 1 << 16

@@ -72,7 +72,7 @@ def run_batch(
 ) -> BatchOutcome:
     """Recognize every picture of the sources that has no row in the folder yet.
 
-    Memory does not grow with the collection, but for 8 bytes a picture: each worker holds one encoded and up to five
+    Memory does not grow with the collection, except 8 bytes per picture: each worker holds one encoded and up to five
     decoded pictures, and the crops and rows of one part.
 
     Args:
@@ -197,7 +197,7 @@ class _Total:
         threading.Thread(target=self._count, args=(sources,), daemon=True).start()
 
     def stop(self) -> None:
-        """Nobody will ask any more."""
+        """There will be no more requests."""
         self._stopped = True
 
     def _count(self, sources: Sequence[str]) -> None:

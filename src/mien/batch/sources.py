@@ -1,6 +1,6 @@
 """What a collection holds: pictures in folders, lists, tar and zip archives and Parquet files, here or behind a URL.
 
-Names are listed lazily and in an order of their own; bytes are read only by whoever works on them.
+Names are listed lazily in a fixed order; only the worker of a picture reads its bytes.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Entry:
 
     Attributes:
         name: its path or URL; that of an archive's member continues the archive's.
-        container: the archive that holds it; "" for a file of its own.
-        key: where it lies there: offset and size (tar), member (zip), row group and row (Parquet).
+        container: the archive that holds it; "" for a plain file.
+        key: its position there: offset and size (tar), member (zip), row group and row (Parquet).
         folder: the first folder below the source, "" without one.
     """
 
@@ -286,7 +286,7 @@ def _url(system: Any, path: str) -> str:
 
 
 def _folder(path: str, root: str) -> str:
-    """The first folder below the root that a path lies in, or an archive's own name."""
+    """The first folder below the root that contains a path, or an archive's own name."""
     inner = path.removeprefix(root.rstrip("/") + "/")
     first, slash, _ = inner.partition("/")
     return first if slash and inner != path else ""

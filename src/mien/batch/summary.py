@@ -16,7 +16,7 @@ def summarize(folder: Path, *, by: str = "none") -> list[Summary]:
 
     Args:
         folder: what `mien batch` wrote.
-        by: "none", or "folder": the folder that a picture lies in; of a partitioned output, its partition.
+        by: "none", or "folder": the folder of a picture; for a partitioned output, its partition.
 
     Raises:
         SourceError: it is no such folder, has no finished part yet, or a part is not whole.

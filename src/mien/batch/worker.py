@@ -1,4 +1,4 @@
-"""One task: read its pictures, find and tell their faces, write one part."""
+"""One task: read its pictures, recognise their faces, write one part."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def audit(
     votes: VotesOption = None,
     no_thumbnails: ThumbnailsOption = False,
 ) -> None:
-    """Find copies, contradictions, images without a face and likely wrong labels."""
+    """Find duplicates, near-duplicates, train/test leakage, images without a face and label errors."""
     from mien.auditing.audit import audit
     from mien.auditing.cleaning import write_clean, wrong_target
     from mien.auditing.report import format_audit, write_page
@@ -114,7 +114,7 @@ def audit_model(
     groups: Annotated[
         Path | None,
         typer.Option(
-            help="Table (CSV, Parquet) with the column file and the one that --group names.  "
+            help="Table (CSV, Parquet) with the columns file and the one of --group.  "
             "[default: the data itself; for class folders the groups.csv in them]",
             show_default=False,
             rich_help_panel=INPUT,
@@ -124,12 +124,15 @@ def audit_model(
     split: SplitOption = None,
     head: ScoredHeadOption = DEFAULT_HEAD,
     robustness: Annotated[
-        bool, typer.Option("--robustness/--no-robustness", help="Score damaged faces, too; takes longest.")
+        bool,
+        typer.Option(
+            "--robustness/--no-robustness", help="Also score robustness to corruptions; takes the most time."
+        ),
     ] = True,
     format: ReportFormatOption = ReportFormat.TABLE,
     votes: VotesOption = None,
 ) -> None:
-    """Measure whether a model is as right, and its confidence as true, for every group, and on damaged faces."""
+    """Compare accuracy, calibration and robustness to corruptions of a model between groups."""
     from mien.data.groups import read_group_column
     from mien.evaluation.fairness import audit_groups
     from mien.evaluation.fairness_report import write_model_audit
@@ -157,14 +160,14 @@ def audit_model(
 
 
 def _damage_ends(
-    classifier: EmotionClassifier, answers: Predictions, audit: ModelAudit, groups: Sequence[str] | None
+    classifier: EmotionClassifier, predictions: Predictions, audit: ModelAudit, groups: Sequence[str] | None
 ) -> dict[str, RobustnessReport]:
-    """The scores on damaged images: of all, and of the two groups that differ most."""
-    from mien.evaluation.fairness import answers_of, group_places
+    """The scores on corrupted images: of all, and of the two groups that differ most."""
+    from mien.evaluation.fairness import group_places, predictions_of
 
-    parts = {"all": answers}
+    parts = {"all": predictions}
     if groups is not None and audit.largest_gap is not None:
         places = group_places(groups)
         ends = (audit.largest_gap.high, audit.largest_gap.low)
-        parts |= {f"{audit.column} {name}": answers_of(answers, places[name]) for name in ends}
+        parts |= {f"{audit.column} {name}": predictions_of(predictions, places[name]) for name in ends}
     return {name: score_damaged(classifier, part) for name, part in parts.items()}

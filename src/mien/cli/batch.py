@@ -64,7 +64,7 @@ def batch(
     output: Annotated[Path, output_option("Folder for the Parquet parts; one that was begun goes on.")],
     engine: Annotated[Engine, typer.Option(help="The cores of this machine, or Ray.")] = Engine.LOCAL,
     workers: Annotated[
-        int | None, typer.Option(help="Processes.  [default: one a core]", min=1, show_default=False)
+        int | None, typer.Option(help="Processes.  [default: one per core]", min=1, show_default=False)
     ] = None,
     address: Annotated[
         str | None,
@@ -78,7 +78,7 @@ def batch(
     decode_side: DecodeSideOption = 0,
     recognition: RecognizerOptions,
 ) -> None:
-    """Turn a collection into Parquet, a row a face; stopped at any moment, the same command goes on."""
+    """Turn a collection into Parquet, one row per face; if stopped, the same command continues."""
     from mien.batch.run import run_batch
 
     check_together("--address", address is not None, "--engine ray", engine is Engine.RAY)
@@ -100,7 +100,9 @@ def batch(
         typer.echo(f"stopped; what is done is in {output}: the same command goes on", err=True)
         raise typer.Exit(130) from None
     except OSError as error:
-        typer.echo(f"mien: {error}; what is done is kept: mend it, and the same command goes on", err=True)
+        typer.echo(
+            f"mien: {error}; finished parts are kept: fix it, and the same command continues", err=True
+        )
         raise typer.Exit(1) from None
     known = f", {outcome.before:,} were done before" if outcome.before else ""
     typer.echo(
@@ -114,8 +116,8 @@ def batch(
 
 @commands.command(epilog="Example: mien summarize faces/ --by folder --chart shares.png")
 def summarize(
-    folder: Annotated[Path, typer.Argument(help="What mien batch wrote.", show_default=False)],
-    by: Annotated[Partition, typer.Option(help="A summary of every folder, too.")] = Partition.NONE,
+    folder: Annotated[Path, typer.Argument(help="The output folder of mien batch.", show_default=False)],
+    by: Annotated[Partition, typer.Option(help="Also summarise every folder.")] = Partition.NONE,
     format: ReportFormatOption = ReportFormat.TABLE,
     output: OutputOption = None,
     chart: Annotated[
@@ -132,7 +134,7 @@ def summarize(
         ),
     ] = None,
 ) -> None:
-    """Count the expressions that mien batch found."""
+    """Summarise the expressions found by mien batch."""
     from mien.batch.summary import summarize as count
     from mien.output.aggregate import large_enough
 

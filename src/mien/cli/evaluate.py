@@ -48,7 +48,11 @@ def evaluate(
         typer.Option(metavar="A B", help="Two models, side by side, with a paired test.", show_default=False),
     ] = None,
     robustness: Annotated[
-        bool, typer.Option("--robustness", help="Score moved, blurred, noisy, small and dark faces too.")
+        bool,
+        typer.Option(
+            "--robustness",
+            help="Also score robustness to corruptions: shift, blur, noise, small and dark faces.",
+        ),
     ] = False,
     output: Annotated[
         Path | None,
@@ -64,7 +68,7 @@ def evaluate(
     from mien.models.classifier import EmotionClassifier
 
     if compare and robustness:
-        raise typer.BadParameter("is of one model: leave out --compare", param_hint="--robustness")
+        raise typer.BadParameter("is for one model: omit --compare", param_hint="--robustness")
     if compare and model != DEFAULT_MODEL:
         raise typer.BadParameter("--compare names both models: leave out --model", param_hint="--model")
     check_outside("--output", output, data)
@@ -92,7 +96,7 @@ def card(
     split: SplitOption = None,
     votes: VotesOption = None,
 ) -> None:
-    """Write a model's card: what it was made from, how right it is, also on damaged faces, and its limits."""
+    """Write a model card: data, recipe, accuracy, calibration, robustness to corruptions, limits."""
     from mien.evaluation.model_card import write_model_card
     from mien.models.classifier import EmotionClassifier
 

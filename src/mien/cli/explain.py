@@ -1,4 +1,4 @@
-"""The command that explains answers: `mien explain`."""
+"""The command that explains predictions: `mien explain`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def explain(
     emotion: Annotated[
         str | None,
         typer.Option(
-            help="Explain this expression.  [default: the answer, face by face]", show_default=False
+            help="Explain this expression.  [default: the prediction for each face]", show_default=False
         ),
     ] = None,
     recognition: RecognizerOptions,
 ) -> None:
-    """Show where in a face its expression was read, and what is left of the answer without that place."""
+    """Show the region of a face that decided the prediction, and the prediction without that region."""
     from mien.explanation.explain import explain_faces, label_index
     from mien.explanation.files import open_explanations
     from mien.recognition import recognize_and_keep

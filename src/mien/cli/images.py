@@ -75,7 +75,7 @@ def image(
     ] = Partition.NONE,
     min_group: MinGroupOption = 10,
 ) -> None:
-    """Tell the expressions in pictures."""
+    """Recognise the expressions in pictures."""
     from mien.faces.anonymize import FaceAnonymizer
     from mien.faces.detector import search_to_anonymize
     from mien.output.image_files import PictureFiles
@@ -129,7 +129,7 @@ def demo(
     output: Annotated[Path, output_option("Folder for the pictures.")] = Path("mien-demo"),
     recognition: RecognizerOptions,
 ) -> None:
-    """Read the expression of a portrait that every installation has, and draw it."""
+    """Recognise the expression of a portrait that every installation contains, and draw it."""
     from mien.images.read import read_image
     from mien.images.sample import sample_portrait
     from mien.output.image_files import PictureFiles
@@ -158,7 +158,7 @@ def bench(
     ] = 5.0,
     recognition: RecognizerOptions,
 ) -> None:
-    """Measure how fast this machine finds and reads faces."""
+    """Measure the speed of detection and recognition on this machine."""
     import json
 
     from mien.benchmark import measure_speed
@@ -173,7 +173,7 @@ def bench(
 
 @commands.command(epilog="Example: mien models")
 def models() -> None:
-    """List the models that are shipped with mien."""
+    """List the models shipped with mien."""
     from mien.models.registry import MODEL_FILE, available_models, resolve_model
 
     for config in available_models():

@@ -35,10 +35,10 @@ def check_outside(option: str, target: Path | None, data: Path) -> None:
 
 
 def check_file(option: str, target: Path, data: Path) -> None:
-    """Refuse to write a file over a dataset or into its folder; make the folder that it will lie in."""
+    """Refuse to write a file over a dataset or into its folder; create the file's folder."""
     check_outside(option, target.parent, data)
     if target.resolve() == data.resolve() or target.is_dir():
-        raise typer.BadParameter(f"{target}: expected a file of its own", param_hint=option)
+        raise typer.BadParameter(f"{target}: expected a separate file", param_hint=option)
     target.parent.mkdir(parents=True, exist_ok=True)
 
 
@@ -96,18 +96,18 @@ def load(path: Path, votes: Path | None) -> Dataset:
         )
 
 
-def score_damaged(classifier: EmotionClassifier, answers: Predictions) -> RobustnessReport:
-    """The scores on damaged images, under a progress bar."""
+def score_damaged(classifier: EmotionClassifier, predictions: Predictions) -> RobustnessReport:
+    """The scores on corrupted images, with a progress bar."""
     from mien.evaluation.robustness import damage_and_score
 
     with progress_bar() as progress:
-        return damage_and_score(classifier, answers, progress=progress)
+        return damage_and_score(classifier, predictions, progress=progress)
 
 
 def show_scores(
     scores: EvaluationReport | Comparison, robustness: RobustnessReport | None, *, as_json: bool
 ) -> None:
-    """Print scores, and below them what damage does to them where that was measured; in JSON as "robustness"."""
+    """Print scores, and below them the robustness if it was measured; in JSON as "robustness"."""
     if as_json:
         damaged = {} if robustness is None else {"robustness": robustness.to_dict()}
         typer.echo(json.dumps(scores.to_dict() | damaged, indent=2))
@@ -127,7 +127,7 @@ def check_written(
         return
     if format not in ("table", "json"):
         raise typer.BadParameter(
-            "has a row a face: with --aggregate use table or json", param_hint="--format"
+            "has one row per face: with --aggregate use table or json", param_hint="--format"
         )
     for option, target in single.items():
         if target is not None:
@@ -190,7 +190,7 @@ def show_summaries(summaries: Sequence[Summary], *, as_json: bool, stream: IO[st
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar on stderr, moved by (what, done, total); none where nobody watches."""
+    """A progress bar on stderr, moved by (what, done, total); none without a terminal."""
     from rich.console import Console
     from rich.progress import Progress
 

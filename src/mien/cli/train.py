@@ -67,9 +67,11 @@ def train(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Passes over the training images.", show_default=False)
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=2, help="Images a step.", show_default=False)] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=2, help="Images per step.", show_default=False)
+    ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(min=1e-9, help="The highest one of its schedule.", show_default=False)
+        float | None, typer.Option(min=1e-9, help="Peak of the learning rate schedule.", show_default=False)
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of the random numbers.", show_default=False)
@@ -80,9 +82,9 @@ def train(
     setting: SettingOption = None,
     votes: VotesOption = None,
 ) -> None:
-    """Train a network, export it, and score what was exported.
+    """Train a network, export it, and score the exported model.
 
-    What is not named here has the value of the network's own recipe; the run's config.toml lists all settings.
+    Other settings have the defaults of the network's recipe; the run's config.toml lists all settings.
     """
     from mien.training.config import combine, parse_setting
     from mien.training.train import train
@@ -118,7 +120,7 @@ def train_detector(
     resume: ResumeOption = False,
     setting: DetectorSettingOption = None,
 ) -> None:
-    """Train a face detector, export it, and score it on photographs that it has not seen."""
+    """Train a face detector, export it, and score it on held-out photographs."""
     from mien.training.config import parse_setting
     from mien.training.detector.config import DetectorConfig
     from mien.training.detector.photographs import load_photographs
@@ -141,17 +143,17 @@ def train_detector(
 def distill(
     data: DataArgument,
     teacher: Annotated[
-        list[str], typer.Option(help="A run, or a model; more than one are averaged.", show_default=False)
+        list[str], typer.Option(help="A run or a model; several are averaged.", show_default=False)
     ],
     output: Annotated[Path, output_option("The file to write.")],
     config: Annotated[
         str, typer.Option(help="Settings of the student: a TOML file, or a recipe by its name.")
     ] = "mien-s",
     setting: SettingOption = None,
-    views: Annotated[int, typer.Option(min=1, max=256, help="Randomly changed views of every image.")] = 8,
+    views: Annotated[int, typer.Option(min=1, max=256, help="Randomly augmented views per image.")] = 8,
     votes: VotesOption = None,
 ) -> None:
-    """Write down what trained models think of the training images, for a student to learn from.
+    """Save the predictions of trained models on the training images, to train a student (knowledge distillation).
 
     The student is trained on the same data, with `mien train --config CONFIG --set teachers=FILE`.
     """

@@ -96,7 +96,7 @@ def video(
     aggregate: AggregateOption = False,
     min_group: MinGroupOption = 10,
 ) -> None:
-    """Tell the expressions in clips: who is who, frame by frame, smoothed over time."""
+    """Recognise the expressions in clips, with face tracking and temporal smoothing."""
     from mien.video.clips import Clip, find_clips, output_paths
 
     check_written(format.value, output, aggregate, written := {"--annotate": annotate, "--report": report})
@@ -144,7 +144,7 @@ def _write_frames(
 
 
 def _on_page(web: bool | None) -> bool:
-    """Whether the browser shows the camera: where it is wished, or where a person watches and there is no window."""
+    """Whether the browser shows the camera: on request, or if a person watches and there is no window."""
     from mien.video.display import has_window
 
     if web is False or (web is None and (not sys.stderr.isatty() or has_window())):
@@ -187,7 +187,7 @@ def camera(
     port: PortOption = 0,
     recognition: RecognizerOptions,
 ) -> None:
-    """Tell the expressions in front of a camera, live, in a window or, where there is none, on a page of the browser;
+    """Recognise expressions live from a camera, in a window or, if there is none, on a page in the browser;
     q or Ctrl-C quits."""
     from mien.output.writers import open_writer
     from mien.video.camera import Camera

@@ -83,7 +83,7 @@ def exact_groups(images: Images) -> list[Ints]:
 
 
 def _digest(image: Images) -> bytes:
-    """What tells images apart, in 16 bytes: as pixels, images in a file might not fit into memory."""
+    """The identity of an image, in 16 bytes: pixels of images in a file might not fit into memory."""
     return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
 
 

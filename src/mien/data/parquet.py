@@ -56,7 +56,7 @@ def read_parquet(paths: list[Path], source: Source, progress: Progress) -> None:
 
 
 def read_parquet_columns(paths: list[Path], columns: list[str]) -> dict[str, tuple[str, ...]]:
-    """More columns of Parquet files: name of a row, as of `Row`, -> their values as text, "" for none.
+    """More columns of Parquet files: name of a row, as in `Row`, -> their values as text, "" for none.
 
     Raises:
         DatasetError: a file is broken, or has no such column.

@@ -17,7 +17,7 @@ from mien.metrics import significance
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models, A and B, on the same n images, one view an image.
+    """Two models, A and B, on the same n images, one view per image.
 
     Attributes:
         first, second: the scores of A and of B.
@@ -49,13 +49,13 @@ class Comparison:
 
 
 def compare(first: Predictions, second: Predictions) -> Comparison:
-    """Compare the answers of two models.
+    """Compare the predictions of two models.
 
     The test is McNemar's: it looks only at the images on which one of the models alone is right (see
     `mien.significance.mcnemar_p_value`). It takes the images for independent, which copies among them are not.
 
     Raises:
-        DatasetError: the answers are not on the same images with the same right answers.
+        DatasetError: the predictions are not on the same images with the same true labels.
     """
     same = first.labels == second.labels and first.part.names == second.part.names
     if not same or not np.array_equal(first.targets, second.targets):
@@ -92,7 +92,7 @@ def score_table(comparison: Comparison) -> Table:
 
 
 def difference_line(comparison: Comparison) -> str:
-    """The difference of the accuracies in points, and what the test says of it."""
+    """The difference of the accuracies in points, and the result of the test."""
     low, high = (100 * end for end in comparison.interval)
     return (
         f"A minus B: {100 * comparison.difference:+.2f} points (95 %: {low:+.2f} to {high:+.2f}); "

@@ -1,4 +1,4 @@
-"""The audit of a model for people: `report.html` with everything inside, PNGs, `audit.json`. No face is shown."""
+"""The report of a model audit: a self-contained `report.html` without faces, PNGs and `audit.json`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAGE, DATA = "report.html", "audit.json"
 
 def write_model_audit(
     audit: ModelAudit,
-    answers: Predictions,
+    predictions: Predictions,
     folder: Path,
     *,
     robustness: Mapping[str, RobustnessReport] | None = None,
@@ -32,9 +32,9 @@ def write_model_audit(
     `robustness.png`. Files of these names are replaced.
 
     Args:
-        audit: of these answers.
-        answers: of the model.
-        folder: made when missing.
+        audit: of these predictions.
+        predictions: of the model.
+        folder: created if missing.
         robustness: "all" -> of all images, and up to three groups by name.
         command: the command line, for the record.
 
@@ -51,14 +51,14 @@ def write_model_audit(
         f"On {audit.data}, split {audit.split}, head {audit.head}, {audit.whole.n:,} images.",
     )
     _add_groups(page, audit, folder)
-    _add_calibration(page, answers, folder)
+    _add_calibration(page, predictions, folder)
     if robustness:
         _add_robustness(page, robustness, folder)
     page.heading("What this cannot show")
     for text in _LIMITS:
         page.paragraph(text)
-    page.heading("How this was measured")
-    page.facts([*model_facts(answers), *data_facts(answers, command)])
+    page.heading("Measurement record")
+    page.facts([*model_facts(predictions), *data_facts(predictions, command)])
     page.write(folder / PAGE)
     values = audit.to_dict() | {"robustness": {n: one.to_dict() for n, one in (robustness or {}).items()}}
     write_json(folder / DATA, values)
@@ -66,10 +66,10 @@ def write_model_audit(
 
 
 _LIMITS = (
-    "Labels are what somebody saw. If those who labelled the pictures judged one group otherwise than another, the "
-    "model looks right where it repeats them.",
-    "Only faces that are in the dataset count. How often a detector misses the faces of a group is not measured here.",
-    "Groups that nobody wrote down are not seen, nor are their combinations unless a column has them.",
+    "Labels are human judgements. If the annotators labelled one group differently from another, the model looks "
+    "accurate where it repeats their bias.",
+    "Only faces in the dataset count. How often a detector misses the faces of a group is not measured here.",
+    "Groups that are not recorded are invisible, and so are combinations of groups without a column.",
 )
 
 
@@ -95,38 +95,42 @@ def _add_groups(page: Report, audit: ModelAudit, folder: Path) -> None:
     for line in gap_lines(audit):
         page.paragraph(line)
     page.paragraph(
-        f"Intervals are of each group alone: of {len(audit.groups)} groups some lie apart by chance, the more groups "
-        "the surer. That is why one test is made, of the largest gap of all pairs, against the largest gap of all "
-        "pairs after exchanging images between groups at random (10,000 times). Choosing the column after looking at "
-        "several makes p too small."
+        f"Each interval is for one group alone. Among {len(audit.groups)} groups, some do not overlap by chance, "
+        "and more groups make this more likely. So there is a single permutation test: the largest gap of all pairs, "
+        "compared with the largest gap after exchanging images between groups at random (10,000 times). "
+        "If the column was chosen after looking at several, p is too small."
     )
 
 
-def _add_calibration(page: Report, answers: Predictions, folder: Path) -> None:
-    page.heading("Is the confidence true?")
-    reliability_chart(answers.confidences, answers.correct, folder / "reliability.png")
+def _add_calibration(page: Report, predictions: Predictions, folder: Path) -> None:
+    page.heading("Calibration")
+    reliability_chart(predictions.confidences, predictions.correct, folder / "reliability.png")
     page.chart(
         folder / "reliability.png",
         "Reliability diagram: accuracy against confidence",
-        "Of all images. Below the diagonal the model says more than it keeps; above it, it is too modest.",
+        "All images. Below the diagonal the model is overconfident; above it, underconfident.",
     )
     page.paragraph(
         "In the table above, a group whose mean confidence lies above its accuracy is promised too much. Calibration: "
         f"the expected calibration error, {BINS} bins. By chance: what it would be on average with as many images if "
         "every confidence were true; an error near it is no sign of wrong confidences."
     )
-    page.paragraph(familiarity(answers))
+    page.paragraph(familiarity(predictions))
 
 
 def _add_robustness(page: Report, robustness: Mapping[str, RobustnessReport], folder: Path) -> None:
-    page.heading("Faces that are moved, blurred, noisy, small, dark or compressed")
+    page.heading("Robustness to corruptions")
     robustness_chart(robustness, folder / "robustness.png")
     groups = [name for name in robustness if name != "all"]
     page.chart(
         folder / "robustness.png",
-        "Accuracy against the level of damage, a panel a condition",
-        "The same images, damaged. Dashed: the accuracy without damage; bands: 95 % intervals."
-        + (f" Besides all images: {' and '.join(groups)}, the ends of the largest gap." if groups else ""),
+        "Accuracy against the level of corruption, one panel per corruption",
+        "The same images, corrupted. Dashed: the accuracy without corruption; bands: 95 % intervals."
+        + (
+            f" Besides all images: {' and '.join(groups)}, the two groups of the largest gap."
+            if groups
+            else ""
+        ),
     )
     page.paragraph("All images:")
     page.add(robustness["all"].table())

@@ -25,10 +25,10 @@ _SCORES = ("accuracy", "balanced accuracy", "macro F1", "calibration error")
 
 _FER2013 = """\
 - Pictures and labels: FER2013 (Goodfellow et al., "Challenges in representation learning", arXiv 1307.0414),
-  from the Kaggle challenge of 2013: faces of 48 x 48 pixels, found by an image search for words of emotion,
-  which are the labels, and looked through by people. No licence of the pictures is known to us; they are of
+  from the Kaggle challenge of 2013: faces of 48 x 48 pixels, found by an image search for emotion words,
+  which are the labels, and reviewed by people. The licence of the pictures is unknown; they show
   people who did not ask to be in it. mien ships none of them.
-- Votes: FER+ (Barsoum et al., arXiv 1608.01041), ten people's votes on the same pictures, published under the
+- Votes: FER+ (Barsoum et al., arXiv 1608.01041), votes of ten people on the same pictures, published under the
   MIT licence.
 - Known faults: labels that contradict the votes or each other, identical pictures in several splits, pictures
   without a face (`mien audit` lists them)."""
@@ -142,13 +142,13 @@ def write_model_card(
     command: str = "",
     progress: Progress | None = None,
 ) -> None:
-    """Score every head of a model on a split, as it is and damaged, and write the card.
+    """Score every head of a model on a split, unchanged and corrupted, and write the card.
 
     Args:
         classifier: the model.
         dataset: the data; its labels must be the model's.
         path: the Markdown file.
-        split: as of `mien.evaluation.scores.evaluate`.
+        split: as in `mien.evaluation.scores.evaluate`.
         command: the command line, for the record.
         progress: called with (what is being done, images done, images in all).
 
@@ -157,21 +157,21 @@ def write_model_card(
         OSError: the file cannot be written.
     """
     first = predict_split(classifier, dataset, split=split)
-    answers = {
+    predictions = {
         head: predict_split(classifier, dataset, split=split, head=head) for head in _heads(classifier, first)
     }
-    scores = {head: score(found) for head, found in answers.items()}
-    damaged = damage_and_score(classifier, answers["blend"], progress=progress)
+    scores = {head: score(found) for head, found in predictions.items()}
+    damaged = damage_and_score(classifier, predictions["blend"], progress=progress)
     config = classifier.config
     parts = [
         f"# Model card: {config.name}",
-        f"Tells {', '.join(config.labels)} apart in a grey crop of one face, {config.input_size} x "
-        f"{config.input_size} pixels. `blend` is what users get: {_words(config.blend)}.",
-        "For telling what expression a face shows, where a mistake harms nobody: art, games, accessibility that its "
-        "user has chosen, research on pictures with consent, teaching.",
+        f"Classifies a grey crop of one face, {config.input_size} x {config.input_size} pixels, as one of "
+        f"{', '.join(config.labels)}. `blend` is the default output: {_words(config.blend)}.",
+        "Intended use: recognising the expression that a face shows, if errors harm nobody: art, games, accessibility "
+        "chosen by its user, research on pictures with consent, teaching.",
         f"## Data\n\n{_origin(config, dataset)}\n\n{familiarity(first)}",
         f"## Recipe\n\n{_recipe(config)}",
-        f"## How right it is\n\nOn the split `{first.split}`, one view an image, 95 % intervals by bootstrap.\n\n"
+        f"## Accuracy\n\nOn the split `{first.split}`, one view per image, 95 % intervals by bootstrap.\n\n"
         + _score_table(scores),
         *_copies(scores),
         *_votes(scores),
@@ -204,7 +204,7 @@ def _words(shares: Mapping[str, float]) -> str:
 
 
 def _origin(config: ModelConfig, dataset: Dataset) -> str:
-    """Of the data that the model was trained on, as far as it is known."""
+    """The model's training data, as far as known."""
     known = dataset.is_fer2013 and config.data.get("name") == dataset.name
     return _FER2013 if known else _counts(config)
 
@@ -220,7 +220,7 @@ def _recipe(config: ModelConfig) -> str:
     lines = [_counts(config), f"- Made with {config.created_with or 'not recorded'}."]
     if teachers := config.data.get("teachers"):
         lines.append(
-            f"- Taught by {len(teachers)} teachers, whose answers on the training images are part of the targets."
+            f"- Distilled from {len(teachers)} teachers, whose predictions on training images are part of the targets."
         )
     if training:
         lines.append(
@@ -300,6 +300,6 @@ def _confidence(scores: dict[str, EvaluationReport], config: ModelConfig) -> str
         kept = "none of them is" if certain.accuracy is None else f"{percent(certain.accuracy)} of those are"
         lines.append(
             f"Predictions below {percent(certain.threshold)} confidence are flagged as uncertain. On this split "
-            f"{percent(certain.coverage)} of the answers are not, and {kept} the dataset's label."
+            f"{percent(certain.coverage)} of the predictions are not (coverage), and {kept} the dataset's label."
         )
     return "\n".join(lines) + "\n\n" + coverage_table(scores["blend"]).markdown()

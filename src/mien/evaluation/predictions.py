@@ -1,4 +1,4 @@
-"""What a model answers on a split of a dataset: all that scores, comparisons and reports are made from."""
+"""A model's predictions on a split of a dataset, from which all scores, comparisons and reports are computed."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from mien.models.tta import SINGLE, predict_views
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """The answers of one head on one split.
+    """The predictions of one head on one split.
 
     Attributes:
         config: of the model.
         dataset: what the split belongs to.
-        split, head: what answered on what.
+        split, head: of the predictions.
         labels: of the probabilities, in order.
         part: the n images that are scored; with the head "ferplus" those with a majority among the votes.
-        targets: (n,) int64, the right answers as indices into `labels`.
-        probabilities: (n, labels), one view an image.
-        views: name -> (n, labels): the same with one and with more views, where they were asked for.
+        targets: (n,) int64, the true labels as indices into `labels`.
+        probabilities: (n, labels), one view per image.
+        views: name -> (n, labels): probabilities with one and with more views, if requested.
     """
 
     config: ModelConfig
@@ -44,19 +44,19 @@ class Predictions:
     views: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @cached_property
-    def predictions(self) -> NDArray[np.int64]:
+    def predicted(self) -> NDArray[np.int64]:
         """(n,) index of the most probable label."""
         return np.asarray(self.probabilities.argmax(axis=1))
 
     @cached_property
     def confidences(self) -> NDArray[np.floating]:
-        """(n,) probability of the answer."""
+        """(n,) probability of the prediction."""
         return np.asarray(self.probabilities.max(axis=1))
 
     @cached_property
     def correct(self) -> NDArray[np.bool_]:
-        """(n,) whether the answer is right."""
-        return np.asarray(self.predictions == self.targets)
+        """(n,) whether the prediction is right."""
+        return np.asarray(self.predicted == self.targets)
 
     @cached_property
     def copied(self) -> NDArray[np.bool_] | None:
@@ -66,7 +66,7 @@ class Predictions:
         return has_copy(self.part.images, self.dataset.splits["train"].images)
 
     def mistakes(self, most: int) -> NDArray[np.int64]:
-        """The places of the wrong answers, the most confident first, at most so many."""
+        """The indices of the wrong predictions, the most confident first, at most this many."""
         wrong = np.flatnonzero(~self.correct)
         return wrong[np.argsort(-self.confidences[wrong], kind="stable")][:most]
 
@@ -110,6 +110,6 @@ def _check_labels(config: ModelConfig, head: str, labels: tuple[str, ...], data:
     """Raise unless the head has these labels."""
     if labels != config.outputs[head]:
         raise DatasetError(
-            f"{data}: labelled {', '.join(labels)}; but {config.name} tells apart "
+            f"{data}: labelled {', '.join(labels)}; but {config.name} predicts "
             f"{', '.join(config.outputs[head])}"
         )

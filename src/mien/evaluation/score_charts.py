@@ -17,7 +17,7 @@ from mien.output.figures import INK, VALIDATION, new_figure, save_figure, set_st
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which people with any colour vision tell apart.
+# Okabe and Ito's colours, which people with any colour vision can distinguish.
 SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7")
 _LINES = ("-", "--", ":", "-.")
 
@@ -45,7 +45,7 @@ def reliability_chart(
     path: str | PathLike[str],
     bins: int = BINS,
 ) -> None:
-    """Accuracy against confidence: on the diagonal a model is as often right as it says; below: the counts.
+    """Reliability diagram: accuracy against confidence; on the diagonal a model is calibrated; below: the counts.
 
     Args:
         confidences: (n,) the highest probability of each prediction, 0 to 1.
@@ -63,14 +63,14 @@ def reliability_chart(
 def risk_coverage_chart(
     curves: Mapping[str, tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]], path: str | PathLike[str]
 ) -> None:
-    """Accuracy of the answers that are kept, against the share that is kept, the most confident first.
+    """Accuracy of the predictions that are kept, against the share that is kept, the most confident first.
 
     Args:
-        curves: name -> ((n,) confidences from 0 to 1, (n,) bool whether each answer was right).
+        curves: name -> ((n,) confidences from 0 to 1, (n,) bool whether each prediction was right).
         path: the PNG file to write; its folder exists.
 
     Raises:
-        ValueError: no curve, or one without answers.
+        ValueError: no curve, or one without predictions.
         OSError: the file cannot be written.
     """
     save_figure(_risk_coverage_figure(curves), path)
@@ -191,7 +191,7 @@ def _risk_coverage_figure(
     from matplotlib.ticker import PercentFormatter
 
     if not curves or any(len(said) == 0 for said, _ in curves.values()):
-        raise ValueError("no answers: expected one curve or more, each of one answer or more")
+        raise ValueError("no predictions: expected one curve or more, each with at least one prediction")
     figure = new_figure(5.4, 4.4)
     axes = figure.subplots()
     set_style(axes, "both")
@@ -199,13 +199,13 @@ def _risk_coverage_figure(
     for place, (name, (confidences, correct)) in enumerate(curves.items()):
         coverage, accuracy = selective_accuracy(np.asarray(confidences), np.asarray(correct))
         color, line = SERIES[place % len(SERIES)], _LINES[place % len(_LINES)]
-        # A threshold cannot keep fewer answers than the first does: the curve begins there.
+        # No threshold keeps fewer predictions than the first does: the curve starts there.
         label = f"{name}: area {accuracy.mean():.3f}"
         axes.plot(coverage, accuracy, line, color=color, label=label, linewidth=1.8)
         axes.axhline(accuracy[-1], color=color, linewidth=0.8, alpha=0.5)
         lowest = min(lowest, float(accuracy[-1]), float(accuracy[coverage >= 0.05].min()))
     axes.set(xlim=(0, 1), ylim=(max(0.0, np.floor(10 * lowest - 0.5) / 10), 1.005))
-    axes.set(xlabel="share of answers kept, the most confident first", ylabel="accuracy of those kept")
+    axes.set(xlabel="coverage: share of predictions kept, the most confident first", ylabel="accuracy")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     legend = axes.legend(frameon=False, loc="lower left")
@@ -222,7 +222,7 @@ def _per_class_figure(series: Mapping[str, Sequence[float]], labels: Sequence[st
             f"series of {[len(values) for values in series.values()]} values for {len(labels)} labels: "
             f"expected one to {len(SERIES)} series, with a value a label"
         )
-    # Bars that lie: labels of any length are read without turning the head.
+    # Horizontal bars: labels of any length stay readable.
     figure = new_figure(6.0, 1.3 + 0.22 * (len(series) + 1) * len(labels))
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)

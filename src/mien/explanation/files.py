@@ -1,4 +1,4 @@
-"""The files of `mien explain`: a chart a face, a picture with the heat over all its faces, and explanations.json."""
+"""The files of `mien explain`: one chart per face, a heat map over all faces of a picture, and explanations.json."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FILE = "explanations.json"
 class ExplanationFiles:
     """Writes what explains pictures into a folder; made by `open_explanations`.
 
-    `photo.jpg` becomes `photo-face1-why.png`, and `photo-why.png` where it has two faces or more; of two pictures with
+    `photo.jpg` becomes `photo-face1-why.png`, and `photo-why.png` if it has two faces or more; of two pictures with
     one name, the second becomes `photo-2-…`.
     """
 
@@ -39,7 +39,7 @@ class ExplanationFiles:
 
         Args:
             result: of the picture.
-            picture: (H, W, 3) uint8 RGB; None where it could not be read.
+            picture: (H, W, 3) uint8 RGB; None if it could not be read.
             explanations: of its faces.
 
         Returns:

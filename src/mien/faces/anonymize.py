@@ -27,7 +27,7 @@ HOLD = 0.5
 """Seconds for which a place in a clip stays hidden after the face there was seen last, in case it was only missed."""
 
 SAME_HEAD = 0.3
-"""Boxes that share so much of the smaller one are one head, and get one mosaic."""
+"""Boxes that share at least this much of the smaller one are one head, and get one mosaic."""
 
 Hide: TypeAlias = Callable[[NDArray[np.uint8], FrameResult], NDArray[np.uint8]]
 """A picture (H, W, 3) uint8 RGB and its result -> the picture as it may be shown."""
@@ -38,7 +38,7 @@ def anonymize_faces(picture: NDArray[np.uint8], boxes: Iterable[Box]) -> NDArray
 
     Args:
         picture: left as it is.
-        boxes: faces in pixels; what of them lies outside the picture does not matter.
+        boxes: faces in pixels; parts outside the picture are ignored.
     """
     shown = picture.copy()
     height, width = picture.shape[:2]
@@ -61,7 +61,7 @@ def anonymized_areas(boxes: Iterable[Box], width: int, height: int) -> list[tupl
 
 
 def _heads(boxes: Iterable[Box]) -> list[Box]:
-    """Boxes of the same head as one: mosaics that lie over each other, each from another grid, would show more."""
+    """Boxes of the same head as one: overlapping mosaics from different grids would reveal more."""
     heads: list[Box] = []
     for box in boxes:
         while (other := next((head for head in heads if _is_same(head, box)), None)) is not None:
@@ -80,7 +80,7 @@ def _is_same(first: Box, second: Box) -> bool:
 class FaceAnonymizer:
     """Hides the faces of a picture, or of one clip frame by frame.
 
-    Besides the faces of a result it hides those of a search of its own, in every frame, and in a clip the places where
+    Besides the faces of a result it hides those of its own detection, in every frame, and in a clip the places where
     a face was seen up to `HOLD` seconds before.
 
     Args:

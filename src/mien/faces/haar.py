@@ -35,7 +35,7 @@ HIT_WEIGHT, VOTE_WEIGHT, BIAS = 0.85, 2.25, -5.2
 """The score is the logistic function of HIT_WEIGHT log(1 + hits) + VOTE_WEIGHT log(1 + votes) + BIAS."""
 
 MIN_SCORE = 0.6
-"""Faces with a lower score are left out."""
+"""Faces with a lower score are dropped."""
 
 # The close-up: a square around a candidate, resized so that the candidate has a side of 36 pixels.
 _FACE = 36

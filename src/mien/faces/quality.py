@@ -64,7 +64,7 @@ def judge(image: NDArray[np.uint8], box: Box) -> Quality:
 
 
 def faults(crop: NDArray[np.uint8], box: Box, like: float) -> dict[str, float]:
-    """How far a crop falls short of a good one, each 0 or more: doublings, for "unclear" steps of four in log odds.
+    """The faults of a crop, each 0 or more: missing doublings, for "unclear" steps of four in log odds.
 
     Args:
         crop: (48, 48) uint8 grey.
@@ -88,7 +88,7 @@ def _doublings(enough: float, value: float) -> float:
 
 
 def sharpness(crop: NDArray[np.uint8]) -> float:
-    """How fine the detail is: the Laplacian's variance over the crop's own, so that contrast does not count.
+    """Sharpness: the variance of the Laplacian over that of the crop, so contrast does not matter.
 
     About 0.7 for FER2013's pictures, 0.07 for the same blurred by a Gaussian of one pixel; 0 without any contrast.
 

@@ -27,7 +27,7 @@ TIMEOUT = 30.0
 """Seconds without an answer after which a download is given up."""
 
 MIN_SCORE = 0.8
-"""Hits with a lower score are left out."""
+"""Hits with a lower score are dropped."""
 
 OVERLAP = 0.3
 """Of two hits with a higher intersection over union the better one stays."""
@@ -72,7 +72,7 @@ class YuNetDetector:
             small = cv2.copyMakeBorder(small, 0, below, 0, beside, cv2.BORDER_REPLICATE)
         net = self._net()
         net.setInputSize(small.shape[1::-1])
-        rows: Any = net.detect(small)[1]  # None where there is no face
+        rows: Any = net.detect(small)[1]  # None without a face
         return [] if rows is None else [_face(row) for row in rows / np.array([scale] * 14 + [1.0])]
 
 
@@ -100,7 +100,7 @@ def fetch_yunet() -> Path:
     The cache is `$MIEN_CACHE`, or `~/.cache/mien`.
 
     Raises:
-        DetectorError: it can be neither read nor fetched; the message says which file to bring, and where to.
+        DetectorError: it can be neither read nor downloaded; the message names the file and where to put it.
     """
     path = Path(os.environ.get("MIEN_CACHE") or Path.home() / ".cache" / "mien") / YUNET_FILE
     advice = f"bring {YUNET_FILE} from OpenCV Zoo to {path}, or pass the path of the file"

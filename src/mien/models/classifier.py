@@ -31,8 +31,8 @@ _BATCH = 64
 class EmotionClassifier:
     """A trained model, ready to use.
 
-    Threads may share it: calls run at the same time. So may processes: a pickle holds where the model lies and its
-    SHA-256, and it is loaded anew at its first use in each process; it is a ModelError if the file has changed.
+    Threads may share it: calls run in parallel. So may processes: a pickle holds the model's path and
+    SHA-256, and each process loads it at first use, with a ModelError if the file has changed.
 
     Args:
         model: name of a shipped model, a model folder, or a run that `mien train` wrote.

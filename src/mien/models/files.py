@@ -1,4 +1,4 @@
-"""A network as a folder of two files: ONNX, and the JSON beside it, which tells its SHA-256."""
+"""A network as a folder of two files: ONNX, and the JSON next to it with its SHA-256."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Config = TypeVar("Config")
 
 @dataclass(frozen=True)
 class NetworkFiles:
-    """The names of the two files of one kind of network, and what is said where they are wrong.
+    """The names of the two files of one kind of network, and the words of their error messages.
 
     Attributes:
         kind: "model" or "detector".

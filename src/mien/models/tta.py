@@ -15,7 +15,7 @@ _SHIFT_OF_WHOLE_VIEW = 2
 
 
 def corner_shift(config: ModelConfig) -> int:
-    """How many pixels the corner crops lie from the centre crop.
+    """The distance of the corner crops from the centre crop, in pixels.
 
     A model that sees the middle `view` of its `input_size` pixels (`config.training["view"]`) has its corner crops
     (input_size - view) / 2 pixels away, rounded down: those show the picture's very corners. One that sees all of

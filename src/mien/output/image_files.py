@@ -35,7 +35,7 @@ class FreeStems:
 class PictureFiles:
     """Writes drawings into one or two folders, made when first needed.
 
-    `photo.jpg` becomes `photo-annotated.jpg` and `photo-face1.png`, so that a drawing never overwrites its source; of
+    `photo.jpg` becomes `photo-annotated.jpg` and `photo-face1.png`, so a drawing never overwrites its source; of
     two sources with one name, the second becomes `photo-2-…`.
 
     Args:

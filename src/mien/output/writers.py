@@ -73,7 +73,7 @@ def open_writer(
 
     Raises:
         ValueError: an unknown format, labels that are not distinct column names, or Parquet to a terminal.
-        TypeError: Parquet to a text stream that lies over no binary one.
+        TypeError: Parquet to a text stream without a binary buffer.
         MissingExtraError: Parquet without pyarrow.
     """
     if format not in _WRITERS:
@@ -107,7 +107,7 @@ def _encodable(text: str, encoding: str) -> str:
 
 
 class _JsonWriter(Writer):
-    """One list, a picture an item. ASCII only, so that no terminal's or pipe's encoding can break it."""
+    """One list, one item per picture. ASCII only, so no encoding of a terminal or pipe can break it."""
 
     _empty = True
 
@@ -126,7 +126,7 @@ class _JsonLinesWriter(Writer):
 
 
 class _CsvWriter(Writer):
-    """A line a face. Values are data, written as they are, even where a spreadsheet sees a formula."""
+    """One line per face. Values are written unchanged, even if a spreadsheet sees a formula."""
 
     def __init__(self, stream: IO[Any], labels: Sequence[str], columns: Sequence[str]) -> None:
         super().__init__(stream, labels, columns)
@@ -247,7 +247,7 @@ class _TableWriter(Writer):
         yield f" {100 * face.quality.score:.0f} {self._clean(next(iter(face.quality.issues), ''))}", "yellow"
 
     def _bar(self, share: float) -> str:
-        """A bar that lies where there is room for one, else one upright character."""
+        """A horizontal bar if there is room, else one upright character."""
         cells = self._cell - len("100")
         steps = self._glyphs.upright if cells == 1 else self._glyphs.lying
         full, rest = divmod(round(share * cells * (len(steps) - 1)), len(steps) - 1)
@@ -285,7 +285,7 @@ def _fit(text: str, width: int) -> str:
 
 
 def _tail(text: str, width: int, ellipsis: str) -> str:
-    """As `_fit`, but of a long path the end stays, which tells files of one folder apart."""
+    """Like `_fit`, but keeps the end of a long path, which distinguishes files of one folder."""
     from rich.cells import cell_len
 
     if cell_len(text) > width:

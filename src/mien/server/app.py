@@ -117,7 +117,7 @@ def _add_api(app: FastAPI, settings: Settings, reader: Reader, work: Work, count
         openapi_extra=openapi.recognize_body(),
     )
     async def recognize(request: Request) -> Response:
-        """Tell the expression of every face in one picture or several."""
+        """Recognise the expression of every face in one or more pictures."""
         with work.place():
             decode = await read_body(request, settings)
             results = await work.run(lambda: reader.read(decode()))

@@ -15,7 +15,7 @@ from mien.models.classifier import Crops, EmotionClassifier
 from mien.models.registry import DEFAULT_HEAD
 
 ENOUGH = 64
-"""Faces that fill a call: nobody waits for more."""
+"""Faces that fill a batch: no request waits for more."""
 
 _ROUNDS, _TOGETHER = 5, 8
 _FASTER = 0.9
@@ -26,13 +26,13 @@ class BatchingClassifier(EmotionClassifier):
 
     A call that comes while the model is busy waits, and goes with all others that wait in one call. Where
     others are on their way, it also waits for them, for `seconds` at most. A call that is alone never waits. On a
-    machine where eight faces together take as long as one by one, every call goes by itself.
+    machine where eight faces together take as long as one by one, every request is a separate call.
 
     Args:
         model, head: as `EmotionClassifier` takes them.
         seconds: how long to wait for others.
         coming: how many threads have faces to classify, or will have soon, those that wait included.
-        seen: told the number of faces of each call of the model.
+        seen: called with the number of faces of each call of the model.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ from mien.server.settings import Settings
 
 
 class LargestFaces(FaceDetector):
-    """A detector that keeps the largest `max_faces` faces of a picture; `found` is called where there are some."""
+    """A detector that keeps the largest `max_faces` faces of a picture; `found` is called if there are any."""
 
     def __init__(self, settings: Settings, found: Callable[[], None]) -> None:
         super().__init__(settings.detector, size=settings.detector_size, min_size=settings.min_size)
@@ -36,7 +36,7 @@ class LargestFaces(FaceDetector):
 
 
 class Reader:
-    """Reads pictures in many threads: one model for all, and a detector for each where it keeps state.
+    """Reads pictures in many threads: one shared model, and one detector per thread if it keeps state.
 
     Raises:
         ModelError, DetectorError: the model or the detector cannot be loaded.
@@ -45,7 +45,7 @@ class Reader:
     def __init__(self, settings: Settings, measured: Measured) -> None:
         self._settings = settings
         self._measured = measured
-        self._with_faces: set[int] = set()  # threads that have found faces and not told their expressions yet
+        self._with_faces: set[int] = set()  # threads with detected faces that are not classified yet
         self.classifier = BatchingClassifier(
             settings.model,
             head=settings.head,

@@ -11,10 +11,10 @@ from mien._core.version import __version__
 from mien.server.guard import PROTECTED
 from mien.server.problems import MEDIA_TYPE
 
-DESCRIPTION = """Reads facial expressions: from a picture to a probability for each expression a face shows.
+DESCRIPTION = """Facial expression recognition: a probability for each expression of every face in a picture.
 
-An expression is what a face shows, not what a person feels. Pictures are read in memory, and never kept or logged.
-`WS /v1/stream` takes encoded frames as binary messages and answers each with a result, or drops it for a newer one.
+An expression is what a face shows, not what a person feels. Pictures are read in memory, and never stored or logged.
+`WS /v1/stream` takes encoded frames as binary messages and returns a result for each, or drops it for a newer one.
 """
 
 # A white pixel: the smallest body that is a picture.

@@ -18,7 +18,7 @@ from mien.server.settings import Settings
 Pictures = list[tuple[str, bytes]]
 
 STDIN = "-"
-"""The name of a picture that came without one, as of one that the command reads from standard input."""
+"""The name of a picture without one, like that of the command's standard input."""
 
 _EXPECTED = "expected multipart/form-data, application/json, image/* or application/octet-stream"
 

@@ -1,4 +1,4 @@
-"""Random changes of the training pictures, drawn anew for every batch while training."""
+"""Data augmentation: random changes of the training pictures, drawn anew for every batch."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def augment(
 
     Args:
         images: (n, h, w) uint8 grey.
-        rng: the source of all chance, so that a batch can be drawn again.
+        rng: the only source of randomness, so a batch can be drawn again.
         settings: how far to go.
         view: side of what the network sees of a picture, in the picture's pixels; at most h and w.
         size: side of the result; None for `view`, less shrinks it.

@@ -37,7 +37,7 @@ FEW = 50
 def heads_for(dataset: Dataset, *, votes: bool = True) -> Heads:
     """The heads a dataset can teach, the one of its own labels first: head -> labels.
 
-    `votes`: whether the FER+ votes, where there are any, are to be taught as well.
+    `votes`: whether the FER+ votes, if any, are learnt as well.
     """
     train = dataset.split("train")
     first = "fer2013" if dataset.is_fer2013 else "labels"
@@ -78,7 +78,7 @@ def training_batches(
         epoch, step, rows = job
         rng = np.random.default_rng([config.seed, epoch, step])
         targets = targets_for(split, heads, rows)
-        # Before mixing, so that each half of a mixed picture counts by its own class.
+        # Before mixup, so each part of a mixed picture counts by its own class.
         targets[first] = targets[first] * importance
         images = split.images[rows]
         if lesson is not None:

@@ -29,7 +29,7 @@ from mien.errors import TrainingError
 class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
     """All state of a compiled model and its optimizer in one file, written whole or not at all.
 
-    Plain arrays without pickle: a file from elsewhere can do no harm, and any Keras backend can go on.
+    Plain arrays without pickle: a foreign file can do no harm, and any Keras backend can resume.
     """
 
     def __init__(self, path: Path, model: keras.Model) -> None:
@@ -124,7 +124,7 @@ class History(keras.callbacks.Callback):  # type: ignore[misc]
 class EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]
     """Keeps the weights of the epoch with the highest validation accuracy; stops when none better comes.
 
-    Its memory is the history, so that a resumed run decides as the uninterrupted one would have.
+    Its memory is the history, so a resumed run decides like the uninterrupted one.
 
     Args:
         path: the file for the best weights.
@@ -143,7 +143,7 @@ class EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]
         return int(max(rows, key=lambda row: _accuracy(row, "val_") or 0.0)["epoch"]) if rows else 0
 
     def is_over(self, done: int) -> bool:
-        """Whether to stop after so many epochs."""
+        """Whether to stop after this many epochs."""
         return bool(self.patience) and done > self.first and done - self.best_epoch() >= self.patience
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -47,15 +47,15 @@ class TrainConfig:
         ferplus_weight: weight of the FER+ head's loss against the label's loss; 0 for no such head.
         dropout: share of features dropped before the heads.
         average: momentum of the running average of the weights that is kept in the end; less in a short run,
-            so that the average never reaches back further than a twentieth of it. 0 for none.
+            so the average never reaches back further than a twentieth of it. 0 for none.
         plain_epochs: the last epochs, in which pictures are hardly changed (`Augmentation.mild`).
         view: side of the square in pixels that the network sees of a 48x48 picture.
-        small_epochs: during the first so many epochs that view is shrunk to `small_view` pixels, which saves half of
+        small_epochs: during this many first epochs, the view is reduced to `small_view` pixels, which saves half of
             their time (progressive resizing, as in Tan and Le, arXiv 2104.00298); for networks without a dense
             layer of a fixed size.
         small_view: side in pixels of the shrunk view.
-        limit: use so many pictures of each split at most, the first ones; 0 for all. For rehearsals.
-        held_back: share of the training pictures that is not trained on, so that temperatures, blend and the
+        limit: use at most this many pictures per split, the first ones; 0 for all. For trial runs.
+        held_back: share of the training pictures held out of training, so temperatures, blend and the
             threshold of `uncertain` are fitted to them; 0, or a share of less than 50 pictures, fits these to the
             validation split. Of these, images that have another version among the trained ones do not count.
         teachers: a file of `mien distill` with what teachers think of the training pictures; "" for none. Then
@@ -110,7 +110,7 @@ class TrainConfig:
             raise ValueError(f"weight_decay={self.weight_decay}: adam has none; expected 0, or adamw")
         if self.starts_trained and self.frozen_epochs >= self.epochs:
             raise ValueError(
-                f"frozen_epochs={self.frozen_epochs} of {self.epochs} epochs: expected fewer, so that all learns"
+                f"frozen_epochs={self.frozen_epochs} of {self.epochs} epochs: expected fewer, so that all layers learn"
             )
         if self.small_epochs and self.network in FIXED_SIZE:
             raise ValueError(
@@ -121,7 +121,7 @@ class TrainConfig:
 
     @property
     def starts_trained(self) -> bool:
-        """Whether the network begins with weights from elsewhere."""
+        """Whether the network starts from existing weights."""
         return bool(self.init) or self.weights != "none"
 
     def to_dict(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Knowledge distillation (Hinton et al., arXiv 1503.02531) with the teachers' answers written down: every training
 picture is shown to them in some fixed, randomly changed views. The views are not stored but drawn again from a seed,
-so that a few megabytes are enough to train a student without its teachers.
+so a few megabytes are enough to train a student without its teachers.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class SoftLabels:
         """Raise unless they belong to these pictures, in the views that are drawn here, and to these heads.
 
         Raises:
-            TrainingError: they do not; the message begins with `source`.
+            TrainingError: they do not; the message starts with `source`.
         """
         try:
             first = np.argsort(self.order(split.images))[:_CHUNK]
@@ -227,7 +227,7 @@ class FixedViews:
 
 
 class DistillationTargets:
-    """What a student learns from its teachers: the views they saw, and what they thought of them.
+    """The distillation targets of a student: the teachers' views and predictions.
 
     Args:
         soft: the teachers' probabilities.
@@ -255,7 +255,7 @@ class DistillationTargets:
         Args:
             view: its number.
             rows: (n,) of the pictures.
-            targets: head -> (n, labels) the dataset's own; where they are zeros the teachers alone count.
+            targets: head -> (n, labels) the dataset's own; where they are zeros only the teachers count.
 
         Returns:
             (n, h, w) uint8, and head -> (n, labels).

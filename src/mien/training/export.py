@@ -26,7 +26,7 @@ from mien.training.export_onnx import UNLICENSED, describe, write_onnx
 from mien.training.weights import halved, write_weights
 
 TOLERANCE, HALF_TOLERANCE = 1e-4, 5e-3  # of probabilities; the latter with weights in half precision
-PRECISION = 0.9  # answers that are not flagged as uncertain are right at this rate, where that can be reached
+PRECISION = 0.9  # accuracy of predictions that are not flagged as uncertain, if it can be reached
 CERTAINTY = 0.95  # that they are, and that probabilities are not too bold: few images say little about others
 _BATCH = 256
 _SMALL_WEIGHT = 1024  # numbers: fewer are not worth a cast
@@ -48,12 +48,12 @@ def export_onnx(
     Each file's weights are stored in half precision where no probability changes by more than 5e-3.
 
     The ONNX model takes uint8 grey crops (n, size, size), any n, and gives probabilities: one output a head,
-    and "blend": the first head's, mixed with those of the FER+ head where there is one. Crop, normalisation,
+    and "blend": the first head's, mixed with those of the FER+ head if there is one. Crop, normalisation,
     temperatures and shares of the mix are inside.
 
     Args:
         model: what `build_model` built, trained.
-        folder: made when missing.
+        folder: created if missing.
         heads: head -> labels, the first of them the labels of "blend".
         view: side in pixels of the middle that the network sees of a crop.
         images: (n, size, size) uint8, not trained on: temperatures, blend and the threshold of `uncertain`
@@ -112,7 +112,7 @@ def words_of(
 def _fit_blend(
     probabilities: Mapping[str, NDArray[np.float64]], heads: Mapping[str, tuple[str, ...]], targets: Arrays
 ) -> dict[str, float]:
-    """The share of every head in the blend: so that it is near to the labels and to the votes alike."""
+    """The weight of every head in the blend, which brings it close to both the labels and the votes."""
     first = next(iter(heads))
     if "ferplus" not in heads:
         return {first: 1.0}
@@ -122,7 +122,7 @@ def _fit_blend(
 
 
 def _places(heads: Mapping[str, tuple[str, ...]]) -> list[int]:
-    """Where the FER+ head has the first head's labels: it has an eighth, contempt, and an order of its own."""
+    """The FER+ head's indices of the first head's labels: it has an eighth, contempt, and another order."""
     return [heads["ferplus"].index(label) for label in next(iter(heads.values()))]
 
 
@@ -155,7 +155,7 @@ def _answers_in_half(
 
 
 def _write(serving: keras.Model, path: Path, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-    """Write the ONNX file, with half of the digits where that is the same; its probabilities on the images."""
+    """Write the ONNX file, in half precision if the result is the same; returns its probabilities on the images."""
     size = images.shape[1]
     write_onnx(serving, path, keras.InputSpec(shape=(None, size, size), dtype="uint8", name="crops"))
     data = path.read_bytes()
@@ -172,7 +172,7 @@ def _write(serving: keras.Model, path: Path, images: NDArray[np.uint8]) -> dict[
 def with_half_weights(data: bytes) -> bytes:
     """An ONNX model whose larger weights are stored as float16, half the size; it computes in float32 all the same.
 
-    The runtime casts them when it loads the model, so that answers take as long as before.
+    The runtime casts them when it loads the model, so predictions take as long as before.
     """
     model = onnx.load_from_string(data)
     graph = model.graph
@@ -210,7 +210,7 @@ def _serving_model(
     if "ferplus" in heads:
         seven = ops.take(outputs["ferplus"], _places(heads), axis=-1)
         mixed = blend[first] * mixed + blend["ferplus"] * seven / ops.sum(seven, axis=-1, keepdims=True)
-    # Layers of their own, so that "blend" is an output even where it equals the only head's.
+    # Separate layers, so "blend" is an output even if it equals the only head's.
     return keras.Model(
         crops,
         {

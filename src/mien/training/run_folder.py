@@ -19,10 +19,10 @@ SETTINGS = "config.toml"
 
 
 def check_free(run: Path) -> None:
-    """Raise where a folder holds a run, or what is left of one: a new run would go on from its checkpoint."""
+    """Raise if a folder holds a run, or the rest of one: a new run would continue from its checkpoint."""
     if any((run / name).exists() for name in (RECORD, CHECKPOINT, "best.npz")):
         raise TrainingError(
-            f"{run}: already holds a run; add --resume to go on with it, or choose another folder"
+            f"{run}: already holds a run; add --resume to continue it, or choose another folder"
         )
 
 

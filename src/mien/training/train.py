@@ -5,7 +5,7 @@ A run folder holds::
     config.toml      the settings, as `--config` takes them
     train.json       what data (with its SHA-256), versions, machine
     history.csv      one row an epoch
-    checkpoint.npz   all state after the last whole epoch, to go on from
+    checkpoint.npz   all state after the last whole epoch, to resume from
     best.npz         with early stopping: the weights of the best epoch
     model.keras      the trained model: the best epoch's weights, else the running average, else the last
     curves.png       loss and accuracy against the epoch
@@ -62,13 +62,13 @@ def train(
 ) -> Path:
     """Train a network, export it and score what was exported.
 
-    Stopped at any moment, the run loses at most the epoch it was in; `resume` goes on to the same result.
+    Stopped at any moment, the run loses at most the epoch it was in; `resume` continues to the same result.
 
     Args:
         dataset: with a split "train"; without a "validation" split, a tenth of "train" is held out for it.
         run: the run's folder, made when missing.
         config: the settings; with `resume` those of the run itself are used.
-        resume: go on with the run in that folder.
+        resume: continue the run in that folder.
         devices: that share every batch; more than 1 with JAX only.
 
     Returns:
@@ -177,7 +177,7 @@ def _fit(
                 done = last
             stopping.restore(model)
     except KeyboardInterrupt:
-        bar.say(f"stopped; {run} keeps every whole epoch: go on with --resume")
+        bar.say(f"stopped; {run} keeps every whole epoch: continue with --resume")
         raise
     finally:
         bar.stop()
@@ -196,7 +196,7 @@ def _finalize(model: keras.Model) -> None:
 def _check_teachers(
     run: Path, data: dict[str, Any], dataset: Dataset, heads: Heads, config: TrainConfig
 ) -> None:
-    """Note in `data` what the run learns from, or raise where it began with something else."""
+    """Note in `data` what the run learns from, or raise if it started with something else."""
     soft = soft_labels(dataset.split("train"), heads, config)
     if soft is None:
         return
@@ -218,7 +218,7 @@ def _resumed(run: Path, data: dict[str, Any]) -> TrainConfig:
 
 
 def _check_classes(dataset: Dataset) -> None:
-    """Raise where there is nothing to tell apart."""
+    """Raise if there are fewer than two classes."""
     training = dataset.split("train")
     if np.count_nonzero(training.class_counts(len(dataset.labels))) < 2:
         raise DatasetError(

@@ -105,7 +105,7 @@ def _rgb(bgr: Any) -> NDArray[np.uint8]:
 
 
 def _reconnecting(url: str, say: Callable[[str], None]) -> Generator[Frame, None, None]:
-    """A stream by the time at which its frames come, so that time goes on while it is gone."""
+    """A stream, timed by the arrival of its frames, so time continues while it is gone."""
     begin: float | None = None
     tries = iter(RECONNECTS)
     while True:

@@ -47,7 +47,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Sampling:
-    """Which frames of a clip are read: all, every N-th, or so many a second; from `start` to before `end`.
+    """Which frames of a clip are read: all, every N-th, or a number per second; from `start` to before `end`.
 
     Args:
         every: 1 for every frame, 2 for every second one, counted from the first at or after `start`.
@@ -193,7 +193,7 @@ def _read_file(path: Path, sampling: Sampling) -> Generator[Frame, None, None]:
             raise VideoError(f"{name}: truncated: ends after {cut_off}; what was read is kept")
         if damage.reason is not None:
             raise VideoError(
-                f"{name}: {damage.parts} damaged parts were left out ({damage.reason}); what was read is kept"
+                f"{name}: {damage.parts} damaged parts were skipped ({damage.reason}); what was read is kept"
             )
 
 
@@ -252,7 +252,7 @@ def open_container(address: str, options: dict[str, str], timeout: float | None 
     import av
 
     # A text that some other coding wrote is no reason to refuse the pictures. PyAV 19 never refuses it, and has lost
-    # the argument by which versions before are told so.
+    # the argument that tells earlier versions so.
     lenient: Any = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "replace"}
     container: InputContainer = av.open(address, options=options, timeout=timeout, **lenient)
     return container
@@ -277,7 +277,7 @@ def _check_size(width: int, height: int, name: str) -> None:
 
 
 def _decoded(container: InputContainer, name: str, damage: _Damage) -> Iterator[tuple[VideoFrame, float]]:
-    """Frames with their seconds; parts that cannot be decoded are left out and noted in `damage`."""
+    """Frames with their seconds; parts that cannot be decoded are skipped and noted in `damage`."""
     import av
 
     stream = _video_stream(container, name)
@@ -309,7 +309,7 @@ def _decoded(container: InputContainer, name: str, damage: _Damage) -> Iterator[
 def _pixel_aspect(stream: VideoStream) -> float:
     """Width over height of a pixel as it is shown: not 1 in what tapes and some cameras record."""
     aspect = float(stream.sample_aspect_ratio or 1)
-    return aspect if 0.25 <= aspect <= 4 else 1.0  # beyond, a header tells nonsense
+    return aspect if 0.25 <= aspect <= 4 else 1.0  # beyond, the header is wrong
 
 
 def _picture(frame: VideoFrame, name: str, aspect: float) -> NDArray[np.uint8]:
@@ -324,7 +324,7 @@ def _picture(frame: VideoFrame, name: str, aspect: float) -> NDArray[np.uint8]:
 
 
 def _duration(container: InputContainer, stream: VideoStream) -> float | None:
-    """Seconds of the video that the header claims; None where it says nothing about the video itself."""
+    """Seconds of the video that the header claims; None if it says nothing about the video itself."""
     import av
 
     if stream.duration is not None and stream.time_base is not None:

@@ -55,7 +55,7 @@ class Track:
         self.time = time
         side = float(self._state[2:, 0].max())
         if self.seen < time - step:
-            # Not seen before this step: a size that goes on changing, or a leap, is no motion of a head.
+            # First seen in this step: a size that keeps changing, or a jump, is not the motion of a head.
             self._state[2:, 1] = 0.0
             limit = MAX_GAP_SPEED * side
             self._state[:2, 1] = np.clip(self._state[:2, 1], -limit, limit)

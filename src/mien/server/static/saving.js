@@ -10,7 +10,7 @@ export async function savePicture(image, faces, name) {
   save(await new Promise((done) => canvas.toBlob(done, "image/png")), `${name}-mien.png`);
 }
 
-/** A row a face; a picture without one is a row without a face. */
+/** One row per face; a picture without a face is a row without face values. */
 export function saveTable(results, labels, name) {
   const columns = [...FIELDS, ...labels, "error"];
   const rows = results.flatMap(({ source, frame = null, time = null, faces, error }) =>

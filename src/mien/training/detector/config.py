@@ -23,7 +23,7 @@ class DetectorConfig:
 
     Attributes:
         epochs: of `scenes` scenes each.
-        scenes: composed anew for every epoch.
+        scenes: number of new scenes per epoch.
         batch_size: scenes a step.
         side: of a scene in pixels, a multiple of 32.
         learning_rate: its peak, of AdamW; falls to 0 by a cosine.

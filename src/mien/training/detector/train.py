@@ -5,7 +5,7 @@ A run folder holds::
     config.toml      the settings
     train.json       what data (with its SHA-256), versions, machine
     history.csv      one row an epoch
-    checkpoint.npz   all state after the last whole epoch, to go on from
+    checkpoint.npz   all state after the last whole epoch, to resume from
     detector.keras   the trained network: the running average of its weights
     curves.png       loss and scores against the epoch
     export/          the ONNX file with its JSON: what `--detector RUN` uses
@@ -56,14 +56,14 @@ def train_detector(
 ) -> Path:
     """Train the network of a face detector, export it and score it.
 
-    Stopped at any moment, the run loses at most the epoch it was in; `resume` goes on to the same result.
+    Stopped at any moment, the run loses at most the epoch it was in; `resume` continues to the same result.
 
     Args:
-        photographs: with the boxes of their faces; a fifth of them, told by their bytes, is validated on.
+        photographs: with the boxes of their faces; a fifth of them, selected by their bytes, is for validation.
         fer_faces: (n, 48, 48) uint8 grey, to paste; or None.
         run: the run's folder, made when missing.
         config: the settings; with `resume` those of the run itself are used.
-        resume: go on with the run in that folder.
+        resume: continue the run in that folder.
         name: of the data.
 
     Returns:
@@ -155,7 +155,7 @@ def _fit(
                 callbacks=callbacks,
             )
     except KeyboardInterrupt:
-        bar.say(f"stopped; {run} keeps every whole epoch: go on with --resume")
+        bar.say(f"stopped; {run} keeps every whole epoch: continue with --resume")
         raise
     finally:
         bar.stop()
@@ -211,7 +211,7 @@ def _batches(
 
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """OpenCV without threads of its own: scenes are drawn in threads already."""
+    """OpenCV without its own threads: scenes are already drawn in threads."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
