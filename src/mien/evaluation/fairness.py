@@ -28,7 +28,7 @@ class GroupScore:
         accuracy: share of correct predictions.
         interval: 95 % of it, Wilson's.
         balanced_accuracy: mean recall over the expressions that occur in the group.
-        mean_confidence: of the answers.
+        mean_confidence: of the predictions.
         calibration_error: the expected one.
         chance_calibration_error: what it would be on average if every confidence were true; never 0.
         few: whether the group has fewer than `FEW` images.

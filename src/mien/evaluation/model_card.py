@@ -269,7 +269,7 @@ def _votes(scores: dict[str, EvaluationReport]) -> list[str]:
     if not voted:
         return []
     columns = (
-        "head", "n", "answers equal to the majority", "share of votes for the answer", "correlation of shares",
+        "head", "n", "predictions equal to the majority", "share of votes for the answer", "correlation of shares",
         "of doubt",
     )  # fmt: skip
     rows = []

@@ -84,7 +84,7 @@ def write_evaluation(
     return folder / PAGE
 
 
-def _add_scores(page: Report, answers: Predictions, scores: EvaluationReport) -> None:
+def _add_scores(page: Report, predictions: Predictions, scores: EvaluationReport) -> None:
     found = figures(scores)
     page.table(
         ("score", "value", "95 % interval"),
@@ -225,8 +225,8 @@ def _add_robustness(page: Report, robustness: RobustnessReport, folder: Path) ->
     )
 
 
-def _add_mistakes(page: Report, answers: Predictions, folder: Path, thumbnails: bool) -> None:
-    places = answers.mistakes(SHOWN_FACES)
+def _add_mistakes(page: Report, predictions: Predictions, folder: Path, thumbnails: bool) -> None:
+    places = predictions.mistakes(SHOWN_FACES)
     if len(places) == 0 or not thumbnails:
         (folder / "mistakes.png").unlink(missing_ok=True)  # of an earlier report
     page.heading("Most confident mistakes")

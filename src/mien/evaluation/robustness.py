@@ -100,7 +100,7 @@ class RobustnessScore:
     Attributes:
         accuracy: share of correct predictions.
         interval: 95 % of it, by bootstrap over the images.
-        mean_confidence: mean probability of the answers.
+        mean_confidence: mean probability of the predictions.
         calibration_error: the expected one.
     """
 

@@ -257,5 +257,5 @@ def _without_copies(predictions: Predictions) -> DeduplicatedScores | None:
 def _vote_agreement(predictions: Predictions) -> VoteAgreement | None:
     if predictions.part.votes is None:
         return None
-    names = [answers.dataset.labels[target] for target in answers.part.targets]
-    return vote_agreement(answers.probabilities, answers.part.votes, answers.labels, names)
+    names = [predictions.dataset.labels[target] for target in predictions.part.targets]
+    return vote_agreement(predictions.probabilities, predictions.part.votes, predictions.labels, names)

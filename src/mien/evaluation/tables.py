@@ -61,7 +61,7 @@ def class_table(report: EvaluationReport) -> Table:
 
 
 def coverage_table(report: EvaluationReport) -> Table:
-    """How right the answers are that some thresholds of the confidence keep."""
+    """How right the predictions are that some thresholds of the confidence keep."""
     rows = [
         (percent(point["coverage"]), percent(point["accuracy"]), percent(point["threshold"]))
         for point in report.risk_coverage.points
@@ -106,9 +106,7 @@ def _lines(report: EvaluationReport) -> list[tuple[str, str]]:
         if name != "AURC"  # stands in a line of its own
     ]
     if (certain := report.certain) is not None and certain.accuracy is not None:
-        said = (
-            f"{percent(certain.accuracy)} right: {percent(certain.coverage)} of the answers, confidence from "
-        )
+        said = f"{percent(certain.accuracy)} right: {percent(certain.coverage)} of the predictions, confidence from "
         lines.append(("not uncertain", said + percent(certain.threshold)))
     half = report.risk_coverage.points[-1]
     said = f"the most confident {100 * half['coverage']:.0f} %: {percent(half['accuracy'])} right"
