@@ -79,7 +79,7 @@ def predict_split(
     head: str = "auto",
     views: bool = False,
 ) -> Predictions:
-    """What a model predictions on a split. Arguments and errors as of `mien.evaluate`."""
+    """What a model predicts on a split. Arguments and errors as for `mien.evaluate`."""
     name = split or dataset.default_split()
     part = dataset.split(name)
     head = _head(classifier, dataset, head)
