@@ -438,7 +438,7 @@ class TestInterruptions:
         with begin("batch", folder, "--output", out, "--workers", "1", before=few_bytes) as process:
             _, words = process.communicate(timeout=300)
         assert process.returncode == 1
-        assert "what is done is kept" in words and "Traceback" not in words
+        assert "finished parts are kept" in words and "Traceback" not in words
         assert len(rows_of(out)) == 1 and not list(out.rglob("*.unfinished"))
         assert (
             run("batch", folder, "--output", out, "--workers", "1").returncode == 1

@@ -97,7 +97,7 @@ def batch(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        typer.echo(f"stopped; what is done is in {output}: the same command goes on", err=True)
+        typer.echo(f"stopped; what is done is in {output}: the same command continues", err=True)
         raise typer.Exit(130) from None
     except OSError as error:
         typer.echo(

@@ -82,10 +82,7 @@ def train(
     setting: SettingOption = None,
     votes: VotesOption = None,
 ) -> None:
-    """Train a network, export it, and score the exported model.
-
-    Other settings have the defaults of the network's recipe; the run's config.toml lists all settings.
-    """
+    """Train a network, export it, and score it; a run's config.toml lists all settings."""
     from mien.training.config import combine, parse_setting
     from mien.training.train import train
 
