@@ -62,7 +62,11 @@ def test_the_wheel_is_the_package_and_nothing_else(in_wheel: dict[str, bytes]) -
     }
     about = {name for name in in_wheel if name.startswith(f"mien-{mien.__version__}.dist-info/")}
     assert set(in_wheel) - about == sources
-    weights = {"mien/models/mien-s/model.onnx", "mien/models/mien-s/model.weights.h5", "mien/faces/weights/mien.onnx"}
+    weights = {
+        "mien/models/mien-s/model.onnx",
+        "mien/models/mien-s/model.weights.h5",
+        "mien/faces/weights/mien.onnx",
+    }
     assert {*weights, "mien/py.typed"} <= sources
     assert sum(len(in_wheel[name]) for name in weights) < 12_000_000
     assert in_wheel[f"mien-{mien.__version__}.dist-info/licenses/LICENSE"] == (ROOT / "LICENSE").read_bytes()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mien._core.text import percent
 from mien.data.dataset import Dataset
-from mien.evaluation.predictions import Predictions, predict_split
+from mien.evaluation.predictions import predict_heads
 from mien.evaluation.provenance import data_facts, familiarity, model_facts
 from mien.evaluation.robustness import ROBUSTNESS_HEADER, Progress, damage_and_score, robustness_rows
 from mien.evaluation.scores import EvaluationReport, score
@@ -71,10 +71,8 @@ def write_model_card(
         DatasetError: no such split, or other labels than the model's.
         OSError: the file cannot be written.
     """
-    first = predict_split(classifier, dataset, split=split)
-    answers = {
-        head: predict_split(classifier, dataset, split=split, head=head) for head in _heads(classifier, first)
-    }
+    answers = predict_heads(classifier, dataset, split=split)
+    first = next(iter(answers.values()))
     scores = {head: score(found) for head, found in answers.items()}
     damaged = damage_and_score(classifier, answers["blend"], progress=progress)
     config = classifier.config
@@ -101,14 +99,6 @@ def write_model_card(
         ),
     ]
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-
-
-def _heads(classifier: EmotionClassifier, first: Predictions) -> list[str]:
-    """The heads that can be scored, the one of the dataset's labels first."""
-    votes = first.part.votes
-    voted = votes is not None and bool(votes.any())
-    names = dict.fromkeys([first.head, *classifier.config.outputs])
-    return [name for name in names if voted or name != "ferplus"]
 
 
 def _words(shares: Mapping[str, float]) -> str:

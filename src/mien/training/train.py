@@ -25,9 +25,9 @@ import keras
 import numpy as np
 
 from mien.data.dataset import Dataset, Split
-from mien.data.ferplus import majority
 from mien.errors import DatasetError, TrainingError
-from mien.evaluation.scores import evaluate
+from mien.evaluation.predictions import predict_heads
+from mien.evaluation.scores import score
 from mien.models.classifier import EmotionClassifier
 from mien.output.curves import training_curves
 from mien.training.batches import (
@@ -245,9 +245,8 @@ def _export_and_score(
     exported = replace(exported, data=data, training=config.to_dict())
     exported.save(folder)
     classifier = EmotionClassifier(folder)
-    voted = validation.votes is not None and bool((majority(validation.votes) >= 0).any())
-    scored = [head for head in exported.outputs if voted or head != "ferplus"]
-    reports = {head: evaluate(classifier, dataset, split="validation", head=head) for head in scored}
+    answers = predict_heads(classifier, dataset, split="validation")
+    reports = {head: score(answers[head]) for head in exported.outputs if head in answers}
     replace(exported, metrics={head: report.summary() for head, report in reports.items()}).save(folder)
     write_card(folder)
     full = {head: report.to_dict() for head, report in reports.items()}
