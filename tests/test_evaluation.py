@@ -13,6 +13,7 @@ import pytest
 from mien.data.dataset import Dataset, Split
 from mien.data.load import load_dataset
 from mien.errors import DatasetError, ModelError
+from mien.evaluation.predictions import Predictions, predict_heads, predict_split
 from mien.evaluation.scores import EvaluationReport, evaluate
 from mien.evaluation.tables import format_report
 from mien.labels import FERPLUS_LABELS, LABELS
@@ -347,3 +348,53 @@ class TestShippedModel:
         recorded = EmotionClassifier().config.metrics["fer2013"]
         assert recorded["n"] == shipped.n
         assert recorded["accuracy"] == pytest.approx(shipped.accuracy, abs=2e-3)
+
+
+class Counting(EmotionClassifier):
+    """A classifier that notes which outputs it was asked for, and of how many crops."""
+
+    def _run(self, crops, heads):
+        self.asked = [*getattr(self, "asked", []), (list(heads), len(crops))]
+        return super()._run(crops, heads)
+
+
+class TestAllHeads:
+    @staticmethod
+    def voted(votes: list[list[int]]) -> Dataset:
+        rng = np.random.default_rng(4)
+        rows = np.array(votes, np.uint8)
+        part = Split(
+            rng.integers(0, 256, (len(rows), 48, 48), np.uint8),
+            rng.integers(0, 7, len(rows)),
+            tuple(map(str, range(len(rows)))),
+            rows,
+        )
+        return dataset("fer2013", validation=part)
+
+    def test_are_those_of_each_by_itself_from_one_pass(self) -> None:
+        # Most take the second image for no face: the head "ferplus" is not scored on it.
+        data = self.voted([[10, *[0] * 9], [4, *[0] * 8, 6], [0, 10, *[0] * 8]])
+        model = Counting("mien-s")
+        found = predict_heads(model, data)
+        assert model.asked == [(["blend", "fer2013", "ferplus"], 3)]
+        assert list(found) == ["fer2013", "blend", "ferplus"]
+        for head, answers in found.items():
+            alone: Predictions = predict_split(model, data, head=head)
+            assert (answers.head, answers.labels, answers.split) == (head, alone.labels, "validation")
+            assert answers.part.names == alone.part.names
+            np.testing.assert_array_equal(answers.targets, alone.targets)
+            np.testing.assert_allclose(answers.probabilities, alone.probabilities, atol=1e-6)
+        assert found["ferplus"].part.names == ("0", "2")
+
+    def test_without_a_majority_there_is_no_ferplus_head(self) -> None:
+        assert "ferplus" not in predict_heads(EmotionClassifier(), self.voted([[4, *[0] * 8, 6]]))
+
+    def test_nothing_to_score(self) -> None:
+        with pytest.raises(DatasetError, match="'test' has no images"):
+            predict_heads(EmotionClassifier(), dataset(test=split([], [])))
+
+    def test_a_dataset_is_hashed_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        data = dataset()
+        first = data.fingerprint()
+        monkeypatch.setattr("mien.data.dataset.hashlib", None)  # there is nothing to hash with any more
+        assert data.fingerprint() == first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -99,7 +100,14 @@ class Dataset:
         return next((s for s in ("validation", "test", *self.splits) if s in self.splits), "validation")
 
     def fingerprint(self) -> str:
-        """SHA-256 in hexadecimal over the labels and the images, targets and votes of all splits in order."""
+        """SHA-256 in hexadecimal over the labels and the images, targets and votes of all splits in order.
+
+        It is taken once: a report asks for it more than once.
+        """
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         digest = hashlib.sha256("\n".join(self.labels).encode())
         for name, split in self.splits.items():
             digest.update(f"\n{name} {len(split)}\n".encode())

@@ -12,7 +12,7 @@ from pathlib import Path
 from mien._core.files import write_atomically
 from mien._core.text import Table, percent
 from mien.data.dataset import Dataset
-from mien.evaluation.predictions import Predictions, predict_split
+from mien.evaluation.predictions import predict_heads
 from mien.evaluation.provenance import data_facts, familiarity, model_facts
 from mien.evaluation.robustness import Progress, damage_and_score
 from mien.evaluation.scores import EvaluationReport, score
@@ -156,10 +156,8 @@ def write_model_card(
         DatasetError: no such split, or other labels than the model's.
         OSError: the file cannot be written.
     """
-    first = predict_split(classifier, dataset, split=split)
-    predictions = {
-        head: predict_split(classifier, dataset, split=split, head=head) for head in _heads(classifier, first)
-    }
+    predictions = predict_heads(classifier, dataset, split=split)
+    first = next(iter(predictions.values()))
     scores = {head: score(found) for head, found in predictions.items()}
     damaged = damage_and_score(classifier, predictions["blend"], progress=progress)
     config = classifier.config
@@ -186,14 +184,6 @@ def write_model_card(
         ),
     ]
     write_atomically(path, "\n\n".join(parts) + "\n")
-
-
-def _heads(classifier: EmotionClassifier, first: Predictions) -> list[str]:
-    """The heads that can be scored, the one of the dataset's labels first."""
-    votes = first.part.votes
-    voted = votes is not None and bool(votes.any())
-    names = dict.fromkeys([first.head, *classifier.config.outputs])
-    return [name for name in names if voted or name != "ferplus"]
 
 
 def _words(shares: Mapping[str, float]) -> str:

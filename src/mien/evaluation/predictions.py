@@ -79,31 +79,89 @@ def predict_split(
     head: str = "auto",
     views: bool = False,
 ) -> Predictions:
-    """What a model predicts on a split. Arguments and errors as for `mien.evaluate`."""
+    """What one head of a model predicts on a split. Arguments and errors as for `mien.evaluate`."""
     name = split or dataset.default_split()
-    part = dataset.split(name)
+    whole = dataset.split(name)
     head = _head(classifier, dataset, head)
-    targets, labels = part.targets, dataset.labels
-    if head == "ferplus":
-        if part.votes is None:
-            raise DatasetError(
-                f"{dataset.name}: no FER+ votes; the ferplus head is scored against their majority"
-            )
-        targets, labels = majority(part.votes), FERPLUS_LABELS
-        part, targets = part.take(targets >= 0), targets[targets >= 0]
-    if len(part) == 0:
+    scored, targets, labels = _targets(dataset, whole, head)
+    if not scored.any():
         raise DatasetError(f"{dataset.name}: the split {name!r} has no images that can be scored")
     _check_labels(classifier.config, head, labels, dataset.name)
+    part = whole if scored.all() else whole.take(scored)
     several = predict_views(classifier, part.images, head=head) if views else {}
     single = several[SINGLE] if views else classifier.predict_proba(part.images, head=head)
-    return Predictions(classifier.config, dataset, name, head, labels, part, targets, single, several)
+    return Predictions(classifier.config, dataset, name, head, labels, part, targets[scored], single, several)
+
+
+def predict_heads(
+    classifier: EmotionClassifier, dataset: Dataset, *, split: str | None = None
+) -> dict[str, Predictions]:
+    """What every head of a model that can be scored predicts on a split, in one pass through the network.
+
+    Args:
+        classifier, dataset, split: as for `mien.evaluate`.
+
+    Returns:
+        Head -> its predictions; first the head that "auto" means. "ferplus" is left out where no image has a majority
+        of FER+ votes.
+
+    Raises:
+        DatasetError: no such split, none of its images can be scored, or other labels than the model's.
+    """
+    name = split or dataset.default_split()
+    whole, config = dataset.split(name), classifier.config
+    if len(whole) == 0:
+        raise DatasetError(f"{dataset.name}: the split {name!r} has no images that can be scored")
+    asked = {}
+    for head in dict.fromkeys([main_head(config, dataset), *config.outputs]):
+        if head != "ferplus" or has_majority(whole):
+            asked[head] = _targets(dataset, whole, head)
+            _check_labels(config, head, asked[head][2], dataset.name)
+    shares = classifier.predict_heads(whole.images)
+    return {
+        head: Predictions(
+            config,
+            dataset,
+            name,
+            head,
+            labels,
+            whole if scored.all() else whole.take(scored),
+            targets[scored],
+            shares[head][scored],
+        )
+        for head, (scored, targets, labels) in asked.items()
+    }
+
+
+def main_head(config: ModelConfig, dataset: Dataset) -> str:
+    """The head that was trained on such labels: "fer2013" on FER2013, else "blend"."""
+    return "fer2013" if dataset.is_fer2013 and "fer2013" in config.outputs else DEFAULT_OUTPUT
+
+
+def has_majority(split: Split) -> bool:
+    """Whether there is an image with a majority among its FER+ votes: something to score the head "ferplus" by."""
+    return split.votes is not None and bool((majority(split.votes) >= 0).any())
+
+
+def _targets(
+    dataset: Dataset, split: Split, head: str
+) -> tuple[NDArray[np.bool_], NDArray[np.int64], tuple[str, ...]]:
+    """Which images a head is scored on, (n,); the right answers, (n,), where it is; the labels they mean."""
+    if head != "ferplus":
+        return np.ones(len(split), np.bool_), split.targets, dataset.labels
+    if split.votes is None:
+        raise DatasetError(
+            f"{dataset.name}: no FER+ votes; the ferplus head is scored against their majority"
+        )
+    voted = majority(split.votes)
+    return voted >= 0, voted, FERPLUS_LABELS
 
 
 def _head(classifier: EmotionClassifier, dataset: Dataset, head: str) -> str:
     """The output that is scored; "auto": what the classifier was made to answer with, else what has such labels."""
     if head != DEFAULT_HEAD or classifier.head != DEFAULT_OUTPUT:
         return classifier.head if head == DEFAULT_HEAD else classifier.config.output(head)
-    return "fer2013" if dataset.is_fer2013 and "fer2013" in classifier.config.outputs else DEFAULT_OUTPUT
+    return main_head(classifier.config, dataset)
 
 
 def _check_labels(config: ModelConfig, head: str, labels: tuple[str, ...], data: str) -> None:

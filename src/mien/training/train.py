@@ -25,10 +25,10 @@ import numpy as np
 
 from mien._core.files import write_json
 from mien.data.dataset import Dataset, Split
-from mien.data.ferplus import majority
 from mien.errors import DatasetError, TrainingError
 from mien.evaluation.model_card import write_folder_card
-from mien.evaluation.scores import evaluate
+from mien.evaluation.predictions import predict_heads
+from mien.evaluation.scores import score
 from mien.models.classifier import EmotionClassifier
 from mien.output.curves import training_curves
 from mien.training.batches import (
@@ -245,9 +245,8 @@ def _export_and_score(
     exported = replace(exported, data=data, training=config.to_dict())
     exported.save(folder)
     classifier = EmotionClassifier(folder)
-    voted = validation.votes is not None and bool((majority(validation.votes) >= 0).any())
-    scored = [head for head in exported.outputs if voted or head != "ferplus"]
-    reports = {head: evaluate(classifier, dataset, split="validation", head=head) for head in scored}
+    predictions = predict_heads(classifier, dataset, split="validation")
+    reports = {head: score(predictions[head]) for head in exported.outputs if head in predictions}
     replace(exported, metrics={head: report.summary() for head, report in reports.items()}).save(folder)
     write_folder_card(folder)
     full = {head: report.to_dict() for head, report in reports.items()}
