@@ -260,10 +260,10 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
     parameters: list[inspect.Parameter] = []
     groups: dict[str, type[Any]] = {}
     for name, parameter in signature.parameters.items():
-        if not is_dataclass(parameter.annotation):
+        group: Any = parameter.annotation
+        if not (isinstance(group, type) and is_dataclass(group)):
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
             continue
-        group: type[Any] = parameter.annotation
         groups[name] = group
         hints = get_type_hints(group, include_extras=True)
         parameters += [
