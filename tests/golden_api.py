@@ -64,7 +64,7 @@ def reading() -> dict[str, Any]:
         "rows": result.rows(),
         "two": [repr(one.box) for one in recognizer.recognize(TWO)],
         "all": [[one.emotion for one in faces] for faces in recognizer.recognize_batch([picture, picture])],
-        "files": [repr(one) for one, _ in recognizer.recognize_files([TWO])],
+        "files": [repr(one) for one in recognizer.recognize_files([TWO])],
         "frames": [one.to_dict() for one in frames],
         "read_faces": [one.to_dict() for one in recognizer.read_faces(picture, [face.face])],
         "annotated": array(mien.annotate(picture, [face])),

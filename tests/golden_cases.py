@@ -7,7 +7,7 @@ A case's golden is named after the case: when an option is renamed, edit the lin
 
 from __future__ import annotations
 
-RENAMED_OPTIONS: dict[str, str] = {}
+RENAMED_OPTIONS: dict[str, str] = {"--out": "--output", "--to": "--output", "--record": "--output"}
 """Option or command, as goldens have it -> as it is called now: in help, messages and the pages' command lines."""
 
 RENAMED_KEYS: dict[str, str] = {}

@@ -558,7 +558,7 @@ class TestSummary:
         assert len({len(line) for line in lines}) == 1
 
     def test_no_such_folder(self, tmp_path: Path):
-        with pytest.raises(SettingsError, match="expected a folder that mien batch wrote"):
+        with pytest.raises(SourceError, match="expected a folder that mien batch wrote"):
             summarize(tmp_path)
 
 

@@ -22,6 +22,7 @@ from mien.batch.run import run_batch
 from mien.batch.summary import summarize
 from mien.errors import SettingsError, SourceError
 from mien.images.sample import sample_portrait
+from mien.labels import FERPLUS_LABELS
 
 FOLDERS = ("a", "two words", "k=v", "Zoë", "50%", "a+b", "null")
 """Names that a partition's folder has to quote, or that a tool could take for something else."""
@@ -230,6 +231,35 @@ def test_a_folder_of_an_earlier_version_goes_on(partition: str, pictures: Path, 
     top = "" if partition == "folder" else str(source)
     now = {summary.group: summary.pictures for summary in summarize(out, by="folder")}
     assert now == by_folder | {top: by_folder[top] + 1, "all": by_folder["all"] + 1}
+
+
+def with_quality(path: Path) -> None:
+    """Give a part the columns of earlier versions."""
+    table = parquet.ParquetFile(path).read()
+    names = [name.replace("quality_issues", "quality") for name in table.column_names]
+    parquet.write_table(table.rename_columns(names).drop_columns("quality_score"), path)
+
+
+def test_rows_of_other_columns_do_not_mix(pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "faces"
+    run_batch([str(pictures)], out, workers=1)
+    for path in out.glob("*.parquet"):
+        with_quality(path)
+    before = expected(out)
+    for call in (lambda: run_batch([str(pictures)], out, workers=1), lambda: summarize(out)):
+        with pytest.raises(SettingsError, match=r'wrote "quality" .*; give mien batch another folder'):
+            call()
+    assert expected(out) == before
+
+
+def test_a_head_is_a_setting_and_its_labels_are_columns(pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "faces"
+    run_batch([str(pictures)], out, workers=1, head="ferplus")
+    names = parquet.ParquetFile(next(out.glob("*.parquet"))).schema_arrow.names
+    assert names[names.index("quality_issues") + 1 : -1] == list(FERPLUS_LABELS)
+    with pytest.raises(SettingsError, match="head ferplus, this run has head blend"):
+        run_batch([str(pictures)], out, workers=1)
+    assert "contempt" in summarize(out)[0].shares()
 
 
 def test_a_run_of_an_earlier_version_that_still_writes_is_not_disturbed(

@@ -17,6 +17,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typed
 from browser import needs_chromium, open_browser
@@ -30,6 +31,7 @@ from mien.video import camera as camera_module
 from mien.video.camera import Camera
 from mien.video.face_tracker import FaceTracker
 from mien.video.live import watch_live
+from mien.video.reader import Sampling
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +81,31 @@ def test_a_folder_of_pictures_is_a_stream(tmp_path: Path) -> None:
     assert {face.track for frame in live for face in frame.result.faces} == {1}
     assert live[-1].picture.shape == (360, 640, 3)
     assert live[-1].fps > 0
+
+
+@pytest.mark.parametrize(
+    ("sampling", "frames"),
+    [
+        (Sampling(every=3), [0, 3, 6, 9]),
+        (Sampling(fps=5), [0, 5]),
+        (Sampling(start=0.2), [5, 6, 7, 8, 9]),
+        (Sampling(end=0.12), [0, 1, 2]),
+        (Sampling(every=2, start=0.08, end=0.3), [2, 4, 6]),
+    ],
+)
+def test_a_part_is_said_as_for_a_clip(sampling: Sampling, frames: list[int], tmp_path: Path) -> None:
+    for k in range(10):
+        Image.fromarray(np.full((40, 60, 3), 20 * k, np.uint8)).save(tmp_path / f"{k}.png")
+    seen = list(Camera(str(tmp_path), sampling=sampling).frames())
+    assert [frame.index for frame in seen] == frames
+    assert [int(frame.picture[0, 0, 0]) for frame in seen] == [20 * k for k in frames]
+
+
+def test_a_part_of_a_clip_that_plays(clip: Path) -> None:
+    whole = [frame.time for frame in Camera(str(clip)).frames()]
+    half = whole[-1] / 2
+    seen = [frame.time for frame in Camera(str(clip), sampling=Sampling(start=half)).frames()]
+    assert seen and min(seen) >= half and max(seen) == whole[-1]
 
 
 def test_leaving_the_loop_lets_the_camera_go(clip: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -157,6 +159,36 @@ def test_the_first_screen_of_a_page_shows_code(page: str) -> None:
 def test_much_of_the_documentation_is_run() -> None:
     assert len(RUN) >= 20
     assert len([block for block in RUN if block.language == "python"]) >= 8
+
+
+PUBLIC = {"mien", "mien.compat", "mien.errors", "mien.training"}
+
+
+def imported_modules(text: str) -> set[str]:
+    """The modules of mien that Python code, and commands with code in them, import from."""
+    found = re.findall(r"\bfrom +(mien(?:\.\w+)*) +import\b|\bimport +(mien(?:\.\w+)*)", text)
+    return {first or second for first, second in found}
+
+
+@pytest.mark.parametrize("page", [*PAGES, "notebooks/mien_colab.ipynb", "docs/make_gallery.py"])
+def test_only_public_modules_are_shown_to_people(page: str) -> None:
+    assert imported_modules((ROOT / page).read_text(encoding="utf-8")) <= PUBLIC
+
+
+def test_the_check_sees_what_is_not_public() -> None:
+    text = "from mien import x\nimport mien.training  # first\n`python -c 'from mien.data.load import y'`"
+    assert imported_modules(text) == {"mien", "mien.training", "mien.data.load"}
+
+
+def test_public_names_of_training_can_be_imported_and_are_in_the_reference() -> None:
+    training = importlib.import_module("mien.training")
+    importlib.import_module("mien.training.train")  # the module must not hide the function
+    reference = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    for name in training.__all__:
+        assert getattr(training, name) is not None and name in dir(training)
+        assert f"::: mien.training.{name}" in reference
+        assert re.search(rf"^    {name} ", training.__doc__ or "", re.MULTILINE), name
+    assert callable(training.train) and not hasattr(training, "no_such_name")
 
 
 class TestTheReading:

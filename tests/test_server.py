@@ -369,7 +369,7 @@ class TestLimits:
             assert post(client, PORTRAIT).status_code == 200
 
     def test_a_body_that_comes_too_slowly_and_work_that_takes_too_long(self):
-        with serving("--seconds", "1", "--workers", "1") as server, server.client() as client:
+        with serving("--timeout", "1", "--workers", "1") as server, server.client() as client:
             with socket.create_connection(("127.0.0.1", server.port)) as slow:
                 slow.sendall(b"POST /v1/recognize HTTP/1.1\r\nHost: localhost\r\n")
                 slow.sendall(b"Content-Type: image/png\r\nContent-Length: 100\r\n\r\nabc")
@@ -384,7 +384,9 @@ class TestLimits:
         "wrong",
         [
             {"queue": -1},
-            {"seconds": 0},
+            {"timeout": 0},
+            {"min_quality": 1.5},
+            {"min_size": 0},
             {"max_faces": 0},
             {"port": 70000},
             {"detector_size": 16},

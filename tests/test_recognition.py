@@ -1,0 +1,130 @@
+"""`EmotionRecognizer`: one verb for a picture, many, files and clips; the head that answers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import astronaut, grace_hopper, grace_hopper_path
+
+from mien import EmotionClassifier, EmotionRecognizer, FaceDetector, FrameResult
+from mien.errors import ImageError, ModelError
+from mien.labels import FERPLUS_LABELS, LABELS, Emotion
+from mien.server.batching import BatchingClassifier
+
+BLANK = np.full((80, 100, 3), 127, np.uint8)
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> EmotionRecognizer:
+    return EmotionRecognizer()
+
+
+class TestVerb:
+    def test_a_result_is_a_sequence_of_faces_that_knows_its_picture(
+        self, recognizer: EmotionRecognizer
+    ) -> None:
+        result = recognizer.recognize(grace_hopper())
+        assert isinstance(result, FrameResult) and isinstance(result, Sequence)
+        assert (len(result), list(result), result[0]) == (1, list(result.faces), result.faces[0])
+        assert result[-1] in result and result[:1] == result.faces
+        assert (result.source, result.width, result.height, result.filtered) == ("", 512, 600, 0)
+        assert result.labels == recognizer.labels
+
+    def test_a_picture_without_a_face_is_empty(self, recognizer: EmotionRecognizer) -> None:
+        result = recognizer.recognize(BLANK)
+        assert not result and len(result) == 0
+        assert (result.width, result.height, len(result.rows())) == (100, 80, 1)
+
+    @pytest.mark.parametrize("kind", [str, Path])
+    def test_a_path_is_the_name_unless_another_is_given(
+        self, recognizer: EmotionRecognizer, kind: Callable[[object], str | Path]
+    ) -> None:
+        path = kind(grace_hopper_path())
+        assert recognizer.recognize(path).source == str(path)
+        assert recognizer.recognize(path, source="a name").source == "a name"
+
+    def test_all_ways_give_the_same(self, recognizer: EmotionRecognizer, tmp_path: Path) -> None:
+        (tmp_path / "text.jpg").write_text("not a picture")
+        one = recognizer.recognize(grace_hopper_path())
+        (file, broken) = recognizer.recognize_files([grace_hopper_path(), tmp_path])
+        assert file == one
+        assert broken.error is not None and "text.jpg" in broken.error and not broken
+        batch = list(recognizer.recognize_batch([grace_hopper_path(), BLANK, astronaut()] * 30))
+        assert [len(result) for result in batch] == [1, 0, 1] * 30
+        assert (batch[0].source, batch[0].width, batch[2].source) == (one.source, one.width, "")
+        for result in batch[::3]:
+            assert result[0].face == one[0].face and result[0].quality == one[0].quality
+            assert result[0].probabilities == pytest.approx(one[0].probabilities, abs=1e-5)
+
+    def test_a_batch_stops_at_what_is_no_picture(self, recognizer: EmotionRecognizer) -> None:
+        results = recognizer.recognize_batch([BLANK] * 64 + ["missing.jpg"])
+        assert len([next(results) for _ in range(64)]) == 64
+        with pytest.raises(ImageError, match=r"missing\.jpg"):
+            next(results)
+
+    def test_arguments_are_named_as_the_options_are(self) -> None:
+        names = list(inspect.signature(EmotionRecognizer).parameters)
+        assert names == ["model", "head", "detector", "detector_size", "min_size", "min_quality"]
+        assert EmotionRecognizer(min_size=300).recognize(grace_hopper()).faces == ()
+        assert EmotionRecognizer(detector_size=320).recognize(grace_hopper()) != EmotionRecognizer(
+            detector_size=640
+        ).recognize(grace_hopper())
+
+    @pytest.mark.parametrize("given", [{"detector_size": 320}, {"min_size": 1}])
+    def test_a_detector_has_its_own_settings(self, given: dict[str, int]) -> None:
+        with pytest.raises(ValueError, match=rf"{next(iter(given))}=.* together with a FaceDetector"):
+            EmotionRecognizer(detector=FaceDetector("haar"), **given)
+
+    def test_a_classifier_has_its_own_head(self) -> None:
+        with pytest.raises(ValueError, match="head='ferplus' together with an EmotionClassifier"):
+            EmotionRecognizer(EmotionClassifier(), head="ferplus")
+
+
+class TestHead:
+    def test_the_heads_answers_and_labels_are_the_classifiers(self) -> None:
+        crops = np.random.default_rng(0).integers(0, 256, (3, 48, 48), np.uint8)
+        heads = EmotionClassifier().predict_heads(crops)
+        for asked, output in (
+            ("auto", "blend"),
+            ("labels", "fer2013"),
+            ("ferplus", "ferplus"),
+            ("blend", "blend"),
+        ):
+            classifier = EmotionClassifier(head=asked)
+            assert (classifier.head, len(classifier.labels)) == (output, heads[output].shape[1])
+            assert np.array_equal(classifier.predict_proba(crops), heads[output])
+            assert np.array_equal(classifier.predict_proba(crops, head="ferplus"), heads["ferplus"])
+            assert [list(one.probabilities) for one in classifier.classify(crops)] == [
+                list(classifier.labels)
+            ] * 3
+
+    def test_labels_of_every_head_are_emotions_where_they_are_one_of_the_seven(self) -> None:
+        labels = EmotionClassifier(head="ferplus").labels
+        assert labels == FERPLUS_LABELS
+        assert [type(label) for label in labels] == [Emotion] * 7 + [str]
+
+    def test_faces_have_the_heads_labels(self) -> None:
+        recognizer = EmotionRecognizer(head="ferplus")
+        (face,) = recognizer.recognize(grace_hopper())
+        assert recognizer.labels == tuple(face.probabilities) == FERPLUS_LABELS
+
+    def test_a_model_of_other_labels(self, write_model: Callable[..., Path]) -> None:
+        labels = ("bored", "engaged")
+        folder = write_model(outputs={"blend": labels, "labels": labels})
+        assert EmotionClassifier(folder, head="labels").head == "labels"
+        with pytest.raises(ModelError, match=r"no head 'fer2013'; expected one of auto, labels, blend$"):
+            EmotionClassifier(folder, head="fer2013")
+
+    def test_a_model_without_such_a_head(self, write_model: Callable[..., Path]) -> None:
+        with pytest.raises(ModelError, match="no head 'labels'"):
+            EmotionClassifier(write_model(outputs={"blend": LABELS}), head="labels")
+
+    def test_faces_of_requests_meet_in_the_head_that_is_served(self) -> None:
+        classifier = BatchingClassifier("mien-s", head="ferplus", seconds=0.0, coming=lambda: 1)
+        crops = np.random.default_rng(0).integers(0, 256, (2, 48, 48), np.uint8)
+        own = EmotionClassifier(head="ferplus").predict_proba(crops)
+        assert classifier.predict_proba(crops) == pytest.approx(own, abs=1e-5)
