@@ -1,5 +1,5 @@
 # mien serve in a container: no root, nothing kept, and nothing asked of a network once it runs.
-# docs/server.md has the lines that build and start it; .ci/container.py does both where Docker is.
+# docs/how-to/server.md has the lines that build and start it; .ci/container.py does both where Docker is.
 FROM python:3.13-slim AS build
 WORKDIR /opt/sources
 COPY . .

@@ -65,7 +65,7 @@ def run_one(chosen: argparse.Namespace, name: str, changes: dict[str, object], s
     run = folder(chosen.out, name, seed)
     if (run / "metrics.json").exists():
         return
-    command = [sys.executable, "-m", "mien", "train", chosen.data, "--out", str(run)]
+    command = [sys.executable, "-m", "mien", "train", chosen.data, "--output", str(run)]
     if (run / "train.json").exists():
         command.append("--resume")
     else:

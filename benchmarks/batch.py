@@ -129,7 +129,7 @@ def run(source: Path, options: list[str], *, watch: bool = True) -> tuple[float,
     out = source.parent / "out"
     shutil.rmtree(out, ignore_errors=True)
     start, most = time.perf_counter(), 0.0
-    command = [sys.executable, "-m", "mien", "batch", str(source), "--to", str(out), *options]
+    command = [sys.executable, "-m", "mien", "batch", str(source), "--output", str(out), *options]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None:
             if watch:

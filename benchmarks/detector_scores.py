@@ -22,6 +22,7 @@ from detectors import photos_right
 from face_pictures import SQUARE
 from numpy.typing import NDArray
 
+from mien._core.text import percent
 from mien.faces import haar, yunet
 from mien.faces.align import ASPECT
 from mien.faces.haar import HaarDetector
@@ -135,9 +136,9 @@ def row(one: Contender, check: list[Photograph], empty: list[Image], photos: Pat
     right = sum(counts_at([p], one.least) == (p.faces, 0) for p in scores)
     cells = (
         one.name,
-        f"{100 * average_precision(scores):.1f} %",
-        f"{100 * recall_at(scores, 1.0):.1f} %",
-        f"{100 * found / faces:.1f} %",
+        percent(average_precision(scores)),
+        percent(recall_at(scores, 1.0)),
+        percent(found / faces),
         f"{false}",
         f"{right}/{len(scores)}",
         f"{sum(len(large(one.detect(image))) for image in empty)}",

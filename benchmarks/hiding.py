@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mien._core.text import percent
 from mien.faces.anonymize import anonymized_areas
 from mien.faces.detector import FaceDetector, search_to_anonymize
 from mien.results import Face
@@ -47,8 +48,8 @@ def measure(search: Search, photographs: list[Photograph]) -> str:
                 found += part.mean() >= 0.95
     seconds = (time.perf_counter() - start) / len(photographs)
     return (
-        f"{found:,} of {faces:,} faces hidden ({100 * found / faces:.1f} %); of {len(empty)} pictures without a face "
-        f"{100 * np.mean(empty):.1f} % of the area; {1000 * seconds:.0f} ms a picture"
+        f"{found:,} of {faces:,} faces hidden ({percent(found / faces)}); of {len(empty)} pictures without a face "
+        f"{percent(np.mean(empty))} of the area; {1000 * seconds:.0f} ms a picture"
     )
 
 

@@ -1,6 +1,6 @@
-"""Makes the pictures in docs/gallery and the page docs/gallery.md: python docs/make_gallery.py
+"""Make docs/tutorial/gallery.md and its pictures: python docs/make_gallery.py
 
-From pictures in the public domain that packages carry: Grace Hopper (matplotlib; US Navy), Eileen Collins
+The sources are public-domain pictures that packages contain: Grace Hopper (matplotlib; US Navy), Eileen Collins
 (scikit-image; NASA) and a cat (scikit-image; CC0).
 """
 
@@ -17,11 +17,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
-from mien import EmotionRecognizer, FaceEmotion, FrameResult, annotate, read_image
-from mien.images.sample import sample_portrait
-from mien.output.image_files import PictureFiles
+from mien import (
+    EmotionRecognizer,
+    FaceEmotion,
+    FrameResult,
+    PictureFiles,
+    annotate,
+    read_image,
+    sample_portrait,
+)
 
-DOCS = Path(__file__).parent
+PART = Path(__file__).parent / "tutorial"
 SIDE = 480  # height of a picture of the page, in pixels
 
 Picture = NDArray[np.uint8]
@@ -43,12 +49,12 @@ def together() -> Picture:
 
 
 def dark() -> Picture:
-    """The astronaut at a tenth of the light."""
+    """The astronaut with a tenth of the light."""
     return (astronaut() * 0.1).astype(np.uint8)
 
 
 def small() -> Picture:
-    """The astronaut so small that her face has some 24 pixels."""
+    """The astronaut reduced until her face has about 24 pixels."""
     return np.asarray(cv2.resize(astronaut(), (112, 112), interpolation=cv2.INTER_AREA), np.uint8)
 
 
@@ -59,7 +65,7 @@ def cat() -> Picture:
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture of the page: the file's name, what is said of it, and who makes it."""
+    """One picture of the page: file name, title, caption, and the function that makes it."""
 
     name: str
     title: str
@@ -70,10 +76,15 @@ class Scene:
 SCENES = (
     Scene("hopper", "A portrait", "Grace Hopper, US Navy, public domain.", hopper),
     Scene("astronaut", "A face in a scene", "Eileen Collins, NASA, public domain.", astronaut),
-    Scene("together", "More than one", "Each face is boxed and read by itself.", together),
-    Scene("dark", "Too dark", "The same astronaut at a tenth of the light.", dark),
-    Scene("small", "Small", "The same, 112 pixels a side, enlarged here.", small),
-    Scene("cat", "No face", "No face is an empty list, never an error. Chelsea the cat, CC0.", cat),
+    Scene("together", "More than one", "Each face gets its own box and probabilities.", together),
+    Scene("dark", "Too dark", "The same astronaut with a tenth of the light.", dark),
+    Scene("small", "Small", "The same picture with 112 pixels per side, enlarged here.", small),
+    Scene(
+        "cat",
+        "No face",
+        "If there is no face, the result is an empty list, never an error. Chelsea the cat, CC0.",
+        cat,
+    ),
 )
 
 CHARTED = ("hopper", "astronaut")
@@ -105,19 +116,22 @@ def make(folder: Path) -> str:
 
 _HEAD = """# Gallery
 
-What mien makes of pictures that everybody may use. This page and its pictures are made by
-`python docs/make_gallery.py`, with the shipped model and the default detector.
+mien's results on public-domain pictures, with the shipped model and the default detector. This command made the page:
+
+<!-- not run: writes into the sources -->
+
+    python docs/make_gallery.py
 """
 
 
 def _section(scene: Scene, faces: list[FaceEmotion]) -> str:
     rows = [
         f"| {number} | {face.emotion} | {face.confidence:.2f} | {'yes' if face.prediction.uncertain else ''} |"
-        f" {face.quality or ''} |"
+        f" {', '.join(face.quality.issues)} |"
         for number, face in enumerate(faces, 1)
     ]
     head = ["| face | emotion | confidence | uncertain | quality |", "|---|---|---|---|---|"]
-    table = "\n".join([*head, *rows]) if rows else "`recognize` gives `[]`."
+    table = "\n".join([*head, *rows]) if rows else "`recognize` returns `[]`."
     picture = f"![{scene.title}: {scene.words}](gallery/{scene.name}.jpg)"
     return f"## {scene.title}\n\n{scene.words}\n\n{picture}\n\n{table}\n"
 
@@ -131,5 +145,5 @@ def _high(picture: Picture) -> Picture:
 
 
 if __name__ == "__main__":
-    target = Path(sys.argv[1]) if len(sys.argv) > 1 else DOCS
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else PART
     (target / "gallery.md").write_text(make(target), encoding="utf-8")

@@ -1,8 +1,8 @@
-"""What MkDocs needs to know of this repository; mkdocs.yml names this file under `hooks`.
+"""MkDocs hooks for this repository; mkdocs.yml names this file under `hooks`.
 
-Pages lie where GitHub readers look for them: the changelog and the model card at the top, not in docs/. Here they
-become pages of the site, and links to them are turned, so that one text is right in both places. A training run's
-folder gets a page that shows its curves and settings.
+Some pages are where GitHub readers look for them: the changelog and the model card at the top, not in docs/. These
+hooks add them to the site and rewrite links to them, so that one text works in both places. Each training run's
+folder gets a page with its curves and settings.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ OUTSIDE = {
 """File of the repository -> page of the site."""
 
 COPIED = ("notebooks/mien_colab.ipynb",)
-"""Files outside of docs/ that pages link to: the site has a copy, since it may lie where the repository does not."""
+"""Files outside of docs/ that pages link to. The site has a copy, because it may be hosted without the repository."""
 
 _LINK = re.compile(r"(\]\()(?!https?:|mailto:|#)([^)\s]+)(\))")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that do not lie in docs/, and one for each run in docs/runs."""
+    """Add the pages outside of docs/, and one page for each run in docs/runs."""
     for source, page in OUTSIDE.items():
         text = (ROOT / source).read_text(encoding="utf-8")
         files.append(File.generated(config, page, content=turn_links(text, source)))
@@ -45,14 +45,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turn the links of a page in docs/; those of generated pages are turned already."""
+    """Rewrite the links of a page in docs/; generated pages already have theirs rewritten."""
     if page.file.generated_by is not None:
         return markdown
     return turn_links(markdown, f"docs/{page.file.src_uri}")
 
 
 def turn_links(text: str, source: str) -> str:
-    """Links as they are right in the repository -> as they are right on the site.
+    """Links that work in the repository -> links that work on the site.
 
     Args:
         text: Markdown.
@@ -65,7 +65,7 @@ def turn_links(text: str, source: str) -> str:
         path, mark, anchor = match[2].partition("#")
         target = (folder / path).resolve()
         if not target.exists():
-            return match[0]  # MkDocs says so
+            return match[0]  # MkDocs reports it
         inside = target.relative_to(ROOT).as_posix()
         return f"{match[1]}{_on_site(inside, depth)}{mark}{anchor}{match[3]}"
 
@@ -73,7 +73,7 @@ def turn_links(text: str, source: str) -> str:
 
 
 def _on_site(inside: str, depth: int) -> str:
-    """A path in the repository -> the address of its page, seen from a page `depth` folders down."""
+    """A path in the repository -> the address of its page, relative to a page `depth` folders down."""
     up = "../" * depth
     if inside in OUTSIDE:
         return up + OUTSIDE[inside]
@@ -88,7 +88,7 @@ def _on_site(inside: str, depth: int) -> str:
 
 
 def run_page(run: Path) -> str:
-    """A page for a folder of docs/runs: its curves, and its settings as they were."""
+    """A page for a folder of docs/runs: its curves and the settings that were used."""
     settings = (run / "config.toml").read_text(encoding="utf-8")
     return (
         f"# Run {run.name}\n\n"

@@ -20,9 +20,10 @@ written() { # version, whether files are expected, what is run, variables
   [ "$expected" = "$([[ $found == *deviceid* ]] && echo yes || echo no)" ] || changed=1
 }
 
-for version in 1.28.0 1.29.0 1.32.0; do
+for pinned in onnxruntime==1.28.0 onnxruntime==1.29.0 onnxruntime==1.32.0; do
+  version=${pinned#*==}
   python3 -m venv "$work/$version"
-  "$work/$version/bin/pip" install --quiet "onnxruntime==$version" numpy
+  "$work/$version/bin/pip" install --quiet "$pinned" numpy==2.3.5
 done
 off='import onnxruntime; onnxruntime.disable_telemetry_events()'
 written 1.28.0 no "$off"

@@ -8,9 +8,10 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 changed=0
-for version in 1.29.0 1.30.0 1.31.1 1.32.0; do
+for pinned in onnxruntime==1.29.0 onnxruntime==1.30.0 onnxruntime==1.31.1 onnxruntime==1.32.0; do
+  version=${pinned#*==}
   python3 -m venv "$work/$version"
-  "$work/$version/bin/pip" install --quiet "onnxruntime==$version" numpy
+  "$work/$version/bin/pip" install --quiet "$pinned" numpy==2.3.5
   for name in ORT_TELEMETRY_DISABLED ORT_DISABLE_TELEMETRY; do
     home=$(mktemp -d "$work/home.XXXX")
     # An empty environment: where CI or its like is set, onnxruntime is silent.

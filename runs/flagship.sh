@@ -51,12 +51,12 @@ learn() {
     shift
     [[ ! -f $run/metrics.json ]] || return 0
     if [[ -f $run/train.json ]]; then
-        "${mien[@]}" train "$data" --out "$run" --resume && return 0
+        "${mien[@]}" train "$data" --output "$run" --resume && return 0
     else
-        "${mien[@]}" train "$data" --out "$run" "$@" ${few[@]+"${few[@]}"} && return 0
+        "${mien[@]}" train "$data" --output "$run" "$@" ${few[@]+"${few[@]}"} && return 0
     fi
     [[ ${KERAS_BACKEND:-tensorflow} != tensorflow && -f $run/model.keras ]] || return 1
-    KERAS_BACKEND=tensorflow "${mien[@]}" train "$data" --out "$run" --resume
+    KERAS_BACKEND=tensorflow "${mien[@]}" train "$data" --output "$run" --resume
 }
 
 # A folder goes on with what it was begun with: half of one model and half of another would be none.
@@ -81,7 +81,7 @@ if [[ -z $soft ]]; then
     done
     stage distill
     [[ $profile == gpu ]] || start=(--init "$out/teacher-3")
-    [[ -f $soft ]] || "${mien[@]}" distill "$data" "${asked[@]}" --out "$soft" --config "$recipes/student.toml" ${few[@]+"${few[@]}"}
+    [[ -f $soft ]] || "${mien[@]}" distill "$data" "${asked[@]}" --output "$soft" --config "$recipes/student.toml" ${few[@]+"${few[@]}"}
 fi
 
 stage student
@@ -90,9 +90,9 @@ learn "$out/student" --config "$recipes/student.toml" --set teachers="$soft" ${s
 stage evaluation
 for head in fer2013 ferplus blend; do
     [[ -f $out/evaluation/$head/scores.json ]] ||
-        "${mien[@]}" evaluate "$data" --model "$out/student" --head "$head" --robustness --out "$out/evaluation/$head"
+        "${mien[@]}" evaluate "$data" --model "$out/student" --head "$head" --robustness --output "$out/evaluation/$head"
 done
 
 stage card
-"${mien[@]}" card "$data" --model "$out/student" --out "$out/MODEL_CARD.md"
+"${mien[@]}" card "$data" --model "$out/student" --output "$out/MODEL_CARD.md"
 echo "wrote $out/student/export, the model, and $out/MODEL_CARD.md, its card" >&2

@@ -24,7 +24,7 @@ from mien.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md", "benchmarks/README.md", "benchmarks/peers/README.md"] + [
-    path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").glob("*.md"))
+    path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*.md"))
 ]
 COMMANDS, TEXT = ("bash",), ("text", "toml", "json", "yaml")
 SCRIPTS = ("js",)  # run by test_onnx_file.py
@@ -138,7 +138,7 @@ def check_command(words: list[str], *, whole: bool = True) -> None:
         for extra in re.findall(r"\[(\w+)\]", " ".join(words)):
             if extra not in _project()["optional-dependencies"]:
                 raise ValueError(f"{shlex.join(words)}: no extra {extra!r} in pyproject.toml")
-    elif name not in ("pytest", "ruff", "mypy", "mkdocs", "cat", "curl", "docker"):
+    elif name not in ("pytest", "ruff", "mypy", "lint-imports", "mkdocs", "cat", "curl", "docker"):
         raise ValueError(f"{shlex.join(words)}: {name!r} is no command that the documentation may use")
 
 

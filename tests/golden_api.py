@@ -54,7 +54,7 @@ def reading() -> dict[str, Any]:
     recognizer = mien.EmotionRecognizer()
     picture = mien.read_image(HOPPER)
     (face,) = recognizer.recognize(picture)
-    result = recognizer.recognize_picture(picture, "a name")
+    result = recognizer.recognize(picture, source="a name")
     frames = recognizer.recognize_video(STORY, every=25)
     return {
         "face": repr(face),
@@ -63,7 +63,7 @@ def reading() -> dict[str, Any]:
         "result's dict": result.to_dict(),
         "rows": result.rows(),
         "two": [repr(one.box) for one in recognizer.recognize(TWO)],
-        "all": [[one.emotion for one in faces] for faces in recognizer.recognize_all([picture, picture])],
+        "all": [[one.emotion for one in faces] for faces in recognizer.recognize_batch([picture, picture])],
         "files": [repr(one) for one, _ in recognizer.recognize_files([TWO])],
         "frames": [one.to_dict() for one in frames],
         "read_faces": [one.to_dict() for one in recognizer.read_faces(picture, [face.face])],

@@ -66,7 +66,7 @@ class Recording:
         for name in ("home", "out", "tmp", "trace"):
             (self.folder / name).mkdir()
         self.home, self.out, self.tmp = (self.folder / name for name in ("home", "out", "tmp"))
-        kept = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
+        kept = ("PATH", "PYTHONPATH", "PYTHONWARNINGS", "LD_LIBRARY_PATH", "SYSTEMROOT")
         environment = {name: os.environ[name] for name in kept if name in os.environ}
         environment |= {"HOME": str(self.home), "TMPDIR": str(self.tmp), "LANG": "C.UTF-8"} | self.variables
         calls = ",".join(f"?{name}" for name in f"{_CONNECT} {_WRITE}".split())

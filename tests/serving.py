@@ -62,7 +62,9 @@ class Server:
 @contextmanager
 def serving(*options: str | Path, token: str | None = None) -> Iterator[Server]:
     environment = {k: v for k, v in os.environ.items() if k != "MIEN_TOKEN"}
-    environment |= {"PYTHONWARNINGS": "error"} | ({"MIEN_TOKEN": token} if token else {})
+    environment |= {"PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS") or "error"} | (
+        {"MIEN_TOKEN": token} if token else {}
+    )
     process = subprocess.Popen(
         [sys.executable, "-m", "mien", "serve", "--port", "0", *map(str, options)],
         stderr=subprocess.PIPE,

@@ -25,7 +25,7 @@ from mien.training.networks import build_model
 
 def train(tree: str, run: str, devices: int, *options: str) -> dict[str, object]:
     """What `mien train` says on so many devices."""
-    words = ("train", tree, "--out", run, "--devices", str(devices), "--network", SETTINGS.network)
+    words = ("train", tree, "--output", run, "--devices", str(devices), "--network", SETTINGS.network)
     done = typed.run(*words, "--epochs", "2", "--batch-size", "16", *options)
     return {"code": done.returncode, "words": done.stderr}
 

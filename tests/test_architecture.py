@@ -44,8 +44,8 @@ def libraries(file: str) -> set[str]:
 
 
 def drawn_rooms() -> dict[str, str]:
-    """Room or file -> what it is for, as docs/architecture.md draws the house, from the bottom to the top."""
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    """Room or file -> its purpose, bottom layer first, from docs/explanation/architecture.md."""
+    text = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([\w./ ]+)` *\| *([^|]+?) *\|$", text, re.MULTILINE)
     return {name.removesuffix(".py").rstrip("/"): purpose for name, purpose in rows}
 

@@ -18,7 +18,7 @@ from typed import run
 
 from mien.auditing.audit import AuditReport, audit
 from mien.auditing.cleaning import write_clean, write_parquet, wrong_target
-from mien.auditing.issues import DROPPED, REASONS, WRONG_LABEL
+from mien.auditing.issues import DROPPED, LABEL_ERRORS, REASONS
 from mien.auditing.report import format_audit, write_page
 from mien.data.dataset import Dataset, Split
 from mien.data.load import load_dataset
@@ -103,14 +103,14 @@ def report() -> AuditReport:
 
 def found(report: AuditReport) -> dict[str, set[str]]:
     names: dict[str, set[str]] = {}
-    for finding in report.findings:
-        names.setdefault(finding.reason, set()).add(finding.item.name)
+    for issue in report.issues:
+        names.setdefault(issue.reason, set()).add(issue.item.name)
     return names
 
 
 def test_every_fault_is_found_once_and_nothing_else(report: AuditReport) -> None:
     assert found(report) == FAULTS
-    assert len(report.findings) == sum(map(len, FAULTS.values()))
+    assert len(report.issues) == sum(map(len, FAULTS.values()))
     assert list(report.counts()) == [reason for reason in REASONS if reason in FAULTS]
     assert set(REASONS) == {*FAULTS, "doubted"}
 
@@ -130,7 +130,7 @@ def test_groups_and_overlaps_are_counted(report: AuditReport) -> None:
 
 
 def test_what_a_finding_says(report: AuditReport) -> None:
-    said = {(f.reason, f.item.name): (f.detail, f.suggested) for f in report.findings}
+    said = {(f.reason, f.item.name): (f.detail, f.suggested) for f in report.issues}
     assert said["outvoted", "train:12"] == ("9 of 10 votes", "surprise")
     assert said["contradiction", "train:2"] == ("sad in train train:3", None)
     assert said["copy-of-held-out", "train:4"] == ("test test:0", None)
@@ -141,7 +141,7 @@ def test_what_a_finding_says(report: AuditReport) -> None:
 def test_the_report_is_plain_json(report: AuditReport) -> None:
     data = json.loads(json.dumps(report.to_dict()))
     assert data["counts"]["duplicate"] == {"train": 2, "validation": 0, "test": 1}
-    assert len(data["findings"]) == len(report.findings)
+    assert len(data["findings"]) == len(report.issues)
     assert data["exact_groups"][1]["contradicting"] is True
     assert [item["label"] for item in data["exact_groups"][1]["items"]] == ["angry", "sad"]
 
@@ -165,7 +165,7 @@ def test_a_cleaned_dataset_has_nothing_left_to_drop(report: AuditReport, tmp_pat
     write_clean(tmp_path / "clean.parquet", faulty(), report)
     again = audit(load_dataset(tmp_path / "clean.parquet"))
     assert again.dropped() == set()
-    assert again.dropped(reasons=WRONG_LABEL) != set()
+    assert again.dropped(reasons=LABEL_ERRORS) != set()
     assert [o for o in again.overlaps if "train" in (o.split, o.other)] == []
 
 
@@ -178,7 +178,7 @@ def test_the_list_has_a_line_a_finding_and_says_what_to_do(report: AuditReport, 
     assert write_clean(tmp_path / "list.csv", faulty(), report) == 7
     with (tmp_path / "list.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == len(report.findings)
+    assert len(rows) == len(report.issues)
     assert {row["name"] for row in rows if row["action"] == "drop"} == {i.name for i in report.dropped()}
     assert list(rows[0]) == ["split", "name", "label", "reason", "detail", "suggested", "action"]
 
@@ -207,17 +207,17 @@ def test_the_lines_for_people(report: AuditReport) -> None:
     text = format_audit(report)
     assert "identical: 5 groups with 10 images; groups with contradicting labels: 1" in text
     assert re.search(r"duplicate +2 +0 +1", text)
-    assert "test: 2 of 4 images are also in train, and 0 more as another version" in text
-    assert "labels: judged by FER+ votes (train, validation)" in text
+    assert "test: 2 of 4 images are also in train, and 0 more as near-duplicates" in text
+    assert "labels: checked by FER+ votes (train, validation)" in text
     assert "cleaning drops 7 of 15 images of train, 8 with --drop-wrong-labels" in text
 
 
 def test_a_faultless_dataset_has_no_findings() -> None:
     faces = [(image, LABELS[i % 7]) for i, image in enumerate(PHOTOS)]
     clean = audit(Dataset("fine", LABELS, {"train": split("train", faces, None)}))
-    assert (clean.findings, clean.exact, clean.near, clean.overlaps) == ((), (), (), ())
+    assert (clean.issues, clean.exact, clean.near, clean.overlaps) == ((), (), (), ())
     assert "nothing found" in format_audit(clean)
-    assert "not judged" in format_audit(clean)
+    assert "not checked" in format_audit(clean)
 
 
 def test_an_empty_split_is_no_fault() -> None:
@@ -225,7 +225,7 @@ def test_an_empty_split_is_no_fault() -> None:
     nobody = faces.take(np.zeros(30, np.bool_))
     report = audit(Dataset("half", LABELS, {"train": faces, "test": nobody}), classifier=EmotionClassifier())
     assert report.sizes() == {"train": 30, "test": 0}
-    assert report.findings == ()
+    assert report.issues == ()
 
 
 def moods(wrong: int) -> Dataset:
@@ -244,7 +244,7 @@ def moods(wrong: int) -> Dataset:
 
 def test_a_model_judges_labels_that_it_does_not_know(write_model: Callable[..., Path]) -> None:
     report = audit(moods(wrong=8), classifier=EmotionClassifier(write_model()))
-    doubted = {f.item.name: f for f in report.findings if f.reason == "doubted"}
+    doubted = {f.item.name: f for f in report.issues if f.reason == "doubted"}
     assert set(doubted) == {f"mood:{i}" for i in range(8)}
     assert all(f.suggested != f.item.label and f.item.split == "train" for f in doubted.values())
     (check,) = report.label_checks
@@ -287,7 +287,7 @@ def test_the_command_on_class_folders(tmp_path: Path) -> None:
         for i, k in enumerate(photos):
             Image.fromarray(PHOTOS[k]).save(tmp_path / "tree" / folder / f"{i}.png")
     out, clean = tmp_path / "out", tmp_path / "clean.parquet"
-    done = run("audit", tmp_path / "tree", "--out", out, "--clean", clean, "--format", "json")
+    done = run("audit", tmp_path / "tree", "--output", out, "--clean", clean, "--format", "json")
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert summary["exact"] == {"groups": 3, "images": 6, "contradicting": 1}

@@ -354,7 +354,7 @@ class TestRefusals:
             pass
 
     def test_the_command_says_it_in_a_line(self, tmp_path: Path):
-        done = run("batch", tmp_path / "nothing", "--to", tmp_path / "out")
+        done = run("batch", tmp_path / "nothing", "--output", tmp_path / "out")
         assert done.returncode == 1
         assert done.stderr.splitlines()[-1].startswith(f"mien: {tmp_path}/nothing: ")
 
@@ -374,7 +374,7 @@ class TestInterruptions:
 
         for number in range(20):
             workers = "2" if number % 4 == 0 else "1"  # more processes take longer to begin
-            with begin("batch", source, "--to", out, "--workers", workers, "--part-size", "4") as process:
+            with begin("batch", source, "--output", out, "--workers", workers, "--part-size", "4") as process:
                 # While it begins, and then a moment after it has written some parts.
                 before, some = parts(), chance.randrange(5)
                 wait_for(lambda: process.poll() is not None or parts() >= before + some)  # noqa: B023
@@ -386,7 +386,7 @@ class TestInterruptions:
             if len(names) > 160:  # begin anew: there must be something left to lose
                 for part in out.rglob("part-*.parquet"):
                     part.unlink()
-        assert run("batch", source, "--to", out, "--workers", "2").returncode == 0
+        assert run("batch", source, "--output", out, "--workers", "2").returncode == 0
         names = Counter(row["source"] for row in rows_of(out))
         assert len(names) == 240 and set(names.values()) == {1}
         assert not list(out.rglob("*.unfinished"))
@@ -396,12 +396,12 @@ class TestInterruptions:
         source.mkdir()
         for i in range(150):
             (source / f"{i:03}.jpg").write_bytes(portrait(200 + i % 30))
-        with begin("batch", source, "--to", out, "--part-size", "2") as process:
+        with begin("batch", source, "--output", out, "--part-size", "2") as process:
             wait_for(lambda: list(out.rglob("part-*.parquet")))
             process.send_signal(signal.SIGINT)
             _, words = process.communicate(timeout=60)
         assert process.returncode == 130
-        assert "the same command goes on" in words and "Traceback" not in words
+        assert "the same command continues" in words and "Traceback" not in words
         assert json.loads((out.with_name("out.mien") / "manifest.json").read_text())["complete"] is False
 
     def test_a_process_that_dies_costs_no_rows(self, tmp_path: Path):
@@ -409,7 +409,7 @@ class TestInterruptions:
         source.mkdir()
         for i in range(80):
             (source / f"{i:03}.jpg").write_bytes(portrait(150 + i % 30))
-        with begin("batch", source, "--to", out, "--workers", "2", "--part-size", "4") as process:
+        with begin("batch", source, "--output", out, "--workers", "2", "--part-size", "4") as process:
             wait_for(lambda: list(out.rglob("part-*.parquet")))
             os.kill(chance_worker(process.pid), signal.SIGKILL)
             _, words = process.communicate(timeout=120)
@@ -439,13 +439,15 @@ class TestInterruptions:
             resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
 
         out = tmp_path / "out"
-        assert run("batch", folder / "top.png", "--to", out, "--workers", "1").returncode == 0
-        with begin("batch", folder, "--to", out, "--workers", "1", before=few_bytes) as process:
+        assert run("batch", folder / "top.png", "--output", out, "--workers", "1").returncode == 0
+        with begin("batch", folder, "--output", out, "--workers", "1", before=few_bytes) as process:
             _, words = process.communicate(timeout=300)
         assert process.returncode == 1
-        assert "what is done is kept" in words and "Traceback" not in words
+        assert "finished parts are kept" in words and "Traceback" not in words
         assert len(rows_of(out)) == 1 and not list(out.rglob("*.unfinished"))
-        assert run("batch", folder, "--to", out, "--workers", "1").returncode == 1  # one picture is broken
+        assert (
+            run("batch", folder, "--output", out, "--workers", "1").returncode == 1
+        )  # one picture is broken
         assert len(rows_of(out)) == 7
 
     def test_a_source_that_vanishes_ends_the_run(self, tmp_path: Path):
@@ -492,6 +494,21 @@ class TestDone:
         assert all(done.add_new(names))
         assert not any(done.add_new(names[::7]))
         assert done.add_new(["new"]) == [True]
+
+
+class TestDamagedZip:
+    def test_is_an_error_of_its_picture_alone(self, pictures: dict[str, bytes], tmp_path: Path):
+        data = pictures["a/0.jpg"]
+        with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in ("a.jpg", "b.jpg", "c.jpg"):
+                archive.writestr(name, data)
+            start = archive.getinfo("b.jpg").header_offset + len("b.jpg") + 30
+        whole = bytearray((tmp_path / "x.zip").read_bytes())
+        whole[start : start + 8] = b"\xff" * 8  # a block of a kind that deflate does not have
+        (tmp_path / "x.zip").write_bytes(whole)
+        found = [what for _, what in read_entries(list(list_entries([str(tmp_path / "x.zip")])))]
+        assert found[0] == found[2] == data
+        assert isinstance(found[1], ImageError) and "b.jpg: cannot be unpacked: Error -3" in str(found[1])
 
 
 class TestDecode:
@@ -560,7 +577,7 @@ class TestRay:
             (source / f"{i:03}.jpg").write_bytes(portrait(150 + i % 30))
         (source / "bad.jpg").write_bytes(b"x")
         with begin(
-            "batch", source, "--to", out, "--engine", "ray", "--workers", "2", "--part-size", "3"
+            "batch", source, "--output", out, "--engine", "ray", "--workers", "2", "--part-size", "3"
         ) as process:
             wait_for(lambda: list(out.rglob("part-*.parquet")), 120)
             os.kill(ray_actors()[0], signal.SIGKILL)
@@ -596,7 +613,7 @@ def test_without_its_packages_it_says_what_to_install(tmp_path: Path):
         "import sys\n"
         "sys.modules.update(fsspec=None, pyarrow=None)\n"  # as if they were not installed
         "from mien.cli.app import main\n"
-        f"sys.argv = ['mien', 'batch', {str(tmp_path)!r}, '--to', {str(tmp_path / 'out')!r}]\n"
+        f"sys.argv = ['mien', 'batch', {str(tmp_path)!r}, '--output', {str(tmp_path / 'out')!r}]\n"
         "main()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
@@ -612,7 +629,7 @@ def test_without_ray_it_says_what_does_the_same(tmp_path: Path):
         "import sys\n"
         "sys.modules.update(ray=None)\n"
         "from mien.cli.app import main\n"
-        f"sys.argv = ['mien', 'batch', {str(tmp_path)!r}, '--to', {str(tmp_path / 'out')!r}, '--engine', 'ray']\n"
+        f"sys.argv = ['mien', 'batch', {str(tmp_path)!r}, '--output', {str(tmp_path / 'out')!r}, '--engine', 'ray']\n"
         "main()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from mien.batch.books import unfinished
+from mien._core.files import atomic_file
 from mien.batch.output import partition_name, partition_value
 from mien.batch.run import run_batch
 from mien.batch.summary import summarize
@@ -191,7 +191,7 @@ def test_a_folder_holds_its_parts_and_nothing_else(out: Path) -> None:
 @pytest.mark.parametrize("tool", TOOLS)
 def test_a_part_that_is_being_written_is_not_read(tool: str, out: Path) -> None:
     before = ordered(TOOLS[tool](out))
-    with unfinished(out / "part-0000099.parquet", out.with_name("faces.mien")) as file:
+    with atomic_file(out / "part-0000099.parquet", folder=out.with_name("faces.mien")) as file:
         file.write(b"PAR1, and a little")
         file.flush()
         assert ordered(TOOLS[tool](out)) == before

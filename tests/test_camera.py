@@ -154,7 +154,7 @@ run = partial(typed.run, "camera", text=False)
 
 class TestCommand:
     def test_rows_are_recorded_and_words_go_to_stderr(self, clip: Path, tmp_path: Path) -> None:
-        done = run(clip, "--record", tmp_path / "rows.csv")
+        done = run(clip, "--output", tmp_path / "rows.csv")
         assert done.returncode == 0, done.stderr
         rows = list(csv.DictReader((tmp_path / "rows.csv").read_text().splitlines()))
         assert rows[0]["track"] == "1"
@@ -163,14 +163,14 @@ class TestCommand:
         assert b"fps" in done.stderr
 
     def test_a_missing_camera_is_one_line_and_leaves_no_file(self, tmp_path: Path) -> None:
-        done = run("97", "--record", tmp_path / "rows.csv")
+        done = run("97", "--output", tmp_path / "rows.csv")
         assert done.returncode == 1
         assert done.stderr.decode().startswith("mien: no camera 97")
         assert done.stderr.count(b"\n") == 1
         assert not (tmp_path / "rows.csv").exists()
 
     def test_a_kind_of_file_that_is_not_written(self, clip: Path, tmp_path: Path) -> None:
-        done = run(clip, "--record", tmp_path / "rows.xlsx")
+        done = run(clip, "--output", tmp_path / "rows.xlsx")
         assert done.returncode == 2
         assert b"rows.xlsx" in done.stderr
 
@@ -184,7 +184,7 @@ class TestPage:
         pytest.importorskip("fastapi")
         clip = write_clip(tmp_path / "long.mp4", [scene((0, 200 + k % 30, 90)) for k in range(25 * 12)])
         process = subprocess.Popen(
-            [sys.executable, "-m", "mien", "camera", str(clip), "--web", "--record", tmp_path / "rows.csv"],
+            [sys.executable, "-m", "mien", "camera", str(clip), "--web", "--output", tmp_path / "rows.csv"],
             stderr=subprocess.PIPE,
             text=True,
             # No browser is opened here: the test is the page.

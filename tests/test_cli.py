@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,17 +23,20 @@ import typer
 from PIL import Image
 
 import mien
+from mien.batch.run import run_batch
 from mien.cli.app import app
+from mien.cli.options import RecognizerOptions
 from mien.cli.support import server_settings
 from mien.errors import ServerError
 from mien.images.sample import sample_portrait
-from mien.labels import LABELS
-from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
+from mien.labels import FERPLUS_LABELS, LABELS
+from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE, MIN_SIZE
 from mien.recognition import EmotionRecognizer
+from mien.server.settings import Settings
 
 COLUMNS = [
     "source", "frame", "time", "track", "x1", "y1", "x2", "y2", "detection_score",
-    "emotion", "confidence", "uncertain", "quality", *LABELS, "error",
+    "emotion", "confidence", "uncertain", "quality_score", "quality_issues", *LABELS, "error",
 ]  # fmt: skip
 
 
@@ -121,7 +125,7 @@ def test_pictures_and_charts_are_written_and_sources_are_not(folder: Path, tmp_p
 
 
 def test_the_demo_prints_and_draws(tmp_path: Path):
-    done = run("demo", "--out", tmp_path / "demo")
+    done = run("demo", "--output", tmp_path / "demo")
     assert done.returncode == 0, done.stderr
     assert b"grace_hopper" in done.stdout
     assert sorted(p.name for p in (tmp_path / "demo").iterdir()) == [
@@ -153,12 +157,12 @@ def test_the_demo_prints_and_draws(tmp_path: Path):
         (("evaluate", "tree", "--model", "x", "--compare", "mien-s", "mien-s"), 2, "--model"),
         (("evaluate", "tree", "--compare", "mien-s"), 2, "2 arguments"),
         (("evaluate", "tree", "--robustness", "--compare", "mien-s", "mien-s"), 2, "one model"),
-        (("train", "missing", "--out", "run"), 1, "missing"),
-        (("train", "tree", "--out", "tree/run"), 2, "outside"),
-        (("train", "tree", "--out", "run", "--resume", "--epochs", "3"), 2, "--resume"),
-        (("evaluate", "tree", "--out", "tree/report"), 2, "outside"),
-        (("audit", "tree", "--out", "tree"), 2, "outside"),
-        (("train", "tree", "--out", "run", "--epochs", "0"), 2, "--epochs"),
+        (("train", "missing", "--output", "run"), 1, "missing"),
+        (("train", "tree", "--output", "tree/run"), 2, "outside"),
+        (("train", "tree", "--output", "run", "--resume", "--epochs", "3"), 2, "--resume"),
+        (("evaluate", "tree", "--output", "tree/report"), 2, "outside"),
+        (("audit", "tree", "--output", "tree"), 2, "outside"),
+        (("train", "tree", "--output", "run", "--epochs", "0"), 2, "--epochs"),
     ],
 )
 def test_wrong_usage_and_bad_input_are_a_line_and_an_exit_code(
@@ -246,14 +250,14 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_evaluate_writes_a_report(tree: Path, tmp_path: Path):
-    done = run("evaluate", tree, "--out", tmp_path / "a b", "--format", "json")
+    done = run("evaluate", tree, "--output", tmp_path / "a b", "--format", "json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert list(report["views"]) == ["single view", "flip", "ten-crop"]
     assert (report["without_copies"]["copies"], report["without_copies"]["n"]) == (7, 7)
     assert json.loads((tmp_path / "a b" / "scores.json").read_text()) == report
     page = (tmp_path / "a b" / "report.html").read_text()
-    assert f"mien evaluate {tree} --out &#x27;{tmp_path}/a b&#x27; --format json" in page
+    assert f"mien evaluate {tree} --output &#x27;{tmp_path}/a b&#x27; --format json" in page
     assert report["sha256"] in page
     assert "report.html" in done.stderr.decode().replace("\n", "")
     assert len(list((tmp_path / "a b").glob("*.png"))) == 5
@@ -267,7 +271,7 @@ def test_evaluate_without_a_report_is_single_view(tree: Path):
 
 def test_evaluate_compares_two_models(tree: Path, tmp_path: Path):
     shipped = Path(mien.__file__).parent / "models" / "mien-s"
-    done = run("evaluate", tree, "--compare", "mien-s", shipped, "--out", tmp_path / "both")
+    done = run("evaluate", tree, "--compare", "mien-s", shipped, "--output", tmp_path / "both")
     assert done.returncode == 0, done.stderr
     text = done.stdout.decode()
     assert "A: mien-s" in text and "B: mien-s" in text
@@ -280,7 +284,7 @@ def test_evaluate_compares_two_models(tree: Path, tmp_path: Path):
 
 
 def test_evaluate_damaged_faces(tree: Path, tmp_path: Path):
-    done = run("evaluate", tree, "--robustness", "--out", tmp_path / "out", "--format", "json")
+    done = run("evaluate", tree, "--robustness", "--output", tmp_path / "out", "--format", "json")
     assert done.returncode == 0, done.stderr
     scores = json.loads(done.stdout)
     robustness = json.loads((tmp_path / "out" / "robustness.json").read_text())
@@ -292,7 +296,7 @@ def test_evaluate_damaged_faces(tree: Path, tmp_path: Path):
     assert "face size, pixels" in (tmp_path / "out" / "report.html").read_text()
     text = run("evaluate", tree, "--split", "train", "--head", "fer2013", "--robustness").stdout.decode()
     assert "confusion matrix" in text
-    assert "split train, head fer2013: 7 images, damaged" in text
+    assert "split train, head fer2013: 7 images, corrupted" in text
     assert "JPEG, quality" in text
 
 
@@ -304,11 +308,13 @@ def test_evaluate_any_labels(tmp_path: Path, write_model: Callable[..., Path]):
             Image.fromarray(np.full((48, 48), grey + i, np.uint8)).save(
                 tmp_path / "tree" / label / f"{i}.png"
             )
-    done = run("evaluate", tmp_path / "tree", "--model", model, "--out", tmp_path / "out", "--format", "json")
+    done = run(
+        "evaluate", tmp_path / "tree", "--model", model, "--output", tmp_path / "out", "--format", "json"
+    )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert (report["labels"], report["accuracy"], report["ferplus"]) == (["bored", "engaged"], 1, None)
-    assert "every answer is right" in (tmp_path / "out" / "report.html").read_text()
+    assert "every prediction is correct" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_the_page_of_the_command_is_not_stale():
@@ -317,7 +323,7 @@ def test_the_page_of_the_command_is_not_stale():
         [sys.executable, "-c", "import generate_cli; print(generate_cli.render(), end='')"],
         cwd=docs, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert (docs / "cli.md").read_text() == made.stdout, "run python docs/generate_cli.py"
+    assert (docs / "reference" / "cli.md").read_text() == made.stdout, "run python docs/generate_cli.py"
 
 
 def commands() -> dict[str, Any]:
@@ -325,27 +331,72 @@ def commands() -> dict[str, Any]:
 
 
 def test_the_page_of_the_command_names_the_options_that_are_taken():
-    page = (Path(__file__).parents[1] / "docs" / "cli.md").read_text()
+    page = (Path(__file__).parents[1] / "docs" / "reference" / "cli.md").read_text()
     sections = {text.partition("\n")[0]: text for text in page.split("\n## mien ")[1:]}
     assert sections.keys() == commands().keys()
     for name, command in commands().items():
         shown = re.findall(r"^\| `(--[^`]+)`", sections[name], flags=re.MULTILINE)
-        taken = ["/".join([*p.opts, *p.secondary_opts]) for p in command.params if p.opts[0].startswith("--")]
+        taken = [
+            "/".join(option for option in (*p.opts, *p.secondary_opts) if option.startswith("--"))
+            for p in command.params
+            if p.opts[0].startswith("--")
+        ]
         assert shown == [option for option in taken if option != "--help"], name
 
 
 def test_commands_that_find_faces_take_the_same_options_with_the_defaults_of_python():
     finding = {name: c for name, c in commands().items() if any(p.name == "detector" for p in c.params)}
-    assert finding.keys() >= {"image", "bench", "explain", "video", "camera", "serve", "batch"}
+    assert finding.keys() == {"image", "demo", "bench", "explain", "video", "camera", "serve", "batch"}
+    group = {one.name: one.default for one in fields(RecognizerOptions)}
+    assert group == {
+        "detector": DEFAULT_DETECTOR, "detector_size": DETECTOR_SIZE, "min_size": MIN_SIZE, "min_quality": 0.0,
+        "model": DEFAULT_MODEL, "head": "auto",
+    }  # fmt: skip
     for command in finding.values():
-        defaults = {p.name: p.default for p in command.params}
-        assert (defaults["detector"], defaults["detector_size"]) == (DEFAULT_DETECTOR, DETECTOR_SIZE)
-        assert defaults["model"] == DEFAULT_MODEL
+        taken = {p.name: p.default for p in command.params if p.name in group}
+        assert taken == group
+        panels = {p.name: p.rich_help_panel for p in command.params if p.name in group}
+        assert set(panels.values()) == {"Detection", "Model"}
+    for callee in (EmotionRecognizer, run_batch, Settings):
+        assert group.keys() <= inspect.signature(callee).parameters.keys()
     python = inspect.signature(EmotionRecognizer.recognize_video).parameters
     for name in ("video", "camera"):
         shown = {p.name: p.default for p in finding[name].params}
-        for option in ("patience", "smoothing"):
+        for option in ("patience", "smoothing", "every", "fps", "start", "end"):
             assert shown[option] == python[option].default
+
+
+def test_what_a_command_writes_is_named_by_output():
+    for name, command in commands().items():
+        options = {option: p for p in command.params for option in p.opts}
+        assert not options.keys() & {"--output", "--record", "--seconds"}, name
+        if "--output" in options:
+            assert options["--output"] is options["-o"]
+            assert options["--output"].rich_help_panel == "Output"
+    writing = {name for name, c in commands().items() if any("--output" in p.opts for p in c.params)}
+    assert commands().keys() - writing == {"bench", "models", "serve", "data"}
+
+
+def test_every_command_that_predicts_takes_a_head():
+    taking = {name for name, c in commands().items() if any(p.name == "head" for p in c.params)}
+    assert taking == {
+        "image", "demo", "bench", "explain", "video", "camera", "serve", "batch", "evaluate", "audit-model",
+    }  # fmt: skip
+
+
+def test_a_head_with_eight_labels_has_eight_columns(folder: Path):
+    done = run("image", folder / "a.jpg", "--format", "csv", "--head", "ferplus")
+    (row,) = csv.DictReader(io.StringIO(done.stdout.decode()))
+    place = list(row).index("quality_issues")
+    assert tuple(row)[place + 1 : -1] == FERPLUS_LABELS
+    assert sum(float(row[label]) for label in FERPLUS_LABELS) == pytest.approx(1, abs=1e-5)
+
+
+def test_labels_is_the_head_that_was_trained_on_the_datasets_labels(folder: Path):
+    assert results_of(folder / "a.jpg", "--head", "labels") == results_of(
+        folder / "a.jpg", "--head", "fer2013"
+    )
+    assert results_of(folder / "a.jpg", "--head", "labels") != results_of(folder / "a.jpg")
 
 
 @pytest.mark.parametrize(
@@ -353,7 +404,10 @@ def test_commands_that_find_faces_take_the_same_options_with_the_defaults_of_pyt
     [
         (["image", "x.png", "--by", "folder"], "--by: does nothing without --aggregate"),
         (["audit", "x.csv", "--drop-wrong-labels"], "--drop-wrong-labels: does nothing without --clean"),
-        (["batch", "x", "--to", "y", "--address", "auto"], "--address: does nothing without --engine ray"),
+        (
+            ["batch", "x", "--output", "y", "--address", "auto"],
+            "--address: does nothing without --engine ray",
+        ),
     ],
 )
 def test_an_option_that_would_do_nothing_is_refused(arguments: list[str], words: str):
@@ -375,7 +429,7 @@ def test_every_option_of_train_is_a_setting_or_says_where_things_are():
 
     options = set(inspect.signature(train).parameters) - {
         "data",
-        "out",
+        "output",
         "resume",
         "config",
         "setting",

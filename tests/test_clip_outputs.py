@@ -18,7 +18,7 @@ from pictures import pattern
 from mien.errors import VideoError
 from mien.labels import LABELS
 from mien.recognition import EmotionRecognizer
-from mien.results import Box, Face, FaceEmotion, FrameResult, Prediction
+from mien.results import Box, Face, FaceEmotion, FrameResult, Prediction, Quality
 from mien.video.clip_stats import PEOPLE, POINTS, ClipRecord
 from mien.video.clips import Clip, find_clips, output_paths
 from mien.video.reader import Sampling
@@ -30,7 +30,7 @@ from mien.video.writer import ClipWriter
 def face(track: int, label: str = "happy", share: float = 0.9, x: float = 20) -> FaceEmotion:
     rest = (1 - share) / (len(LABELS) - 1)
     prediction = Prediction({name: share if name == label else rest for name in LABELS})
-    return FaceEmotion(Face(Box(x, 20, x + 20, 40), 0.9), prediction, None, track, prediction)
+    return FaceEmotion(Face(Box(x, 20, x + 20, 40), 0.9), prediction, Quality(1.0), track, prediction)
 
 
 def frame(k: int, *faces: FaceEmotion, fps: float = FPS) -> FrameResult:
@@ -209,11 +209,11 @@ class TestPage:
             assert page.locator(".timeline").count() == 4
             assert page.locator(".timeline").first.locator("path").count() >= 7
             before = page.locator(".timeline text").all_text_contents()
-            page.get_by_role("button", name="Closer").click()
+            page.get_by_role("button", name="Zoom in").click()
             assert page.locator(".timeline text").all_text_contents() != before
-            page.get_by_role("button", name="The whole clip").click()
+            page.get_by_role("button", name="Show the whole clip").click()
             assert page.locator(".timeline text").all_text_contents() == before
-            page.get_by_role("button", name="Lines or bands").click()
+            page.get_by_role("button", name="Switch between lines and bands").click()
             assert page.locator(".timeline path[fill=none]").count() >= 14
             page.locator(".timeline svg").first.hover(position={"x": 120, "y": 40})
             assert "%" in page.locator(".read").first.inner_text()
@@ -247,7 +247,7 @@ class TestPage:
         record = ClipRecord(labels)
         prediction = Prediction(dict(zip(labels, (0.6, 0.4), strict=True)))
         for k in range(20):
-            one = FaceEmotion(Face(Box(1, 1, 9, 9), 1.0), prediction, None, 1, prediction)
+            one = FaceEmotion(Face(Box(1, 1, 9, 9), 1.0), prediction, Quality(1.0), 1, prediction)
             record.add(FrameResult("a", 64, 48, (one,), frame=k, time=k / 25), pattern(48, 64))
         write_clip_report(record, tmp_path / "page.html", source="a.mp4", settings={})
         assert "<script>alert" not in (tmp_path / "page.html").read_text(encoding="utf-8")

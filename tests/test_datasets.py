@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from mien.data.dataset import Dataset, Split
-from mien.data.describe import describe
+from mien.data.describe import describe_dataset
 from mien.data.load import load_dataset
 from mien.data.rows import SPLITS
 from mien.errors import DatasetError, MissingExtraError
@@ -456,7 +456,7 @@ def test_votes_beside_the_csv(tmp_path: Path, three_splits: tuple[np.ndarray, li
         joined = [split.votes for split in dataset.splits.values()]
         assert all(v is not None and v.dtype == np.uint8 for v in joined)
         assert np.array_equal(np.concatenate(joined), votes[:6])
-    assert "  FER+ votes: 2 of 2 images" in describe(dataset)
+    assert "  FER+ votes: 2 of 2 images" in describe_dataset(dataset)
 
 
 def test_votes_are_joined_to_parquet_by_row(tmp_path: Path) -> None:
@@ -575,17 +575,17 @@ def test_fingerprint_depends_on_the_data_alone(
 
 def test_description_of_fer2013_compares_with_the_published_counts() -> None:
     for name, usage in zip(SPLITS, USAGES, strict=True):
-        lines = describe(Dataset("fer2013", LABELS, {name: blank(PUBLISHED[name])}))
+        lines = describe_dataset(Dataset("fer2013", LABELS, {name: blank(PUBLISHED[name])}))
         assert lines[0] == f"{name}: found {sum(PUBLISHED[name])} images belonging to 7 classes"
         assert lines[2:] == [
             "  FER+ votes: none",
             f"  counts equal those published for FER2013's {usage}",
         ]
     both = np.add(PUBLISHED["validation"], PUBLISHED["test"]).tolist()
-    lines = describe(Dataset("fer2013", LABELS, {"test": blank(both)}))
+    lines = describe_dataset(Dataset("fer2013", LABELS, {"test": blank(both)}))
     assert lines[-1] == "  counts equal those published for FER2013's PublicTest and PrivateTest together"
     fewer = [466, *PUBLISHED["validation"][1:]]
-    assert describe(Dataset("fer2013", LABELS, {"validation": blank(fewer)})) == [
+    assert describe_dataset(Dataset("fer2013", LABELS, {"validation": blank(fewer)})) == [
         "validation: found 3588 images belonging to 7 classes",
         "  angry 466, disgust 56, fear 496, happy 895, sad 653, surprise 415, neutral 607",
         "  FER+ votes: none",
@@ -594,7 +594,7 @@ def test_description_of_fer2013_compares_with_the_published_counts() -> None:
 
 
 def test_description_of_another_dataset() -> None:
-    assert describe(Dataset("ck", ("anger", "contempt"), {"train": blank([2, 1])})) == [
+    assert describe_dataset(Dataset("ck", ("anger", "contempt"), {"train": blank([2, 1])})) == [
         "train: found 3 images belonging to 2 classes",
         "  anger 2, contempt 1",
     ]
@@ -631,7 +631,7 @@ def test_real_parquet_has_the_published_counts(fer2013: Dataset) -> None:
         assert split.class_counts(7).tolist() == PUBLISHED[name]
         assert split.votes is not None
         assert split.votes.any(axis=1).all()
-    assert sum("counts equal those published" in line for line in describe(fer2013)) == 2
+    assert sum("counts equal those published" in line for line in describe_dataset(fer2013)) == 2
 
 
 def test_real_csv_equals_parquet(fer2013: Dataset, fer2013_folder: Path, tmp_path: Path) -> None:

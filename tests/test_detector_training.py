@@ -228,7 +228,7 @@ class TestRuns:
     def test_half_precision_and_few_settings_by_the_command(self, tmp_path: Path, data: Path) -> None:
         settings = ("epochs=1", "scenes=8", "side=64", "validate_on=3", "mixed_precision=true")
         words = [word for text in settings for word in ("--set", text)]
-        command = ["train-detector", str(data), "--out", str(tmp_path / "run"), *words]
+        command = ["train-detector", str(data), "--output", str(tmp_path / "run"), *words]
         done = CliRunner().invoke(app, command, catch_exceptions=False)
         assert done.exit_code == 0
         assert f"--detector {tmp_path / 'run'}" in done.output

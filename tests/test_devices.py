@@ -81,7 +81,7 @@ def test_what_cannot_be_shared_is_said_before_training(
     tree: Path,
 ):
     if backend == "tensorflow":  # as it is here
-        done = typed.run("train", tree, "--out", runs / "here", "--devices", str(devices), *options)
+        done = typed.run("train", tree, "--output", runs / "here", "--devices", str(devices), *options)
         name, code, said = "here", done.returncode, done.stderr
     else:
         name = {3: "three", 2: "odd"}[devices]

@@ -334,7 +334,7 @@ class TestHoldBack:
 
 
 def test_the_command_needs_a_teacher(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["distill", str(tmp_path), "--out", str(tmp_path / "soft.npz")])
+    result = CliRunner().invoke(app, ["distill", str(tmp_path), "--output", str(tmp_path / "soft.npz")])
     assert result.exit_code == 2
     assert "--teacher" in result.output
 
@@ -342,7 +342,7 @@ def test_the_command_needs_a_teacher(tmp_path: Path) -> None:
 def test_the_command_does_not_write_over_the_data(tmp_path: Path) -> None:
     data = tmp_path / "fer.parquet"
     data.write_bytes(b"data")
-    words = ["distill", str(data), "--teacher", "mien-s", "--out", str(data)]
+    words = ["distill", str(data), "--teacher", "mien-s", "--output", str(data)]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 2
     assert data.read_bytes() == b"data"

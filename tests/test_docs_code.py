@@ -29,6 +29,7 @@ RUN = [
 ]
 EVERY_COMMAND = [(block, line) for block in ALL if block.language in COMMANDS for line in block.lines()]
 SERVER = "localhost:8000"
+FIRST_SCREEN = 15  # lines
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +148,13 @@ def test_commands_inside_of_sentences_could_be_typed(page: str) -> None:
             check_command(words, whole=False)
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith(("README", "docs/"))])
+def test_the_first_screen_of_a_page_shows_code(page: str) -> None:
+    first = next(blocks(page, (ROOT / page).read_text(encoding="utf-8")), None)
+    assert first is not None
+    assert first.line <= FIRST_SCREEN
+
+
 def test_much_of_the_documentation_is_run() -> None:
     assert len(RUN) >= 20
     assert len([block for block in RUN if block.language == "python"]) >= 8
@@ -190,7 +198,7 @@ class TestTheReading:
         ("line", "words"),
         [
             ("cat a.jpg | mien image - > b.csv", [["cat", "a.jpg"], ["mien", "image", "-"]]),
-            ("KERAS_BACKEND=jax mien train x --out y  # why", [["mien", "train", "x", "--out", "y"]]),
+            ("KERAS_BACKEND=jax mien train x --output y  # why", [["mien", "train", "x", "--output", "y"]]),
             ("ruff check && mypy", [["ruff", "check"], ["mypy"]]),
             ('pip install ".[dev]"', [["pip", "install", ".[dev]"]]),
         ],
@@ -205,9 +213,9 @@ class TestTheReading:
             "mien image photo.jpg --colour",
             "mien image photo.jpg --format xml",
             "mien train fer2013.csv",
-            "mien train fer2013.csv --out run --set epoch=3",
-            "mien train fer2013.csv --out run --epochs many",
-            "mien evaluate fer2013.csv --head HEAD",
+            "mien train fer2013.csv --output run --set epoch=3",
+            "mien train fer2013.csv --output run --epochs many",
+            "mien evaluate fer2013.csv --split third",
             "pip install mien[everything]",
             "python benchmarks/no_such_script.py",
             "python benchmarks/speed.py --rouds 3",

@@ -12,7 +12,8 @@ import pytest
 
 from mien.data.dataset import Dataset, Split
 from mien.errors import DatasetError, ModelError
-from mien.evaluation.scores import EvaluationReport, evaluate, format_report
+from mien.evaluation.scores import EvaluationReport, evaluate
+from mien.evaluation.tables import format_report
 from mien.labels import FERPLUS_LABELS, LABELS
 from mien.models.classifier import EmotionClassifier
 

@@ -1,4 +1,4 @@
-"""The folders that `mien evaluate --out` writes: pages with what they must have, pictures, scores."""
+"""The folders that `mien evaluate --output` writes: pages with what they must have, pictures, scores."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class TestOneModel:
     def folder(cls, model: EmotionClassifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
         found = predict_split(model, voted(), split="test", views=True)
         out = tmp_path_factory.mktemp("reports") / "deep" / "report"
-        page = write_evaluation(found, out, command="mien evaluate faces --out 'a b'")
+        page = write_evaluation(found, out, command="mien evaluate faces --output 'a b'")
         assert page == out / "report.html"
         return page.parent
 
@@ -71,9 +71,9 @@ class TestOneModel:
         for words in (
             "71.4 %",  # accuracy, 5 of 7
             "single view", "flip", "ten-crop",
-            "Without copies", "80.0 %", "50.0 %",  # 4 of 5 without, 1 of 2 among the copies
-            "FER+ votes", "vote shares", "answers equal to the majority",
-            "AURC", "kept", "95 % interval", "balanced accuracy", "macro F1", "calibration error",
+            "Train/test leakage", "80.0 %", "50.0 %",  # 4 of 5 without, 1 of 2 among the copies
+            "FER+ votes", "vote shares", "predictions equal to the majority",
+            "AURC", "coverage", "95 % interval", "balanced accuracy", "macro F1", "calibration error",
         ):  # fmt: skip
             assert words in text, words
 
@@ -81,7 +81,7 @@ class TestOneModel:
         text = Page(folder / "report.html").text
         for words in (
             model.config.sha256, voted().fingerprint(), "brightness", "faces", "Split test", "head blend", "7 images",
-            "mien evaluate faces --out 'a b'", f"mien {mien.__version__}", "UTC", "logical processors",
+            "mien evaluate faces --output 'a b'", f"mien {mien.__version__}", "UTC", "logical processors",
         ):  # fmt: skip
             assert words in text, words
 
@@ -92,8 +92,8 @@ class TestOneModel:
         assert all("FER+: angry 7 of 10" in str(caption) for caption in captions)
         places = {str(caption).split("\n")[-1]: str(caption) for caption in captions}
         assert set(places) == {"face:3", "face:5"}
-        assert places["face:3"].startswith("label: angry\nsaid: happy ")
-        assert places["face:5"].startswith("label: happy\nsaid: angry ")
+        assert places["face:3"].startswith("label: angry\npredicted: happy ")
+        assert places["face:5"].startswith("label: happy\npredicted: angry ")
 
 
 def test_mistakes_are_sorted_by_confidence_and_few(write_model: WriteModel) -> None:
@@ -114,7 +114,7 @@ def test_a_model_without_mistakes_other_labels_and_no_votes(write_model: WriteMo
     page = write_evaluation(predict_split(model, data), tmp_path / "out")
     assert_self_contained(page)
     text = Page(page).text
-    assert "every answer is right" in text
+    assert "every prediction is correct" in text
     assert all(label in text for label in labels)
     assert "not recorded" in text
     for words in ("FER+", "copies", "flip"):
@@ -213,7 +213,7 @@ class TestFamiliarity:
         assert "not known" in text and "named other" in text and "part of the same" not in text
 
     def test_no_record(self, write_model: WriteModel) -> None:
-        assert "does not say on what it was trained" in self.said(write_model, {}, "test")
+        assert "does not name its training data" in self.said(write_model, {}, "test")
 
 
 def test_scoring_is_the_same_with_and_without_a_report(write_model: WriteModel, tmp_path: Path) -> None:

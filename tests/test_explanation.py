@@ -179,7 +179,7 @@ class TestPictures:
         assert saw.get_title() == f"{one.emotion} {100 * one.probability:.0f} %".replace(
             " ", "? " if one.prediction.uncertain else " ", 1
         )
-        assert without.get_title() == f"without the outlined place: {100 * one.hidden_probability:.0f} %"
+        assert without.get_title() == f"without the outlined region: {100 * one.hidden_probability:.0f} %"
         assert f"{100 * one.elsewhere_probability:.0f} %" in without.texts[0].get_text()
         assert bar.get_ylabel() == "points of probability lost when hidden"
         assert bar.get_ylim()[1] == pytest.approx(100 * max(one.heat.max(), 0.02))
@@ -251,7 +251,7 @@ class TestCommand:
         return folder
 
     def test_a_folder(self, folder: Path, tmp_path: Path) -> None:
-        done = run("explain", folder, "--out", tmp_path / "a" / "why", "--detector", "haar")
+        done = run("explain", folder, "--output", tmp_path / "a" / "why", "--detector", "haar")
         assert done.returncode == 1
         assert "text.jpg: not a picture" in done.stderr
         assert f"{folder / 'empty.png'}: no face" in done.stdout
@@ -267,7 +267,7 @@ class TestCommand:
             assert f"{face['explained']} {100 * face['probability']:.0f} %" in done.stdout
 
     def test_an_unknown_expression_is_wrong_usage(self, tmp_path: Path) -> None:
-        done = run("explain", grace_hopper_path(), "--emotion", "joyful", "--out", tmp_path / "why")
+        done = run("explain", grace_hopper_path(), "--emotion", "joyful", "--output", tmp_path / "why")
         assert done.returncode == 2
         assert "joyful" in done.stderr and not (tmp_path / "why").exists()
 

@@ -132,8 +132,8 @@ def test_every_door_takes_them() -> None:
     data = encode(astronaut(), "jpeg", quality=92)
     recognizer = EmotionRecognizer()
     (expected,) = recognizer.recognize(data)
-    assert recognizer.recognize(io.BytesIO(data)) == [expected]
-    assert recognizer.recognize(bytearray(data)) == [expected]
+    assert list(recognizer.recognize(io.BytesIO(data))) == [expected]
+    assert list(recognizer.recognize(bytearray(data))) == [expected]
     assert FaceDetector().detect(memoryview(data)) == [expected.face]
     assert FaceDetector().detect_batch([io.BytesIO(data), bytearray(data)]) == [[expected.face]] * 2
     (explanation,) = explain(io.BytesIO(data), recognizer=recognizer)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.auditing.label_errors import doubted, is_no_face, out_of_fold_probabilities, outvoted
+from mien.auditing.label_errors import (
+    is_no_face,
+    label_errors_by_model,
+    label_errors_by_votes,
+    out_of_fold_probabilities,
+)
 from mien.labels import FERPLUS_LABELS, LABELS
 
 ANGRY, HAPPY, NEUTRAL = (LABELS.index(label) for label in ("angry", "happy", "neutral"))
@@ -32,13 +37,13 @@ def votes(**counts: int) -> np.ndarray:
 def test_outvoted_by_more_than_half_with_a_tenth_at_most_for_the_label(
     given: int, counts: dict[str, int], expected: int
 ) -> None:
-    assert outvoted(votes(**counts), np.array([given]), LABELS).tolist() == [expected]
+    assert label_errors_by_votes(votes(**counts), np.array([given]), LABELS).tolist() == [expected]
 
 
 def test_outvoted_knows_the_order_of_the_datasets_labels() -> None:
-    assert outvoted(votes(sad=9, happy=1), np.array([0]), ("happy", "sad")).tolist() == [1]
+    assert label_errors_by_votes(votes(sad=9, happy=1), np.array([0]), ("happy", "sad")).tolist() == [1]
     with pytest.raises(ValueError, match="bored"):
-        outvoted(votes(sad=9), np.array([0]), ("bored", "sad"))
+        label_errors_by_votes(votes(sad=9), np.array([0]), ("bored", "sad"))
 
 
 def test_no_face_is_what_more_than_half_say() -> None:
@@ -61,7 +66,7 @@ def test_changed_labels_are_doubted_and_the_right_ones_suggested() -> None:
     features, truth, given = clusters(600, flipped=60)
     answers = out_of_fold_probabilities(features, given, np.arange(600), 3)
     np.testing.assert_allclose(answers.sum(axis=1), 1)
-    other = doubted(answers, given)
+    other = label_errors_by_model(answers, given)
     found = other >= 0
     # Those of which the model is less sure than on average are let pass: it finds most, and little else.
     assert found[:60].mean() > 0.7
@@ -98,12 +103,13 @@ def test_the_fit_is_that_of_a_long_descent() -> None:
 def test_doubted_by_hand() -> None:
     probabilities = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8], [0.4, 0.6], [0.75, 0.25], [0.45, 0.55]])
     # Sure of 0 from (0.9 + 0.7 + 0.2) / 3 = 0.6 on, of 1 from (0.6 + 0.25 + 0.55) / 3 = 0.467 on.
-    assert doubted(probabilities, np.array([0, 0, 0, 1, 1, 1])).tolist() == [-1, -1, 1, -1, 0, -1]
+    other = label_errors_by_model(probabilities, np.array([0, 0, 0, 1, 1, 1]))
+    assert other.tolist() == [-1, -1, 1, -1, 0, -1]
 
 
 def test_a_label_that_nobody_has_is_never_suggested() -> None:
     probabilities = np.array([[0.2, 0.1, 0.7], [0.1, 0.2, 0.7]])
-    assert doubted(probabilities, np.array([0, 1])).tolist() == [-1, -1]
+    assert label_errors_by_model(probabilities, np.array([0, 1])).tolist() == [-1, -1]
 
 
 def test_too_few_images_for_the_folds_are_refused() -> None:

@@ -21,7 +21,7 @@ from mien.data.dataset import Dataset, Split
 from mien.data.groups import MOST_GROUPS, read_group_column
 from mien.data.load import load_dataset
 from mien.errors import DatasetError
-from mien.evaluation.fairness import FEW, answers_of, audit_groups, group_places
+from mien.evaluation.fairness import FEW, audit_groups, group_places, predictions_of
 from mien.evaluation.predictions import Predictions, predict_split
 from mien.labels import LABELS
 from mien.metrics.calibration import calibration_error
@@ -149,7 +149,7 @@ class TestAudit:
         audit = audit_groups(judge(Dataset("study", LABELS, {"test": split})), groups, "light")
         assert audit.largest_gap is not None
         assert audit.largest_gap.p_value > 0.05
-        assert "chance is enough" in audit.to_text()
+        assert "Chance is enough" in audit.to_text()
 
     def test_small_groups_are_marked_and_not_tested(self, judge: Callable[[Dataset], Predictions]) -> None:
         dataset, groups = study(300, share=0.1)
@@ -173,11 +173,11 @@ class TestAudit:
         with pytest.raises(DatasetError, match="no image"):
             audit_groups(answers, [""] * 30)
 
-    def test_answers_of_a_group(self, judge: Callable[[Dataset], Predictions]) -> None:
+    def test_predictions_of_a_group(self, judge: Callable[[Dataset], Predictions]) -> None:
         dataset, groups = study(100)
         answers, places = judge(dataset), group_places(groups)
         assert list(places) == ["day", "night"]
-        part = answers_of(answers, places["night"])
+        part = predictions_of(answers, places["night"])
         assert part.part.names == tuple(answers.part.names[k] for k in places["night"])
         assert (part.correct == answers.correct[places["night"]]).all()
 
@@ -304,7 +304,7 @@ class TestCommand:
         self, data: Path, tmp_path: Path, write_model: Callable[..., Path]
     ) -> None:
         out = tmp_path / "out"
-        done = run("audit-model", data, "--group", "light", "--model", write_model(), "--out", out)
+        done = run("audit-model", data, "--group", "light", "--model", write_model(), "--output", out)
         assert done.returncode == 0, done.stderr
         page = (out / "report.html").read_text(encoding="utf-8")
         assert "above night" in done.stdout
@@ -322,17 +322,17 @@ class TestCommand:
         check_page(out / "report.html")
 
     def test_without_groups(self, data: Path, tmp_path: Path) -> None:
-        done = run("audit-model", data, "--out", tmp_path / "plain", "--no-robustness", "--format", "json")
+        done = run("audit-model", data, "--output", tmp_path / "plain", "--no-robustness", "--format", "json")
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["groups"] == {}
         assert not (tmp_path / "plain" / "groups.png").exists()
 
     def test_wrong_usage(self, data: Path, tmp_path: Path) -> None:
-        unknown = run("audit-model", data, "--group", "skin", "--out", tmp_path / "x")
+        unknown = run("audit-model", data, "--group", "skin", "--output", tmp_path / "x")
         assert unknown.returncode == 1
         assert "light, age" in unknown.stderr
-        nameless = run("audit-model", data, "--groups", data / "groups.csv", "--out", tmp_path / "x")
+        nameless = run("audit-model", data, "--groups", data / "groups.csv", "--output", tmp_path / "x")
         assert nameless.returncode == 2
         assert "--group" in nameless.stderr
-        inside = run("audit-model", data, "--out", data)
+        inside = run("audit-model", data, "--output", data)
         assert inside.returncode == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from mien.cli.app import app
 from mien.data.dataset import Dataset
-from mien.evaluation.model_card import write_model_card
+from mien.evaluation.model_card import write_folder_card, write_model_card
 from mien.evaluation.robustness import measure_robustness
 from mien.evaluation.scores import evaluate
 from mien.labels import LABELS
@@ -48,24 +49,27 @@ def test_figures_are_those_of_the_evaluation(write_model: WriteModel, data: Data
     write_model_card(model, data, tmp_path / "card.md", command="mien card here")
     found = sections(tmp_path / "card.md")
     report = evaluate(model, data, head="blend")
-    header, *rows = cells(found["How right it is"])
+    header, *rows = cells(found["Accuracy"])
     table = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
     assert set(table) == {"`fer2013`", "`blend`", "`ferplus`"}
     assert table["`blend`"]["n"] == "9"
     assert table["`blend`"]["accuracy"].startswith(f"{100 * report.accuracy:.1f} %")
     assert table["`blend`"]["calibration error"] == f"{report.calibration_error:.3f}"
     assert report.per_class["happy"]["recall"] == pytest.approx(2 / 3)
-    happy = next(row for row in cells(found["Class by class: `blend`"]) if row[0] == "happy")
+    happy = next(row for row in cells(found["Scores per class: `blend`"]) if row[0] == "happy")
     assert happy[2] == "66.7 %"
     assert report.certain is not None
-    assert f"{100 * report.certain.coverage:.1f} % of the answers are not" in found["Is its confidence true?"]
-    assert "fer2013 1.25" in found["Is its confidence true?"]
+    assert (
+        f"{100 * report.certain.coverage:.1f} % of the predictions are not"
+        in found["Calibration and selective prediction"]
+    )
+    assert "fer2013 1.25" in found["Calibration and selective prediction"]
     damaged = measure_robustness(model, data, head="blend")
     worst = damaged.curves["brightness"].points[-1]
-    row = next(r for r in cells(found["How right it stays"]) if r[:2] == ["", "25 %"] and "%" in r[2])
+    row = next(r for r in cells(found["Robustness to corruptions"]) if r[:2] == ["", "25 %"] and "%" in r[2])
     assert row[2].startswith(f"{100 * worst.accuracy:.1f} %")
-    assert "mien card here" in found["How this was measured"]
-    assert model.config.sha256 in found["How this was measured"]
+    assert "mien card here" in found["Measurement record"]
+    assert model.config.sha256 in found["Measurement record"]
 
 
 def test_copies_and_votes_are_told(write_model: WriteModel, data: Dataset, tmp_path: Path) -> None:
@@ -73,7 +77,7 @@ def test_copies_and_votes_are_told(write_model: WriteModel, data: Dataset, tmp_p
     found = sections(tmp_path / "card.md")
     rest = evaluate(EmotionClassifier(write_model("again")), data, head="blend").without_copies
     assert rest is not None
-    row = next(r for r in cells(found["Without copies"]) if r[0] == "`blend`")
+    row = next(r for r in cells(found["Without train/test leakage"]) if r[0] == "`blend`")
     assert row[1:4:2] == [str(rest.n), str(rest.copies)]
     assert "Against the FER+ votes" in found
 
@@ -84,11 +88,32 @@ def test_other_labels_make_no_claims_about_fer2013(write_model: WriteModel, tmp_
     own = Dataset("study", labels, {"validation": split([0, 1, 1], [0, 1, 0])})
     write_model_card(model, own, tmp_path / "card.md")
     found = sections(tmp_path / "card.md")
-    assert "Tells calm, tense apart" in (tmp_path / "card.md").read_text()
+    assert "as one of calm, tense" in (tmp_path / "card.md").read_text()
     assert "Goodfellow" not in found["Data"]
     assert "Against the FER+ votes" not in found
     assert "Without copies" not in found
     assert "not known" in found["Data"]
+    assert "FER2013" not in found["Limits"]
+
+
+def test_the_card_of_a_folder_has_the_same_limits(
+    write_model: WriteModel, data: Dataset, tmp_path: Path
+) -> None:
+    model = EmotionClassifier(write_model())
+    folder = tmp_path / "model"
+    folder.mkdir()
+    scores = {head: evaluate(model, data, head=head).summary() for head in ("fer2013", "blend")}
+    trained = {"name": "fer2013", "images": {"train": 1234}, "sha256": 64 * "a"}
+    replace(model.config, metrics=scores, data=trained).save(folder)
+    write_folder_card(folder)
+    write_model_card(model, data, tmp_path / "card.md")
+    short, long = sections(folder / "README.md"), sections(tmp_path / "card.md")
+    for title in ("Limits", "Uses to refuse"):
+        assert short[title].strip() == long[title].strip()
+    assert "FER2013" in short["Limits"]
+    rows = {row[0]: row[1:] for row in cells((folder / "README.md").read_text())}
+    full = {row[0]: row[2:] for row in cells(long["How right it is"])}
+    assert rows["`blend`"] == full["`blend`"] and rows["`fer2013`"] == full["`fer2013`"]
 
 
 def test_the_command_makes_the_folder(tmp_path: Path, data: Dataset) -> None:
@@ -97,7 +122,7 @@ def test_the_command_makes_the_folder(tmp_path: Path, data: Dataset) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{place}.pgm").write_bytes(b"P5 48 48 255\n" + image.tobytes())
     card = tmp_path / "cards" / "mine" / "card.md"
-    done = CliRunner().invoke(app, ["card", str(tmp_path / "faces"), "--out", str(card)])
+    done = CliRunner().invoke(app, ["card", str(tmp_path / "faces"), "--output", str(card)])
     assert done.exit_code == 0, done.output
     assert f"wrote {card}" in done.output
     assert card.read_text().startswith("# Model card: mien-s")

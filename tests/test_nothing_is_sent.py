@@ -21,7 +21,7 @@ SERVED = 60  # seconds
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
-# What docs/trust.md names: files outside of the output.
+# What docs/explanation/trust.md names: files outside of the output.
 CACHES = (
     r"HOME/\.(cache|config)(/matplotlib(/.*)?)?",
     r"HOME/\.keras(/keras\.json)?",
@@ -196,7 +196,7 @@ class TestTheRecorder:
 @pytest.mark.usefixtures("served")
 class TestCommands:
     def test_demo(self) -> None:
-        with recording(*mien("demo --out out/demo")) as begun:
+        with recording(*mien("demo --output out/demo")) as begun:
             check(begun, "neutral", caches=True)
 
     def test_image(self, photos: Path) -> None:
@@ -219,7 +219,7 @@ class TestCommands:
     @pytest.mark.parametrize("engine", ["local", "ray"])
     def test_batch(self, photos: Path, engine: str) -> None:
         pytest.importorskip("ray" if engine == "ray" else "fsspec")
-        options = f"--to out/faces --engine {engine} --workers 2 --part-size 1"
+        options = f"--output out/faces --engine {engine} --workers 2 --part-size 1"
         with recording(*mien(f"batch {photos} {options}")) as begun:
             check(begun, "2 pictures, 2 faces, 0 errors", caches=engine == "ray")
 
@@ -228,7 +228,7 @@ class TestCommands:
         from small_runs import write_fer2013
 
         write_fer2013(tmp_path / "fer2013.csv")
-        options = "--out out/run --network tutorial-cnn --epochs 1"
+        options = "--output out/run --network tutorial-cnn --epochs 1"
         with recording(*mien(f"train {tmp_path}/fer2013.csv {options}")) as begun:
             check(begun, caches=True)
             assert (begun.out / "run" / "export" / "model.onnx").is_file()

@@ -31,7 +31,7 @@ from mien.labels import LABELS
 from mien.models.classifier import EmotionClassifier
 from mien.models.registry import ModelConfig, available_models, resolve_model
 
-PAGE = "docs/onnx-file.md"
+PAGE = "docs/how-to/onnx-file.md"
 BLOCKS = list(blocks(PAGE, (ROOT / PAGE).read_text(encoding="utf-8")))
 
 

@@ -46,5 +46,5 @@ def test_a_folder_that_is_no_environment_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["deepface-48", "efficientnet-b0-224", "resnet50-224"])
 def test_shapes_are_named_in_the_page(name: str) -> None:
-    page = SCRIPT.parents[2] / "docs" / "comparison.md"
+    page = SCRIPT.parents[2] / "docs" / "explanation" / "comparison.md"
     assert name in page.read_text(encoding="utf-8")

@@ -34,7 +34,7 @@ WORSE = {
 
 
 def first_reason(image: np.ndarray, box: Box) -> str | None:
-    return next(iter(judge(image, box).reasons), None)
+    return next(iter(judge(image, box).issues), None)
 
 
 def crops() -> list[np.ndarray]:
@@ -102,19 +102,19 @@ class TestScore:
     def test_every_reason_is_told_and_the_first_is_the_quality(self) -> None:
         small = Box(0, 0, 10, 10)
         dark, blurred = (crops()[0] * 0.1).astype(np.uint8), cv2.GaussianBlur(crops()[0], (0, 0), 3)
-        assert judge(dark, small).reasons[:2] == ("small", "dark")
-        assert judge(blurred, small).reasons[:2] == ("small", "blurred")
+        assert judge(dark, small).issues[:2] == ("small", "dark")
+        assert judge(blurred, small).issues[:2] == ("small", "blurred")
         assert first_reason(dark, small) == "small"
 
     def test_what_is_no_face_is_unclear(self) -> None:
         from skimage import data
 
-        assert judge(data.brick()[:170, :170], LARGE).reasons == ("unclear",)
+        assert judge(data.brick()[:170, :170], LARGE).issues == ("unclear",)
 
     @pytest.mark.parametrize("value", [0, 128, 255])
     def test_nothing_at_all_has_a_low_score(self, value: int) -> None:
         found = judge(np.full((48, 48), value, np.uint8), Box(0, 0, 1, 1))
-        assert 0 <= found.score < 0.3 and "blurred" in found.reasons
+        assert 0 <= found.score < 0.3 and "blurred" in found.issues
 
     def test_faces_look_more_like_faces_than_textures_and_noise(self) -> None:
         from skimage import data
@@ -148,31 +148,31 @@ class TestLeavingOut:
     @classmethod
     def least(cls, picture: np.ndarray, detector: FaceDetector) -> float:
         """A quality that one of the two faces has."""
-        scores = [face.judged.score for face in EmotionRecognizer(detector=detector).recognize(picture)]
+        scores = [face.quality.score for face in EmotionRecognizer(detector=detector).recognize(picture)]
         assert len(scores) == 2 and abs(scores[0] - scores[1]) > 0.1
         return sum(scores) / 2
 
-    def test_poor_faces_are_left_out_and_counted(
+    def test_poor_faces_are_filtered_and_counted(
         self, picture: np.ndarray, detector: FaceDetector, least: float
     ) -> None:
         recognizer = EmotionRecognizer(detector=detector, min_quality=least)
         (face,) = recognizer.recognize(picture)
         assert face.box.center[0] < 512 and face.is_good(least)
-        result = recognizer.recognize_picture(picture, "two.png")
-        assert (result.faces, result.left_out) == ((face,), 1)
-        assert "left_out" not in result.rows()[0] and len(result.rows()) == 1
+        result = recognizer.recognize(picture, source="two.png")
+        assert (result.faces, result.filtered) == ((face,), 1)
+        assert "filtered" not in result.rows()[0] and len(result.rows()) == 1
 
-    def test_none_are_left_out_by_default(self, picture: np.ndarray, detector: FaceDetector) -> None:
-        result = EmotionRecognizer(detector=detector).recognize_picture(picture, "two.png")
-        assert (len(result.faces), result.left_out) == (2, 0)
-        assert all(f.quality == next(iter(f.judged.reasons), None) for f in result.faces)
+    def test_none_are_filtered_by_default(self, picture: np.ndarray, detector: FaceDetector) -> None:
+        result = EmotionRecognizer(detector=detector).recognize(picture, source="two.png")
+        assert (len(result.faces), result.filtered) == (2, 0)
+        assert all(0 < face.quality.score <= 1 for face in result)
 
     def test_in_a_clip(self, picture: np.ndarray, detector: FaceDetector, least: float) -> None:
         face_tracker = FaceTracker(EmotionRecognizer(detector=detector, min_quality=least))
         for number in range(3):
             result = face_tracker.follow(picture, 0.04 * number, frame=number)
-            assert (len(result.faces), result.left_out) == (1, 1)
-            assert result.faces[0].smoothed is not None and result.faces[0].judged is not None
+            assert (len(result.faces), result.filtered) == (1, 1)
+            assert result.faces[0].smoothed is not None and result.faces[0].quality.score >= least
 
     @pytest.mark.parametrize("least", [-0.1, 1.1, float("nan")])
     def test_a_quality_out_of_range(self, least: float) -> None:
@@ -181,12 +181,12 @@ class TestLeavingOut:
 
 
 class TestCommand:
-    def test_a_picture_whose_faces_are_left_out_keeps_a_row(self) -> None:
+    def test_a_picture_whose_faces_are_filtered_keeps_a_row(self) -> None:
         done = run("image", grace_hopper_path(), "--min-quality", "1", "--format", "csv")
         assert done.returncode == 0
         header, row = done.stdout.splitlines()
         assert dict(zip(header.split(","), row.split(","), strict=True))["emotion"] == ""
-        assert done.stderr == "mien: faces left out, of a quality below 1: 1\n"
+        assert done.stderr == "mien: faces filtered out, of a quality below 1: 1\n"
 
     @pytest.mark.parametrize("least", ["nan", "1.5"])
     def test_a_quality_out_of_range_is_wrong_usage(self, least: str) -> None:
@@ -201,11 +201,11 @@ class TestCommand:
         shutil.copy(grace_hopper_path(), tmp_path / "in")
         for least, faces in (("0", 1), ("1", 0)):
             to = tmp_path / f"out{least}"
-            done = run("batch", tmp_path / "in", "--to", to, "--min-quality", least, "--workers", "1")
+            done = run("batch", tmp_path / "in", "--output", to, "--min-quality", least, "--workers", "1")
             assert done.returncode == 0, done.stderr
             rows = parquet.read_table(next(to.glob("*.parquet"))).to_pylist()
             assert sum(row["emotion"] is not None for row in rows) == faces
-        done = run("batch", tmp_path / "in", "--to", tmp_path / "out1", "--min-quality", "0.5")
+        done = run("batch", tmp_path / "in", "--output", tmp_path / "out1", "--min-quality", "0.5")
         assert done.returncode == 2 and "min_quality 1.0" in done.stderr
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from mien.errors import ImageError
 from mien.images.jpeg_draft import DraftScale, read_draft
 from mien.images.read import read_image
-from mien.results import Box, Face, FaceEmotion, Prediction
+from mien.results import Box, Face, FaceEmotion, Prediction, Quality
 
 WIDTH, HEIGHT = 803, 602
 
@@ -79,7 +79,7 @@ class TestRead:
 
     def test_too_many_bytes_are_refused(self, monkeypatch: pytest.MonkeyPatch):
         data = encoded(gradient())
-        for module in ("images", "reduced"):
+        for module in ("images.read", "images.jpeg_draft"):
             monkeypatch.setattr(f"mien.{module}.MAX_BYTES", len(data) - 1)
         with pytest.raises(ImageError, match="expected a smaller file"):
             read_draft(data, 100)
@@ -89,14 +89,18 @@ class TestEnlarge:
     face = FaceEmotion(
         Face(Box(10, 20, 40, 60.5), 0.9, tuple((x, 30.0) for x in range(5))),
         Prediction({"happy": 1.0}),
-        "small",
+        Quality(0.5, ("small",)),
     )
 
     def test_box_and_landmarks_and_nothing_else(self):
         large = DraftScale(400, 400, 4).enlarge(self.face)
         assert large.box == Box(40, 80, 160, 242)
         assert large.face.landmarks == tuple((4.0 * x, 120.0) for x in range(5))
-        assert (large.face.score, large.prediction, large.quality) == (0.9, self.face.prediction, "small")
+        assert (large.face.score, large.prediction, large.quality) == (
+            0.9,
+            self.face.prediction,
+            self.face.quality,
+        )
 
     def test_without_landmarks(self):
         bare = FaceEmotion(Face(Box(1, 2, 3, 4), 1.0), Prediction({"happy": 1.0}))

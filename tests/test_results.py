@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mien.labels import LABELS, Emotion
-from mien.results import FACE_FIELDS, Box, Face, FaceEmotion, FrameResult, Prediction
+from mien.results import FACE_FIELDS, Box, Face, FaceEmotion, FrameResult, Prediction, Quality
 
 PROBABILITIES = dict(zip(LABELS, (0.05, 0.0, 0.05, 0.7, 0.1, 0.05, 0.05), strict=True))
 
@@ -106,11 +106,12 @@ class TestFaceEmotion:
         assert one.probabilities == PROBABILITIES
 
     def test_to_dict_holds_the_contract_in_its_order(self) -> None:
-        values = face(quality="dark", track=3).to_dict()
+        values = face(quality=Quality(0.4, ("dark", "blurred")), track=3).to_dict()
         assert tuple(values) == (*FACE_FIELDS, *LABELS)
         assert values["track"] == 3
         assert [values[k] for k in ("x1", "y1", "x2", "y2")] == [10, 20, 40, 60]
-        assert (values["detection_score"], values["quality"], values["uncertain"]) == (0.9, "dark", False)
+        assert (values["detection_score"], values["uncertain"]) == (0.9, False)
+        assert (values["quality_score"], values["quality_issues"]) == (0.4, ["dark", "blurred"])
         assert {label: values[label] for label in LABELS} == PROBABILITIES
 
     def test_probabilities_are_not_rounded(self) -> None:

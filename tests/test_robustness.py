@@ -22,11 +22,9 @@ from mien.evaluation.predictions import predict_split
 from mien.evaluation.report import write_evaluation
 from mien.evaluation.robustness import (
     CONDITIONS,
-    ROBUSTNESS_HEADER,
     RobustnessReport,
     damage_and_score,
     measure_robustness,
-    robustness_rows,
 )
 from mien.evaluation.robustness_chart import _robustness_figure, robustness_chart
 from mien.evaluation.scores import evaluate
@@ -216,7 +214,7 @@ class TestOutput:
     def test_the_table(self, report: RobustnessReport) -> None:
         lines = report.to_text().split("\n")
         assert lines[0] == "brightness on faces, split test, head blend: 4 images, damaged"
-        assert lines[2].split() == list(ROBUSTNESS_HEADER)
+        assert lines[2].split() == list(report.table().columns)
         assert lines[3].split()[:3] == ["undamaged", "25.0", "%"]
         bright = next(i for i, line in enumerate(lines) if line.startswith("brightness, share"))
         assert "75 %" in lines[bright] and " -25.0 " in lines[bright]
@@ -225,10 +223,10 @@ class TestOutput:
         assert len({len(line) for line in lines[2:]}) == 1, "columns end together"
 
     def test_the_undamaged_images_have_one_row(self, report: RobustnessReport) -> None:
-        rows = robustness_rows(report)
+        rows = report.table().rows
         damaged = sum(level != c.undamaged for c in CONDITIONS.values() for level in c.levels)
         assert len(rows) == 1 + damaged
-        assert [row[0] for row in rows].count("undamaged") == 1
+        assert [row[0] for row in rows].count("uncorrupted") == 1
 
     def test_the_page(self, model: EmotionClassifier, report: RobustnessReport, tmp_path: Path) -> None:
         found = predict_split(model, DARKENED)
@@ -283,8 +281,8 @@ class TestChart:
     def test_two_models(self, report: RobustnessReport, shipped: RobustnessReport) -> None:
         figure = _robustness_figure({"$A$": report, "runs/a rather long name of a run": shipped})
         labels = [text.get_text().replace("\n", " ") for text in figure.axes[8].get_legend().get_texts()]
-        assert labels[0] == "$A$ (undamaged 25.0 %)"
-        assert labels[1] == "runs/a rather long name of a run (undamaged 100.0 %)"
+        assert labels[0] == "$A$ (uncorrupted 25.0 %)"
+        assert labels[1] == "runs/a rather long name of a run (uncorrupted 100.0 %)"
         _, first, _, second = figure.axes[0].lines
         assert first.get_color() != second.get_color() and first.get_marker() != second.get_marker()
         assert list(second.get_ydata()) == accuracies(shipped, "shift")

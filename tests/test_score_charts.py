@@ -133,7 +133,7 @@ def test_the_risk_coverage_curve_is_the_one_by_hand():
 
 @pytest.mark.parametrize("curves", [{}, {"A": (np.empty(0), np.empty(0, bool))}])
 def test_no_curve(curves: dict):
-    with pytest.raises(ValueError, match="no answers"):
+    with pytest.raises(ValueError, match="no predictions"):
         _risk_coverage_figure(curves)
 
 

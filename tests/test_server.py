@@ -136,7 +136,8 @@ class TestRecognize:
         watching.join()
         assert answer.json()[0]["width"] == 1100
         assert seen & before
-        assert not [name for name in seen - before if name.startswith("/") and not name.startswith("/proc/")]
+        own = ("/proc/", sys.prefix, sys.base_prefix)  # a module may be imported at its first use
+        assert not [name for name in seen - before if name.startswith("/") and not name.startswith(own)]
 
     def test_concurrent_answers_are_the_single_ones(self, client: httpx.Client, server: Server):
         pictures = [
@@ -428,14 +429,14 @@ class TestStream:
     def test_text_and_frames_that_are_too_large_close_it(self, small: Server):
         with stream(small, additional_headers=bearer()) as socket:
             socket.send("text")
-            with pytest.raises(ConnectionClosed):
+            with pytest.raises(ConnectionClosed) as closed:
                 socket.recv(timeout=20)
-            assert socket.close_code == 1003
+            assert closed.value.rcvd.code == 1003
         with stream(small, additional_headers=bearer()) as socket:
             socket.send(bytes(300_001))
-            with pytest.raises(ConnectionClosed):
+            with pytest.raises(ConnectionClosed) as closed:
                 socket.recv(timeout=20)
-            assert socket.close_code == 1009
+            assert closed.value.rcvd.code == 1009
 
     def test_a_closed_stream_is_forgotten(self, server: Server):
         with stream(server) as socket:

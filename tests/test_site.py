@@ -19,6 +19,7 @@ pytest.importorskip("mkdocs", reason="needs mkdocs-material")
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+TUTORIAL = DOCS / "tutorial"
 
 
 def build(folder: Path, *, config: Path = ROOT / "mkdocs.yml") -> subprocess.CompletedProcess[str]:
@@ -71,7 +72,7 @@ def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
 
 
 def test_every_public_name_is_in_the_reference(site: Path) -> None:
-    page = (site / "api.html").read_text(encoding="utf-8")
+    page = (site / "reference" / "api.html").read_text(encoding="utf-8")
     assert not [name for name in mien.__all__ if f'id="mien.{name}"' not in page]
     for name in ("recognize", "recognize_video"):
         assert f'id="mien.EmotionRecognizer.{name}"' in page
@@ -79,14 +80,16 @@ def test_every_public_name_is_in_the_reference(site: Path) -> None:
 
 
 def test_what_lies_outside_of_docs_is_there_and_linked(site: Path) -> None:
-    evaluation = (site / "evaluation.html").read_text(encoding="utf-8")
-    assert 'href="MODEL_CARD.html"' in evaluation
-    assert 'href="runs/mien-s/index.html"' in (site / "training.html").read_text(encoding="utf-8")
+    evaluation = (site / "explanation" / "evaluation.html").read_text(encoding="utf-8")
+    assert 'href="../MODEL_CARD.html"' in evaluation
+    assert 'href="../runs/mien-s/index.html"' in (site / "how-to" / "training.html").read_text(
+        encoding="utf-8"
+    )
     run = (site / "runs" / "mien-s" / "index.html").read_text(encoding="utf-8")
     assert "learning_rate" in run
     assert (site / "runs" / "mien-s" / "curves.png").is_file()
     notebook = "notebooks/mien_colab.ipynb"
-    assert f'href="{notebook}"' in (site / "training.html").read_text(encoding="utf-8")
+    assert f'href="../{notebook}"' in (site / "how-to" / "training.html").read_text(encoding="utf-8")
     assert (site / notebook).read_bytes() == (ROOT / notebook).read_bytes()
     changes = (site / "CHANGELOG.html").read_text(encoding="utf-8")
     assert mien.__version__ in changes
@@ -95,7 +98,13 @@ def test_what_lies_outside_of_docs_is_there_and_linked(site: Path) -> None:
 def test_the_search_knows_the_pages(site: Path) -> None:
     index = json.loads((site / "search" / "search_index.json").read_text(encoding="utf-8"))
     places = {entry["location"].partition("#")[0] for entry in index["docs"]}
-    assert {"index.html", "photos.html", "api.html", "cli.html", "MODEL_CARD.html"} <= places
+    assert {
+        "index.html",
+        "how-to/photos.html",
+        "reference/api.html",
+        "reference/cli.html",
+        "MODEL_CARD.html",
+    } <= places
 
 
 @needs_chromium
@@ -172,7 +181,7 @@ def test_the_gallery_is_what_its_script_makes(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, DOCS / "make_gallery.py", tmp_path], check=True, capture_output=True, timeout=300
     )
-    made, kept = (folder / "gallery.md" for folder in (tmp_path, DOCS))
+    made, kept = (folder / "gallery.md" for folder in (tmp_path, TUTORIAL))
 
     # Probabilities may differ a little between machines.
     def read(page: Path) -> str:
@@ -180,6 +189,6 @@ def test_the_gallery_is_what_its_script_makes(tmp_path: Path) -> None:
 
     assert read(made) == read(kept), "run python docs/make_gallery.py"
     assert {p.name for p in (tmp_path / "gallery").iterdir()} == {
-        p.name for p in (DOCS / "gallery").iterdir()
+        p.name for p in (TUTORIAL / "gallery").iterdir()
     }
-    assert sum(p.stat().st_size for p in (DOCS / "gallery").iterdir()) < 1_000_000
+    assert sum(p.stat().st_size for p in (TUTORIAL / "gallery").iterdir()) < 1_000_000

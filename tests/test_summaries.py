@@ -143,7 +143,7 @@ class TestCommands:
         assert not (tmp_path / "page.html").exists()
 
     def test_summarize(self, folder: Path, tmp_path: Path) -> None:
-        assert run("batch", folder, "--to", tmp_path / "out", "--workers", "1").returncode == 0
+        assert run("batch", folder, "--output", tmp_path / "out", "--workers", "1").returncode == 0
         options = ("--by", "folder", "--format", "json")
         names = [one["group"] for one in json.loads(run("summarize", tmp_path / "out", *options).stdout)]
         assert any("alice" in name for name in names)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mien._core.boxes import as_array, distance_overlaps
 from mien.results import Box, Prediction
 from mien.video.smoothing import Smoother
-from mien.video.tracker import Tracker, distance_iou
+from mien.video.tracker import Tracker
 
 STEP = 1 / 25
 
@@ -86,9 +87,13 @@ def test_memory_does_not_grow_with_faces_that_come_and_go() -> None:
 
 
 def test_distance_iou() -> None:
-    assert distance_iou(box(0), box(0)) == 1
-    assert distance_iou(box(0, 0, 10), box(10, 0, 10)) == pytest.approx(-100 / (400 + 100))
-    assert -1 < distance_iou(box(0), box(10_000)) < -0.9
+    fits = distance_overlaps(
+        as_array([box(0), box(0, 0, 10)]), as_array([box(0), box(10, 0, 10), box(10_000)])
+    )
+    assert fits.shape == (2, 3) and fits[0, 0] == 1
+    assert fits[1, 1] == pytest.approx(-100 / (400 + 100))
+    assert -1 < fits[0, 2] < -0.9
+    assert distance_overlaps(as_array([]), as_array([box(0)])).shape == (0, 1)
 
 
 def test_wrong_options() -> None:

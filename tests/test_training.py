@@ -154,7 +154,7 @@ class TestRun:
         card = (run / "export" / "README.md").read_text()
         metrics = json.loads((run / "metrics.json").read_text())
         assert card.startswith("# two-layers\n")
-        for words in ("fer2013", "84", *LABELS, f"{100 * metrics['blend']['accuracy']:.2f}"):
+        for words in ("fer2013", "84", *LABELS, f"{100 * metrics['blend']['accuracy']:.1f} %"):
             assert words in card
 
 
@@ -694,7 +694,7 @@ class TestCommand:
             folder = data / "train" / LABELS[target]
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image).save(folder / f"{i}.png")
-        start = self.command("train", data, "--out", out, "--epochs", 4, "--batch-size", 16)
+        start = self.command("train", data, "--output", out, "--epochs", 4, "--batch-size", 16)
         start += ["--network", "tutorial-cnn"]  # larger ones take long to begin
         process = subprocess.Popen(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
@@ -710,7 +710,7 @@ class TestCommand:
         assert said == ""
         assert not (out / "export").exists()
 
-        resume = self.command("train", data, "--out", out, "--resume")
+        resume = self.command("train", data, "--output", out, "--resume")
         done = subprocess.run(resume, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         assert str(out / "export") in done.stdout
@@ -723,7 +723,7 @@ class TestCommand:
         for i, label in enumerate(LABELS * 2):
             (tmp_path / "data" / label).mkdir(parents=True, exist_ok=True)
             Image.new("L", (48, 48), 9 * i).save(tmp_path / "data" / label / f"{i}.png")
-        done = typed.run("train", tmp_path / "data", "--out", tmp_path / "run", "--network", "resnet")
+        done = typed.run("train", tmp_path / "data", "--output", tmp_path / "run", "--network", "resnet")
         assert done.returncode == 2
         assert "mien-s" in done.stderr
         assert "Traceback" not in done.stderr

@@ -155,7 +155,7 @@ class TestChanges:
             ({"epochs": "ten"}, "epochs='ten': expected a whole number"),
             ({"learning_rate": "high"}, "learning_rate='high': expected a number"),
             ({"mixed_precision": "yes"}, "mixed_precision='yes': expected true or false"),
-            ({"network": "vgg"}, "network 'vgg': expected one of mien-s"),
+            ({"network": "vgg"}, "network='vgg': expected one of mien-s"),
             ({"optimizer": "adam"}, "adam has none"),
         ],
     )

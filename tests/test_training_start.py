@@ -19,6 +19,7 @@ from keras import layers
 from small_runs import SETTINGS, faces, fer2013, scores, train_and_keep
 
 from mien.data.dataset import Dataset
+from mien.data.load import load_dataset
 from mien.errors import ModelError, TrainingError
 from mien.labels import FERPLUS_LABELS, LABELS
 from mien.metrics.calibration import softmax
@@ -28,7 +29,7 @@ from mien.training.augmentation import Augmentation, center_view
 from mien.training.batches import class_weights, heads_for, training_batches
 from mien.training.callbacks import History
 from mien.training.config import TrainConfig, combine
-from mien.training.finetune import start_from
+from mien.training.finetune import load_weights
 from mien.training.networks import NETWORKS, build_model
 from mien.training.optimization import Stage, compile_model, stages
 from mien.training.train import train
@@ -49,6 +50,8 @@ def nested(pixels: Any) -> Any:
 
 
 NETWORKS["nested"] = nested
+
+ROOT = Path(__file__).parents[1]
 
 BOTH = {"fer2013": LABELS, "ferplus": FERPLUS_LABELS}
 
@@ -97,7 +100,7 @@ class TestDocumentation:
     def test_the_example_of_a_network_of_ones_own_runs(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        text = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
+        text = (Path(__file__).parents[1] / "docs" / "how-to" / "training.md").read_text(encoding="utf-8")
         (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
         rows = [
             f"{target},{' '.join(map(str, image.ravel()))},Training"
@@ -166,19 +169,31 @@ class TestPretrained:
 
 
 class TestStartFrom:
-    def test_the_shipped_model_answers_as_before_and_learns_on(self) -> None:
+    def test_the_shipped_model_answers_as_before(self) -> None:
         images = faces(64, seed=3).images
         model = build_model("mien-s", sizes(BOTH))
-        start_from(model, "mien-s", BOTH, images)
+        load_weights(model, "mien-s", BOTH, images)
         classifier = EmotionClassifier("mien-s")
+        logits = model.predict(center_view(images, 44)[..., None], verbose=0)
+        for head in BOTH:
+            expected = classifier.predict_proba(images, head=head)
+            got = softmax(logits[head], classifier.config.temperature[head])
+            np.testing.assert_allclose(got, expected, atol=2e-3)
+
+    @pytest.mark.parametrize("source", ["mien-s", str(ROOT / "runs" / "flagship" / "teacher-3")])
+    def test_on_real_faces_it_answers_as_before_and_learns_on(self, source: str, real_data: Path) -> None:
+        images = load_dataset(real_data / "fer2013" / "public_test.parquet").split().images[:300]
+        model = build_model("mien-s", sizes(BOTH))
+        load_weights(model, source, BOTH, images)
+        classifier = EmotionClassifier(source)
         pixels = center_view(images, 44)[..., None]
         logits = model.predict(pixels, verbose=0)
         learning = model(pixels, training=True)
         for head in BOTH:
             expected = classifier.predict_proba(images, head=head)
             temperature = classifier.config.temperature[head]
-            np.testing.assert_allclose(softmax(logits[head], temperature), expected, atol=1e-3)
-            # In training, batch normalization uses the batch's own statistics: those it was given are near.
+            np.testing.assert_allclose(softmax(logits[head], temperature), expected, atol=2e-3)
+            # In training, batch normalization uses the batch's own statistics: those of the file are near.
             drift = np.abs(softmax(np.asarray(learning[head]), temperature) - expected).mean()
             assert drift < 0.08
 
@@ -187,7 +202,7 @@ class TestStartFrom:
         first, second = (build_model("mien-s", sizes(heads)) for _ in range(2))
         head = first.get_layer("labels").get_weights()
         for model in (first, second):
-            start_from(model, "mien-s", heads, faces(32).images)
+            load_weights(model, "mien-s", heads, faces(32).images)
         assert all(
             np.array_equal(a, b)
             for a, b in zip(first.get_weights()[:-2], second.get_weights()[:-2], strict=True)
@@ -201,41 +216,29 @@ class TestStartFrom:
         train(fer2013(), tmp_path / "run", combine(network, None, changes))
         heads = heads_for(fer2013())
         model = build_model(network, sizes(heads), view=48)
-        start_from(model, str(tmp_path / "run"), heads, faces(64, seed=4).images)
+        load_weights(model, str(tmp_path / "run"), heads, faces(64, seed=4).images)
         trained = keras.models.load_model(tmp_path / "run" / "model.keras", compile=False)
         pixels = faces(8, seed=6).images[..., None].astype(np.float32)
         ours, theirs = (m.predict(pixels, verbose=0)["fer2013"] for m in (model, trained))
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
 
-    def test_pictures_in_order_of_class_give_statistics_of_all(self) -> None:
-        split = faces(600)
-        order = np.argsort(split.targets, kind="stable")
-        images = split.images[order].copy()
-        images[:300] //= 4  # the first classes are dark
-        model = build_model("mien-s", sizes(BOTH))
-        start_from(model, "mien-s", BOTH, images)
-        pixels = center_view(images[::5], 44)[..., None]
-        still, learning = model.predict(pixels, verbose=0), model(pixels, training=True)
-        gap = np.abs(np.asarray(learning["fer2013"]) - still["fer2013"]).mean()
-        assert gap < 0.5
-
     def test_filters_have_the_size_of_new_ones(self) -> None:
         model = build_model("mien-s", {"labels": 2})
-        start_from(model, "mien-s", {"labels": ("a", "b")}, faces(64).images)
+        load_weights(model, "mien-s", {"labels": ("a", "b")}, faces(64).images)
         for layer in model.layers:
             if isinstance(layer, layers.Conv2D):
                 norms = np.sqrt(np.square(layer.get_weights()[0]).sum(axis=(0, 1, 2)))
-                np.testing.assert_allclose(norms, np.sqrt(2), rtol=1e-4)
+                np.testing.assert_allclose(norms, np.sqrt(2), rtol=1e-3)
 
     def test_another_network(self) -> None:
         model = build_model("tutorial-cnn", {"labels": 2}, view=48)
         with pytest.raises(TrainingError, match="init mien-s: a mien-s, expected a tutorial-cnn"):
-            start_from(model, "mien-s", {"labels": ("a", "b")}, faces(8).images)
+            load_weights(model, "mien-s", {"labels": ("a", "b")}, faces(8).images)
 
     def test_no_such_model(self) -> None:
         model = build_model("mien-s", {"labels": 2})
         with pytest.raises(ModelError, match="nowhere"):
-            start_from(model, "nowhere", {"labels": ("a", "b")}, faces(8).images)
+            load_weights(model, "nowhere", {"labels": ("a", "b")}, faces(8).images)
 
     @pytest.mark.slow
     def test_a_study_of_ones_own(self, tmp_path: Path) -> None:

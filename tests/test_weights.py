@@ -135,7 +135,7 @@ class TestResolve:
     def test_the_default_is_shipped(self) -> None:
         folder = resolve_model(DEFAULT_MODEL)
         assert (folder / MODEL_FILE).is_file()
-        assert folder.parent.parent == Path(weights.__file__).parent
+        assert folder.parent == Path(weights.__file__).parent
 
     def test_every_shipped_model_is_found_by_its_name(self) -> None:
         models = available_models()

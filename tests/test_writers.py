@@ -16,10 +16,10 @@ from rich.cells import cell_len
 from mien.errors import MissingExtraError
 from mien.labels import LABELS
 from mien.output.writers import open_writer
-from mien.results import Box, Face, FaceEmotion, FrameResult, Prediction
+from mien.results import Box, Face, FaceEmotion, FrameResult, Prediction, Quality
 
 HEADER = (
-    "source,frame,time,track,x1,y1,x2,y2,detection_score,emotion,confidence,uncertain,quality,"
+    "source,frame,time,track,x1,y1,x2,y2,detection_score,emotion,confidence,uncertain,quality_score,quality_issues,"
     "angry,disgust,fear,happy,sad,surprise,neutral,error"
 )
 HOSTILE = [
@@ -40,17 +40,19 @@ UNDECODABLE = os.fsdecode(b"caf\xe9.jpg") if sys.platform != "win32" else "caf\u
 
 
 def face(
-    emotion: str = "happy", confidence: float = 0.7, uncertain: bool = False, quality: str | None = None
+    emotion: str = "happy", confidence: float = 0.7, uncertain: bool = False, issues: tuple[str, ...] = ()
 ):
     rest = (1 - confidence) / 6
     probabilities = {label: confidence if label == emotion else rest for label in LABELS}
     box = Box(1 / 3, 2.25, 100.1, 120.0)
-    return FaceEmotion(Face(box, 0.1 + 0.2), Prediction(probabilities, uncertain), quality)
+    return FaceEmotion(
+        Face(box, 0.1 + 0.2), Prediction(probabilities, uncertain), Quality(0.5 if issues else 0.98, issues)
+    )
 
 
 def results() -> list[FrameResult]:
     return [
-        FrameResult("a.jpg", 640, 480, (face(), face("sad", 1 / 3, True, "small")), labels=LABELS),
+        FrameResult("a.jpg", 640, 480, (face(), face("sad", 1 / 3, True, ("small", "dark"))), labels=LABELS),
         FrameResult("empty.jpg", 640, 480, labels=LABELS),
         FrameResult("broken.jpg", error="broken.jpg: not a picture", labels=LABELS),
         FrameResult("clip.mp4", 640, 480, (face("fear"),), frame=30, time=1.2, labels=LABELS),
@@ -85,7 +87,9 @@ def test_csv_has_the_golden_header_and_a_row_a_face():
     rows = read_csv(text)
     assert [row["source"] for row in rows] == ["a.jpg", "a.jpg", "empty.jpg", "broken.jpg", "clip.mp4"]
     assert rows[1]["uncertain"] == "true" and rows[0]["uncertain"] == "false"
-    assert rows[1]["quality"] == "small" and rows[0]["quality"] == ""
+    assert (rows[1]["quality_score"], rows[1]["quality_issues"]) == ("0.5", "small;dark")
+    assert (rows[0]["quality_score"], rows[0]["quality_issues"]) == ("0.98", "")
+    assert rows[2]["quality_score"] == ""
     assert rows[2]["emotion"] == "" and rows[2]["error"] == "" and rows[2]["angry"] == ""
     assert rows[3]["error"] == "broken.jpg: not a picture"
     assert (rows[4]["frame"], rows[4]["time"]) == ("30", "1.2")
@@ -197,7 +201,7 @@ def test_parquet_has_typed_columns_without_rows_too():
     schema = parquet.read_schema(io.BytesIO(raw.getvalue()))
     types = {name: str(schema.field(name).type) for name in schema.names}
     assert ",".join(types) == HEADER
-    assert {types[name] for name in ("source", "emotion", "quality", "error")} == {"string"}
+    assert {types[name] for name in ("source", "emotion", "quality_issues", "error")} == {"string"}
     assert {types[name] for name in ("frame", "track")} == {"int64"}
     assert types["uncertain"] == "bool"
     assert {types[name] for name in ("time", "x1", "detection_score", "confidence", *LABELS)} == {"double"}
@@ -263,7 +267,11 @@ def test_on_a_terminal_the_table_is_coloured_and_parquet_refused(monkeypatch: py
 def test_the_table_has_a_line_a_face_that_fits_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", str(columns))
     long = FrameResult(
-        "a/long/path/" * 20 + "日本.jpg", 9, 9, (face("surprise", 0.4, True, "small"),), labels=LABELS
+        "a/long/path/" * 20 + "日本.jpg",
+        9,
+        9,
+        (face("surprise", 0.4, True, ("unclear", "small")),),
+        labels=LABELS,
     )
     header, *lines = written("table", [*results(), long]).splitlines()
     assert len(lines) == 6
@@ -312,7 +320,7 @@ def test_labels_of_another_model_are_columns_in_their_order():
         with open_writer(format, stream, labels) as writer:
             writer.write(result)
         texts[format] = stream.getvalue()
-    assert texts["csv"].splitlines()[0].endswith(",quality,радость,other,error")
+    assert texts["csv"].splitlines()[0].endswith(",quality_score,quality_issues,радость,other,error")
     assert read_csv(texts["csv"])[0]["радость"] == "0.25"
     assert list(json.loads(texts["json"])[0]["faces"][0].items())[-2:] == [("радость", 0.25), ("other", 0.75)]
     assert texts["table"].index("радость") < texts["table"].index("other")

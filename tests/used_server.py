@@ -6,8 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from serving import serving
-from websockets.sync.client import connect
+from serving import serving, web_socket
 
 
 def use(seconds: float, picture: bytes) -> int:
@@ -19,7 +18,7 @@ def use(seconds: float, picture: bytes) -> int:
                 client.get(path).raise_for_status()
             answer = client.post("/v1/recognize", content=picture, headers={"Content-Type": "image/jpeg"})
             faces += sum(len(result["faces"]) for result in answer.raise_for_status().json())
-            with connect(f"ws://127.0.0.1:{server.port}/v1/stream", proxy=None, max_size=None) as stream:
+            with web_socket(f"ws://127.0.0.1:{server.port}/v1/stream", max_size=None) as stream:
                 stream.send(picture)
                 stream.recv(60)
             if time.monotonic() > end:

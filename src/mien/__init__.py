@@ -1,45 +1,66 @@
-"""mien reads facial expressions: from a picture to seven probabilities a face.
+"""mien recognises facial expressions: seven probabilities per face.
 
     from mien import EmotionRecognizer
 
     for face in EmotionRecognizer().recognize("photo.jpg"):
         print(face.box, face.emotion, face.confidence)
 
-Read faces; threads may share these, and so may processes, by pickles:
-    EmotionRecognizer   finds the faces of a picture or clip and tells their expressions
+Recognition; threads may share these, and so may processes, through pickles:
+    EmotionRecognizer   finds the faces of a picture or clip and recognises their expressions
     FaceDetector        finds faces
-    EmotionClassifier   tells the expressions of faces that are cut out
+    EmotionClassifier   recognises the expressions of cropped faces
 
 Results:
     FaceEmotion         a face and its expression, with box, probabilities and quality
-    TrackedFace         the same in a clip, with its track and the expression over time
+    TrackedFace         the same in a clip, with its track and the smoothed expression
     Prediction          the probabilities of one face
     Face                a face that a detector found
     Box                 a rectangle in pixels of the picture
-    Quality             how good a face's crop is, and why not to trust it
+    Quality             face quality: a score, and the reasons why it is low
     FrameResult         all faces of one picture
     TrackedFrame        all faces of one frame of a clip
     Emotion             one of the seven expressions
-    LABELS              their words, in the order of every probability array
+    LABELS              their names, in the order of every probability array
 
 Pictures:
     read_image          a path, bytes, an open file, an array or a Pillow image as RGB
-    crop_face           the square around a face as the model sees it
+    crop_face           the square around a face, the model's input
     annotate            a copy of a picture with boxes and labels
+    PictureFiles        folders of annotated pictures and bar charts
+    sample_portrait     the path of a portrait that every installation has
 
-Why, and how well:
-    explain             where in a face its expression was read
-    Explanation         of one face: heat map, and the answer without the marked place
+Explanation and evaluation:
+    explain             the region of a face that decided its prediction
+    Explanation         of one face: heat map, and the prediction without the marked region
     evaluate            scores of a model on a dataset
     EvaluationReport    these scores
+    predict_split       what a model answers on a dataset: what the next are made from
+    Predictions         these answers
+    audit_groups        accuracy and calibration by group
+    ModelAudit          these figures
+    measure_robustness  scores on corrupted images
+    RobustnessReport    these scores
+    robustness_chart    these scores as a picture
+    confusion_matrix_chart  which expressions are taken for which, as a picture
+
+Data and models:
     load_dataset        FER2013 in any of its forms, or class folders
     Dataset             images and labels, by split
+    describe_dataset    a dataset in lines: how many images of each class
+    read_group_column   which group every image of a dataset belongs to
+    GroupColumn         these groups
     available_models    the models that come with the package
+    resolve_model       the folder of a model
+
+Collections:
+    run_batch           a collection of pictures to a folder of Parquet parts
+    BatchOutcome        what such a run came to
 
 Errors:
-    MienError           the base of all that mien raises on purpose
+    MienError           the base class of all of mien's errors
 
-`help(mien.EmotionRecognizer)` says more of a name; docs/ names what else programs use, such as `mien.compat`.
+`mien.training` trains models, `mien.compat` has the calls of deepface and fer, `mien.errors` all errors; all else may
+change from one version to the next. `help(mien.EmotionRecognizer)` says more of a name.
 """
 
 from __future__ import annotations
@@ -51,18 +72,28 @@ from typing import TYPE_CHECKING, Any
 from mien._core.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from mien.batch.run import BatchOutcome, run_batch
     from mien.data.dataset import Dataset
+    from mien.data.describe import describe_dataset
+    from mien.data.groups import GroupColumn, read_group_column
     from mien.data.load import load_dataset
     from mien.errors import MienError
+    from mien.evaluation.fairness import ModelAudit, audit_groups
+    from mien.evaluation.predictions import Predictions, predict_split
+    from mien.evaluation.robustness import RobustnessReport, measure_robustness
+    from mien.evaluation.robustness_chart import robustness_chart
+    from mien.evaluation.score_charts import confusion_matrix_chart
     from mien.evaluation.scores import EvaluationReport, evaluate
     from mien.explanation.explain import Explanation, explain
     from mien.faces.detector import FaceDetector
     from mien.images.crop import crop_face
     from mien.images.read import read_image
+    from mien.images.sample import sample_portrait
     from mien.labels import LABELS, Emotion
     from mien.models.classifier import EmotionClassifier
-    from mien.models.registry import available_models
+    from mien.models.registry import available_models, resolve_model
     from mien.output.annotate import annotate
+    from mien.output.image_files import PictureFiles
     from mien.recognition import EmotionRecognizer
     from mien.results import (
         Box,
@@ -81,6 +112,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __all__ = [
     "LABELS",
+    "BatchOutcome",
     "Box",
     "Dataset",
     "Emotion",
@@ -92,33 +124,85 @@ __all__ = [
     "FaceDetector",
     "FaceEmotion",
     "FrameResult",
+    "GroupColumn",
     "MienError",
+    "ModelAudit",
+    "PictureFiles",
     "Prediction",
+    "Predictions",
     "Quality",
+    "RobustnessReport",
     "TrackedFace",
     "TrackedFrame",
     "annotate",
+    "audit_groups",
     "available_models",
+    "confusion_matrix_chart",
     "crop_face",
+    "describe_dataset",
     "evaluate",
     "explain",
     "load_dataset",
+    "measure_robustness",
+    "predict_split",
+    "read_group_column",
     "read_image",
+    "resolve_model",
+    "robustness_chart",
+    "run_batch",
+    "sample_portrait",
 ]
 
 _HOMES = {
+    "batch.run": (
+        "BatchOutcome",
+        "run_batch",
+    ),
     "data.dataset": ("Dataset",),
+    "data.describe": ("describe_dataset",),
+    "data.groups": (
+        "GroupColumn",
+        "read_group_column",
+    ),
     "data.load": ("load_dataset",),
     "errors": ("MienError",),
-    "evaluation.scores": ("EvaluationReport", "evaluate"),
-    "explanation.explain": ("Explanation", "explain"),
+    "evaluation.fairness": (
+        "ModelAudit",
+        "audit_groups",
+    ),
+    "evaluation.predictions": (
+        "Predictions",
+        "predict_split",
+    ),
+    "evaluation.robustness": (
+        "RobustnessReport",
+        "measure_robustness",
+    ),
+    "evaluation.robustness_chart": ("robustness_chart",),
+    "evaluation.score_charts": ("confusion_matrix_chart",),
+    "evaluation.scores": (
+        "EvaluationReport",
+        "evaluate",
+    ),
+    "explanation.explain": (
+        "Explanation",
+        "explain",
+    ),
     "faces.detector": ("FaceDetector",),
     "images.crop": ("crop_face",),
     "images.read": ("read_image",),
-    "labels": ("LABELS", "Emotion"),
+    "images.sample": ("sample_portrait",),
+    "labels": (
+        "LABELS",
+        "Emotion",
+    ),
     "models.classifier": ("EmotionClassifier",),
-    "models.registry": ("available_models",),
+    "models.registry": (
+        "available_models",
+        "resolve_model",
+    ),
     "output.annotate": ("annotate",),
+    "output.image_files": ("PictureFiles",),
     "recognition": ("EmotionRecognizer",),
     "results": (
         "Box",

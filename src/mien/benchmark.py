@@ -20,15 +20,15 @@ _ROUNDS = 5
 
 @dataclass(frozen=True)
 class Speed:
-    """Medians over rounds in which the stages took turns, so that a busy moment does not fall on one of them.
+    """Medians over rounds in which the stages took turns, so a busy moment does not affect a single stage.
 
     Attributes:
         model, detector: what was measured.
         machine: the processor and the operating system.
         faces_per_second: classified in batches of 64, crops in memory.
-        face_ms: milliseconds to classify one face by itself.
+        face_ms: milliseconds to classify one face alone.
         detect_ms: to find the faces of the picture.
-        picture_ms: to recognize the picture: find, crop, classify, judge the crop's quality.
+        picture_ms: to recognize the picture: detect, crop, classify, assess the face quality.
         width, height: of the picture in pixels.
         faces: found in it.
     """
@@ -59,13 +59,13 @@ class Speed:
         ]
 
 
-def measure_speed(recognizer: EmotionRecognizer, image: ImageSource, *, seconds: float = 5.0) -> Speed:
+def measure_speed(recognizer: EmotionRecognizer, image: ImageSource, *, duration: float = 5.0) -> Speed:
     """Time a recognizer on a picture, and its classifier on random crops.
 
     Args:
         recognizer: with its model and detector.
         image: what `EmotionRecognizer.recognize` takes.
-        seconds: about how long to measure, in all.
+        duration: about how many seconds to measure, in all.
 
     Raises:
         ImageError: the picture cannot be read.
@@ -80,7 +80,7 @@ def measure_speed(recognizer: EmotionRecognizer, image: ImageSource, *, seconds:
         "detect": lambda: recognizer.detector.detect(picture),
         "picture": lambda: recognizer.recognize(picture),
     }
-    each = seconds / _ROUNDS / len(tasks)
+    each = duration / _ROUNDS / len(tasks)
     rounds = [{name: _median(task, each) for name, task in tasks.items()} for _ in range(_ROUNDS)]
     took = {name: statistics.median(one[name] for one in rounds) for name in tasks}
     height, width = picture.shape[:2]

@@ -1,11 +1,11 @@
-"""For programs that are written for deepface or fer: their calls and the shapes of their answers, by mien's model.
+"""For programs that are written for deepface or fer: their calls and result formats, with mien's model.
 
     from mien.compat import DeepFace  # was: from deepface import DeepFace
     from mien.compat import FER       # was: from fer import FER
 
 Calls and shapes as of deepface 0.0.103 (`modules/demography.py`, `modules/detection.py`) and fer 25.10.3 (`fer.py`).
-As theirs, arrays are BGR here, as OpenCV reads them; everywhere else in mien they are RGB. docs/switching.md says
-what differs.
+As theirs, arrays are BGR here, as OpenCV reads them; everywhere else in mien they are RGB.
+docs/how-to/switching.md says what differs.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from mien.errors import ImageError
 from mien.faces.detector import FaceDetector
+from mien.faces.quality import judge
 from mien.images.crop import crop_face
 from mien.images.read import read_image
 from mien.models.registry import DEFAULT_DETECTOR
@@ -31,7 +32,7 @@ from mien.results import Box, Face, FaceEmotion, Prediction
 Picture: TypeAlias = str | Path | NDArray[Any] | IO[bytes] | None
 """A path, a "data:image/...;base64," text, an open binary file, or an array: uint8, grey, BGR or BGRA.
 
-None, which `cv2.imread` gives where it can read no file, is taken for the sake of types only: it is a TypeError.
+None, which `cv2.imread` returns if it cannot read a file, is accepted for type checkers only: it raises TypeError.
 """
 
 _DETECTORS = {"mien": "mien", "haar": "haar", "opencv": "haar", "yunet": "yunet"}
@@ -55,19 +56,22 @@ class DeepFace:
         """The expressions in a picture, in deepface's form.
 
         Args:
-            img_path: a `Picture`; a list of them, or an array (n, H, W, 3), gives a list of answers.
+            img_path: a `Picture`; a list of them, or an array (n, H, W, 3), gives a list of results.
             actions: "emotion" only.
             enforce_detection: without a face: True raises, False takes the whole picture for a face, with a
                 `face_confidence` of 0, as deepface does.
             detector_backend: "opencv" (or "haar"), "mien", "yunet", or "skip": the picture is a face already.
-            align, silent: taken and not used: mien turns heads upright where landmarks tell their tilt, and is silent.
-            expand_percentage, anti_spoofing: 0 and False only.
+            align: taken and not used: mien turns heads upright where landmarks tell their tilt.
+            expand_percentage: 0 only.
+            silent: taken and not used: mien is silent.
+            anti_spoofing: False only.
 
         Returns:
             A dict a face, the largest first: `emotion` (label -> percent, summing to 100), `dominant_emotion`,
             `region` (`x y w h` in whole pixels inside the picture; `left_eye`, `right_eye` and, where the detector
             gives landmarks, `nose`, `mouth_left`, `mouth_right`: (x, y) or None, left as the person's own),
-            `face_confidence` (0 to 1, rounded to 2 digits).
+            `face_confidence` (0 to 1, rounded to 2 digits); and, of mien's own, `quality_score` (0 to 1) and
+            `quality_issues` (words).
 
         Raises:
             ValueError: another action or option; no face where one is enforced; a picture that cannot be read.
@@ -88,7 +92,7 @@ class FER:
     Args:
         mtcnn: False: OpenCV's cascades, as in fer. True: mien's own detector in the place of MTCNN; it finds small
             and turned faces, too, and needs no torch.
-        min_face_size: faces whose box has a shorter side, in pixels, are left out.
+        min_face_size: faces whose box has a shorter side, in pixels, are dropped.
 
     Raises:
         ValueError: a `min_face_size` below 1.
@@ -102,26 +106,29 @@ class FER:
     ) -> list[dict[str, Any]]:
         """The expressions in a picture: `{"box": [x, y, w, h], "emotions": label -> 0 to 1}` a face, largest first.
 
+        Of mien's own each has `quality_score` (0 to 1) and `quality_issues` (words) too.
+
         Args:
             img: a `Picture`.
             face_rectangles: where the faces are, [x, y, w, h] each; None: they are looked for.
 
         Raises:
-            ValueError: a picture that cannot be read, or a rectangle that is none or lies outside of it.
+            ValueError: a picture that cannot be read, or a rectangle that is invalid or outside of it.
             TypeError: an array of another type than uint8, or no picture at all.
         """
         picture = _read(img)
         if face_rectangles is None:
-            faces = self._recognizer.recognize(picture)
+            faces: Sequence[FaceEmotion] = self._recognizer.recognize(picture)
         else:
             boxes = [Box(x, y, x + w, y + h) for x, y, w, h in face_rectangles]
             faces = self._recognizer.read_faces(picture, [Face(box, 1.0) for box in boxes])
         return [
-            {"box": list(_corner_and_size(face.box)), "emotions": dict(face.probabilities)} for face in faces
+            {"box": list(_corner_and_size(face.box)), "emotions": dict(face.probabilities)} | _quality(face)
+            for face in faces
         ]
 
     def top_emotion(self, img: Picture) -> tuple[str | None, float | None]:
-        """The first face's expression and its probability, or (None, None); errors as of `detect_emotions`."""
+        """The first face's expression and its probability, or (None, None); errors as in `detect_emotions`."""
         for face in self.detect_emotions(img):
             name = max(face["emotions"], key=face["emotions"].__getitem__)
             return name, face["emotions"][name]
@@ -156,9 +163,9 @@ def _detector_name(backend: str) -> str:
 def _analyze(
     recognizer: EmotionRecognizer, picture: NDArray[np.uint8], backend: str, enforce: bool
 ) -> list[dict[str, Any]]:
-    """One RGB picture's answer in deepface's form."""
+    """One RGB picture's prediction in deepface's form."""
     height, width = picture.shape[:2]
-    faces = [] if backend == _WHOLE_PICTURE else recognizer.recognize(picture)
+    faces: Sequence[FaceEmotion] = () if backend == _WHOLE_PICTURE else recognizer.recognize(picture)
     if not faces:
         if enforce and backend != _WHOLE_PICTURE:
             raise ValueError(
@@ -172,9 +179,8 @@ def _whole(recognizer: EmotionRecognizer, picture: NDArray[np.uint8]) -> FaceEmo
     """The picture, all of it, as a face that no detector vouches for."""
     height, width = picture.shape[:2]
     box, size = Box(0, 0, width, height), recognizer.classifier.config.input_size
-    return FaceEmotion(
-        Face(box, 0.0), recognizer.classifier.classify([crop_face(picture, box, size=size)])[0]
-    )
+    crop = crop_face(picture, box, size=size)
+    return FaceEmotion(Face(box, 0.0), recognizer.classifier.classify([crop])[0], judge(crop, box))
 
 
 def _in_deepface_form(face: FaceEmotion, width: int, height: int) -> dict[str, Any]:
@@ -183,7 +189,12 @@ def _in_deepface_form(face: FaceEmotion, width: int, height: int) -> dict[str, A
         "dominant_emotion": str(face.emotion),
         "region": _region(face.face, width, height),
         "face_confidence": round(float(face.face.score), 2),
-    }
+    } | _quality(face)
+
+
+def _quality(face: FaceEmotion) -> dict[str, Any]:
+    """What mien has more than those two, named as everywhere in mien."""
+    return {"quality_score": float(face.quality.score), "quality_issues": list(face.quality.issues)}
 
 
 def _percent(prediction: Prediction) -> dict[str, float]:
@@ -225,11 +236,11 @@ def _read(picture: Picture) -> NDArray[np.uint8]:
             return read_image(base64.b64decode(picture.partition(",")[2], validate=True))
         if picture is None:
             raise TypeError(
-                "the picture is None, as cv2.imread gives where it can read no file; expected a picture"
+                "the picture is None, which cv2.imread returns if it cannot read a file; expected a picture"
             )
         return read_image(picture)
     except (ImageError, binascii.Error) as error:
-        # As in deepface: programs that catch ValueError go on catching it.
+        # As in deepface: programs that catch ValueError still catch it.
         raise ValueError(str(error)) from None
 
 

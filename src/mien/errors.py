@@ -11,12 +11,12 @@ Wrong arguments in code are `ValueError` or `TypeError`. The rest derives from o
     │   └── ExportError        an exported model that does not agree with the trained one
     ├── DatasetError           a dataset, a row or a file of it that is not as expected
     │   └── UnknownLabelError  a label that is none of the expressions
-    ├── TrainingError          a run that cannot start, go on or be resumed
+    ├── TrainingError          a run that cannot start, continue or be resumed
     │   └── SettingsError      settings of a run that are unknown or out of range
-    ├── ServerError            a server that cannot start as it was told
+    ├── ServerError            a server that cannot start with its settings
     └── MissingExtraError      a feature whose optional packages are not installed
 
-A message is one line: what came, what was expected, how to mend it.
+A message is one line: what was given, what was expected, how to fix it.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class UnknownLabelError(DatasetError):
 
 
 class TrainingError(MienError):
-    """A run that cannot start, go on or be resumed."""
+    """A run that cannot start, continue or be resumed."""
 
 
 class SettingsError(TrainingError):
@@ -67,7 +67,7 @@ class SettingsError(TrainingError):
 
 
 class ServerError(MienError):
-    """A server that cannot start as it was told: a port in use, a token that no client could send."""
+    """A server that cannot start with its settings: a port in use, a token that no client could send."""
 
 
 class MissingExtraError(MienError):

@@ -26,7 +26,7 @@ class Emotion(StrEnum):
         """The expression that a dataset's or a person's word means: "Anger", "happiness", " sad ".
 
         Raises:
-            UnknownLabelError: the word is none of the seven expressions, nor a known other name of one.
+            UnknownLabelError: the word is neither one of the seven expressions nor a known other name of one.
         """
         word = text.strip().lower()
         try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,108 +17,123 @@ from mien.faces.quality import check_min_quality, judge, split_by_quality
 from mien.images.find import find_images
 from mien.images.read import MAX_BYTES, ImageSource, read_image
 from mien.models.classifier import EmotionClassifier
-from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_MODEL
+from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_HEAD, DEFAULT_MODEL, DETECTOR_SIZE, MIN_SIZE
 from mien.results import Face, FaceEmotion, FrameResult, TrackedFrame
 from mien.video.face_tracker import PATIENCE, FaceTracker, track_frames
 from mien.video.reader import Sampling, read_video
 from mien.video.smoothing import TIME_CONSTANT
 
-_Cut = tuple[Face, NDArray[np.uint8]]  # a face and its crop
 _TOGETHER = 64  # faces, or pictures, of which the faces are classified in one go
 
 
+@dataclass(frozen=True)
+class _Found:
+    """A picture whose faces are found and cut out, and not classified yet."""
+
+    source: str
+    width: int
+    height: int
+    faces: Sequence[Face]
+    crops: list[NDArray[np.uint8]] = field(repr=False)
+
+
 class EmotionRecognizer:
-    """Finds the faces of a picture and tells their expressions.
+    """Finds the faces of a picture and recognises their expressions.
 
     Make one and keep it. Threads may share it: with mien's own detector they work at the same time, with OpenCV's they
     search one after the other; a clip's generator belongs to one thread. Processes may share it, as in
     `Pool.map(recognizer.recognize, paths)`: its pickle says what to load, as that of `EmotionClassifier`.
 
+    Its arguments are named as the options of the command are.
+
     Args:
         model: an `EmotionClassifier`, or what it takes: the name of a shipped model, a folder, a run.
+        head: the model's output, as `EmotionClassifier` takes it; not together with a classifier, which has its own.
         detector: a `FaceDetector`, or what it takes: "mien", "haar", "yunet", a run, or the path of a YuNet file.
-        min_quality: faces with a lower `judged.score`, 0 to 1, are left out; 0 for none.
+        detector_size: as `size` of `FaceDetector`; not together with a detector, which has its own. None for 640.
+        min_size: as `min_size` of `FaceDetector`; not together with a detector, which has its own. None for 20.
+        min_quality: faces with a lower `quality.score`, 0 to 1, are filtered out; 0 for none.
 
     Raises:
-        ModelError, DetectorError: the model or the detector cannot be loaded.
-        ValueError: a `min_quality` out of range.
+        ModelError, DetectorError: the model or the detector cannot be loaded, or the model has no such head.
+        ValueError: a value out of range, or one that the given classifier or detector has already.
     """
 
     def __init__(
         self,
         model: EmotionClassifier | str | os.PathLike[str] = DEFAULT_MODEL,
         *,
+        head: str | None = None,
         detector: FaceDetector | str = DEFAULT_DETECTOR,
+        detector_size: int | None = None,
+        min_size: int | None = None,
         min_quality: float = 0.0,
     ) -> None:
         self.min_quality = check_min_quality(min_quality)
-        self.classifier = model if isinstance(model, EmotionClassifier) else EmotionClassifier(model)
-        self.detector = detector if isinstance(detector, FaceDetector) else FaceDetector(detector)
+        if isinstance(model, EmotionClassifier):
+            _check_none("an EmotionClassifier", head=head)
+            self.classifier = model
+        else:
+            self.classifier = EmotionClassifier(model, head=head or DEFAULT_HEAD)
+        if isinstance(detector, FaceDetector):
+            _check_none("a FaceDetector", detector_size=detector_size, min_size=min_size)
+            self.detector = detector
+        else:
+            self.detector = FaceDetector(
+                detector,
+                size=DETECTOR_SIZE if detector_size is None else detector_size,
+                min_size=MIN_SIZE if min_size is None else min_size,
+            )
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels of the probabilities, in order."""
         return self.classifier.labels
 
-    def recognize(self, image: ImageSource) -> list[FaceEmotion]:
-        """The faces of a picture, in the detector's order, each with its expression; empty without a face.
+    def recognize(self, image: ImageSource, *, source: str | None = None) -> FrameResult:
+        """The faces of a picture, in the detector's order, each with its expression.
+
+        The result is a sequence of faces, empty without one: `for face in recognizer.recognize("photo.jpg")`.
 
         Args:
             image: a path, an encoded file's bytes, an open binary file, a Pillow image, or an array: (H, W, 3) uint8
                 RGB or (H, W) uint8 grey.
+            source: the picture's name in the result; None for its path, or "" where it has none.
 
         Raises:
             ImageError: it cannot be read as a picture.
             TypeError, ValueError: no picture at all, or an array of another type or shape.
         """
-        return next(self.recognize_all([read_image(image)]))
+        return next(self._tell([self._find(image, source)]))
 
-    def recognize_all(self, pictures: Iterable[NDArray[np.uint8]]) -> Iterator[list[FaceEmotion]]:
+    def recognize_batch(self, images: Iterable[ImageSource]) -> Iterator[FrameResult]:
         """The faces of every picture, in order; faces of several pictures are classified together.
 
         Answers come some pictures later than their pictures are taken: of these only the crops are kept.
 
         Args:
-            pictures: (H, W, 3) uint8 RGB each.
+            images: as `recognize` takes one, each.
+
+        Raises:
+            ImageError, TypeError, ValueError: as `recognize` raises them, at the picture that cannot be read.
         """
-        found: list[list[_Cut]] = []
-        waiting = 0
-        for picture in pictures:
-            found.append(self._cut(picture, self.detector.detect(picture)))
-            waiting += len(found[-1])
-            if waiting >= _TOGETHER or len(found) >= _TOGETHER:
-                yield from self._tell_good(found)
-                found, waiting = [], 0
-        yield from self._tell_good(found)
+        found: list[_Found] = []
+        for image in images:
+            found.append(self._find(image))
+            if sum(len(one.crops) for one in found) >= _TOGETHER or len(found) >= _TOGETHER:
+                yield from self._tell(found)
+                found = []
+        yield from self._tell(found)
 
-    def read_faces(self, picture: NDArray[np.uint8], faces: Sequence[Face]) -> list[FaceEmotion]:
-        """The expressions of faces that were found in a picture (H, W, 3) uint8 RGB, in their order; of all of them."""
-        return next(self._tell([self._cut(picture, faces)]))
+    def recognize_files(self, paths: Iterable[str | os.PathLike[str]]) -> Iterator[FrameResult]:
+        """Every picture's result, one after the other; memory does not grow with their number.
 
-    def _cut(self, picture: NDArray[np.uint8], faces: Sequence[Face]) -> list[_Cut]:
-        size = self.classifier.config.input_size
-        return [(face, self.detector.crop(picture, face, size=size)) for face in faces]
+        A picture that cannot be read is a result with its `error`; the others go on.
 
-    def _tell_good(self, found: list[list[_Cut]]) -> Iterator[list[FaceEmotion]]:
-        return (split_by_quality(faces, self.min_quality)[0] for faces in self._tell(found))
-
-    def _tell(self, found: list[list[_Cut]]) -> Iterator[list[FaceEmotion]]:
-        """Faces with their crops, a list a picture -> with their expressions."""
-        predictions = iter(self.classifier.classify([crop for faces in found for _, crop in faces]))
-        for faces in found:
-            yield [
-                FaceEmotion(face, next(predictions), next(iter(judged.reasons), None), judged=judged)
-                for face, crop in faces
-                for judged in [judge(crop, face.box)]
-            ]
-
-    def recognize_picture(self, picture: NDArray[np.uint8], source: str) -> FrameResult:
-        """The faces of a picture (H, W, 3) uint8 RGB together with its size, under the name `source`."""
-        height, width = picture.shape[:2]
-        faces, left_out = split_by_quality(
-            self.read_faces(picture, self.detector.detect(picture)), self.min_quality
-        )
-        return FrameResult(source, width, height, tuple(faces), labels=self.labels, left_out=left_out)
+        Args:
+            paths: files, folders (with all their folders), glob patterns, or "-" for standard input.
+        """
+        return (result for result, _ in recognize_and_keep(self, paths))
 
     def recognize_video(
         self,
@@ -129,15 +146,15 @@ class EmotionRecognizer:
         patience: float = PATIENCE,
         smoothing: float = TIME_CONSTANT,
     ) -> Generator[TrackedFrame, None, None]:
-        """Every frame's faces, each with its track, its expression and the smoothed one; none is left out.
+        """Every frame's faces, each with its track, its expression and the smoothed one; no frame is left out.
 
         A generator: memory does not grow with the clip, and closing it, or leaving its loop, frees everything.
 
         Args:
             path: a clip; FFmpeg's formats, animated GIFs too.
             every: read every N-th frame; not together with `fps`.
-            fps: read so many frames a second; without either, all.
-            start: where to begin, in seconds of the clip.
+            fps: read this many frames per second; without either, all.
+            start: first second of the clip to read.
             end: where to stop, in seconds; None for its end.
             patience: seconds for which a face may be out of sight and come back as the same track.
             smoothing: time constant of the smoothed probabilities in seconds; 0 for none.
@@ -150,21 +167,58 @@ class EmotionRecognizer:
         face_tracker = FaceTracker(self, patience=patience, smoothing=smoothing)
         return (result for result, _ in track_frames(face_tracker, frames, str(path)))
 
-    def recognize_files(
-        self, paths: Iterable[str | os.PathLike[str]]
-    ) -> Iterator[tuple[FrameResult, NDArray[np.uint8] | None]]:
-        """Every picture's result and pixels, one after the other; memory does not grow with their number.
+    def read_faces(self, picture: NDArray[np.uint8], faces: Sequence[Face]) -> list[FaceEmotion]:
+        """The expressions of faces that were found in a picture (H, W, 3) uint8 RGB, in their order; of all of them."""
+        return next(self._classify([self._cut("", picture, faces)]))
 
-        A picture that cannot be read is a result with its `error`, and None; the others go on.
+    def _find(self, image: ImageSource, source: str | None = None) -> _Found:
+        picture = read_image(image)
+        if source is None:
+            source = os.fspath(image) if isinstance(image, str | os.PathLike) else ""
+        return self._cut(source, picture, self.detector.detect(picture))
 
-        Args:
-            paths: files, folders (with all their folders), glob patterns, or "-" for standard input.
-        """
-        for path in find_images(paths):
-            name = str(path)
-            try:
-                picture = read_image(sys.stdin.buffer.read(MAX_BYTES + 1) if name == "-" else path)
-            except ImageError as error:
-                yield FrameResult(name, error=str(error), labels=self.labels), None
-                continue
-            yield self.recognize_picture(picture, name), picture
+    def _cut(self, source: str, picture: NDArray[np.uint8], faces: Sequence[Face]) -> _Found:
+        size = self.classifier.config.input_size
+        height, width = picture.shape[:2]
+        crops = [self.detector.crop(picture, face, size=size) for face in faces]
+        return _Found(source, width, height, faces, crops)
+
+    def _tell(self, found: Sequence[_Found]) -> Iterator[FrameResult]:
+        for one, faces in zip(found, self._classify(found), strict=True):
+            good, filtered = split_by_quality(faces, self.min_quality)
+            yield FrameResult(
+                one.source, one.width, one.height, tuple(good), labels=self.labels, filtered=filtered
+            )
+
+    def _classify(self, found: Sequence[_Found]) -> Iterator[list[FaceEmotion]]:
+        """The expressions of all faces, a list a picture."""
+        predictions = iter(self.classifier.classify([crop for one in found for crop in one.crops]))
+        for one in found:
+            yield [
+                FaceEmotion(face, next(predictions), judge(crop, face.box))
+                for face, crop in zip(one.faces, one.crops, strict=True)
+            ]
+
+
+def recognize_and_keep(
+    recognizer: EmotionRecognizer, paths: Iterable[str | os.PathLike[str]]
+) -> Iterator[tuple[FrameResult, NDArray[np.uint8] | None]]:
+    """As `recognize_files`, each result with its picture, (H, W, 3) uint8 RGB, for who draws on it.
+
+    A picture that cannot be read is a result with its `error`, and None.
+    """
+    for path in find_images(paths):
+        name = str(path)
+        try:
+            picture = read_image(sys.stdin.buffer.read(MAX_BYTES + 1) if name == "-" else path)
+        except ImageError as error:
+            yield FrameResult(name, error=str(error), labels=recognizer.labels), None
+            continue
+        yield recognizer.recognize(picture, source=name), picture
+
+
+def _check_none(owner: str, **values: Any) -> None:
+    """Raise a ValueError where a value is given besides an object that has its own."""
+    for name, value in values.items():
+        if value is not None:
+            raise ValueError(f"{name}={value!r} together with {owner}, which has its own: give it there")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
     from mien.labels import Emotion
@@ -44,14 +44,21 @@ class Box:
         """The middle, `(x, y)` in pixels."""
         return (self.x1 + self.x2) / 2, (self.y1 + self.y2) / 2
 
-    def iou(self, other: Box) -> float:
-        """Intersection over union with `other`, 0 to 1."""
+    @property
+    def area(self) -> float:
+        """In square pixels."""
+        return self.width * self.height
+
+    def intersection(self, other: Box) -> float:
+        """The area that lies in both, in square pixels."""
         width = min(self.x2, other.x2) - max(self.x1, other.x1)
         height = min(self.y2, other.y2) - max(self.y1, other.y1)
-        if width <= 0 or height <= 0:
-            return 0.0
-        shared = width * height
-        return shared / (self.width * self.height + other.width * other.height - shared)
+        return max(0.0, width) * max(0.0, height)
+
+    def iou(self, other: Box) -> float:
+        """Intersection over union with `other`, 0 to 1."""
+        shared = self.intersection(other)
+        return shared / (self.area + other.area - shared) if shared else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,7 @@ class Face:
 class Prediction:
     """The probabilities of one face: label -> probability in [0, 1], summing to 1, in the model's order.
 
-    `uncertain` is true where the highest probability lies below the model's own threshold.
+    `uncertain` is true if the highest probability is below the model's own threshold.
     """
 
     probabilities: Mapping[str, float]
@@ -84,7 +91,7 @@ class Prediction:
 
     @property
     def emotion(self) -> Emotion | str:
-        """The most probable label, the first of equals: an `Emotion`, or a word where a model has labels of its own."""
+        """The most probable label, the first of equals: an `Emotion`, or a string if a model has its own labels."""
         return max(self.probabilities, key=self.probabilities.__getitem__)
 
     @property
@@ -95,26 +102,27 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How good a face's crop is: a `score` from 0 to 1, and in words why not to trust it, the gravest first."""
+    """How good a face's crop is: a `score` from 0 to 1, and its `issues` in words, the gravest first.
+
+    The issues are "small", "dark", "bright", "blurred" and "unclear"; without any, nothing speaks against the crop.
+    """
 
     score: float
-    reasons: tuple[str, ...] = ()
+    issues: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class FaceEmotion:
-    """A face and its expression. `quality` says why not to trust it ("small", "dark", ...), or is None.
+    """A face and its expression, with the quality of its crop; one that was not assessed has the best.
 
-    `judged` is what `quality` comes from: a score, and every reason; of a face that nobody judged, the best score.
     In a clip, or before a camera, it is a `TrackedFace`; only there `track` and `smoothed` are not None.
     """
 
     face: Face
     prediction: Prediction
-    quality: str | None = None
+    quality: Quality = Quality(1.0)
     track: int | None = None
     smoothed: Prediction | None = None
-    judged: Quality = Quality(1.0)
 
     @property
     def box(self) -> Box:
@@ -123,7 +131,7 @@ class FaceEmotion:
 
     @property
     def emotion(self) -> Emotion | str:
-        """The most probable label: an `Emotion`, or a word where a model has labels of its own."""
+        """The most probable label: an `Emotion`, or a string if a model has its own labels."""
         return self.prediction.emotion
 
     @property
@@ -137,11 +145,14 @@ class FaceEmotion:
         return self.prediction.probabilities
 
     def is_good(self, least: float) -> bool:
-        """Whether its quality's score is `least` or more; a face that nobody judged is good."""
-        return self.judged.score >= least
+        """Whether its quality's score is `least` or more."""
+        return self.quality.score >= least
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON: from `track` to the last label's probability, then the smoothed ones."""
+        """Plain values, ready for JSON: from `track` to the last label's probability, then the smoothed ones.
+
+        `quality_issues` is a list of words.
+        """
         values = {
             "track": self.track,
             "x1": float(self.box.x1),
@@ -152,7 +163,8 @@ class FaceEmotion:
             "emotion": str(self.emotion),
             "confidence": float(self.confidence),
             "uncertain": self.prediction.uncertain,
-            "quality": self.quality,
+            "quality_score": float(self.quality.score),
+            "quality_issues": list(self.quality.issues),
             **{str(label): float(p) for label, p in self.probabilities.items()},
         }
         if self.smoothed is None:
@@ -166,7 +178,7 @@ class FaceEmotion:
 class TrackedFace(FaceEmotion):
     """A face in a clip, or before a camera.
 
-    `track` tells who it is: the same number as long as the face is followed. `smoothed` is the expression over time,
+    `track` identifies the person: the same number while the face is tracked. `smoothed` is the expression over time,
     next to that of this one frame.
     """
 
@@ -175,12 +187,13 @@ class TrackedFace(FaceEmotion):
 
 
 @dataclass(frozen=True, slots=True)
-class FrameResult:
-    """All faces of one picture; those of a clip's frame are a `TrackedFrame`.
+class FrameResult(Sequence[FaceEmotion]):
+    """All faces of one picture: a sequence of them, `for face in result`, with what is known of the picture.
 
-    `width` and `height` are the picture's, in pixels, and None where it could not be read; `error` then says
-    why. `frame` and `time` (seconds) are None for a still picture. `smoothed` says whether faces have
-    a smoothed expression, and rows its columns. `left_out` counts the faces that were not good enough to be here.
+    `source` is the picture's name. `width` and `height` are the picture's, in pixels, and None where it could not be
+    read; `error` then says why. `frame` and `time` (seconds) are None for a still picture; the faces of a clip's frame
+    are a `TrackedFrame`. `smoothed` says whether faces have a smoothed expression, and rows its columns. `filtered`
+    counts the faces whose quality was below the least that was asked for: they are not here.
     """
 
     source: str
@@ -192,7 +205,23 @@ class FrameResult:
     time: float | None = None
     labels: tuple[str, ...] = field(default=())
     smoothed: bool = False
-    left_out: int = 0
+    filtered: int = 0
+
+    def __len__(self) -> int:
+        """How many faces there are."""
+        return len(self.faces)
+
+    def __iter__(self) -> Iterator[FaceEmotion]:
+        """The faces, in the detector's order."""
+        return iter(self.faces)
+
+    @overload
+    def __getitem__(self, place: int) -> FaceEmotion: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[FaceEmotion]: ...
+    def __getitem__(self, place: int | slice) -> FaceEmotion | Sequence[FaceEmotion]:
+        """The face at a place, from 0; or those of a slice."""
+        return self.faces[place]
 
     def to_dict(self) -> dict[str, Any]:
         """`{source, width, height, faces, error}`; each face also carries source, frame and time.
@@ -209,17 +238,21 @@ class FrameResult:
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """One flat row a face; a picture without a face, or with an error, is one row without face fields.
+        """One flat row per face; a picture without a face, or with an error, is one row without face fields.
 
         Columns: source, frame, time, track, x1, y1, x2, y2, detection_score, emotion, confidence, uncertain,
-        quality, one column a label, in a clip `smoothed_columns`, error.
+        quality_score, quality_issues, one column a label, in a clip `smoothed_columns`, error. The issues are joined
+        by `ISSUE_SEPARATOR`, and "" where there is none.
         """
         place = {"source": self.source, "frame": self.frame, "time": self.time}
         end = {"error": self.error}
         if not self.faces:
             columns = (*self.labels, *(smoothed_columns(self.labels) if self.smoothed else ()))
             return [place | dict.fromkeys((*FACE_FIELDS, *columns)) | end]
-        return [place | face.to_dict() | end for face in self.faces]
+        return [
+            place | face.to_dict() | {"quality_issues": ISSUE_SEPARATOR.join(face.quality.issues)} | end
+            for face in self.faces
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +263,27 @@ class TrackedFrame(FrameResult):
     time: float = 0.0
     smoothed: bool = True
 
+    def __iter__(self) -> Iterator[TrackedFace]:
+        """The faces, the largest first."""
+        return iter(self.faces)
+
+    @overload
+    def __getitem__(self, place: int) -> TrackedFace: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[TrackedFace]: ...
+    def __getitem__(self, place: int | slice) -> TrackedFace | Sequence[TrackedFace]:
+        """The face at a place, from 0; or those of a slice."""
+        return self.faces[place]
+
 
 FACE_FIELDS: tuple[str, ...] = (
-    "track", "x1", "y1", "x2", "y2", "detection_score", "emotion", "confidence", "uncertain", "quality",
+    "track", "x1", "y1", "x2", "y2", "detection_score", "emotion", "confidence", "uncertain", "quality_score",
+    "quality_issues",
 )  # fmt: skip
 """The fields of a face that come before its probabilities, in order."""
+
+ISSUE_SEPARATOR = ";"
+"""Between the quality's issues where a row has them in one column."""
 
 
 def smoothed_columns(labels: Iterable[str]) -> tuple[str, ...]:

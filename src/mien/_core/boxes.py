@@ -1,11 +1,21 @@
-"""Arithmetic of boxes as arrays: areas, overlaps, non-maximum suppression."""
+"""Arithmetic of boxes as arrays: areas, overlaps, non-maximum suppression; `Box` has its own of a single pair."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from mien.results import Box
+
+Floats = NDArray[np.floating[Any]]
+
+
+def as_array(boxes: Iterable[Box]) -> NDArray[np.float64]:
+    """Boxes as (n, 4): x1 y1 x2 y2."""
+    return np.array([(box.x1, box.y1, box.x2, box.y2) for box in boxes], np.float64).reshape(-1, 4)
 
 
 def suppress(scores: Floats, boxes: Floats, overlap: float, inside: float = 1.0) -> NDArray[np.intp]:
@@ -37,6 +47,18 @@ def overlaps(a: Floats, b: Floats) -> Floats:
     """Intersection over union of every box of `a` (n, 4) with every box of `b` (m, 4): (n, m)."""
     common = shared(a, b)
     return np.asarray(common / np.maximum(areas(a)[:, None] + areas(b)[None] - common, 1e-9))
+
+
+def distance_overlaps(a: Floats, b: Floats) -> Floats:
+    """Distance-IoU (Zheng et al., AAAI 2020) of every box of `a` (n, 4) with every box of `b` (m, 4): (n, m).
+
+    IoU less the squared distance of the centres over that of the corners of the box around both: -1 to 1.
+    """
+    first, second = a[:, None], b[None]
+    apart = (first[..., :2] + first[..., 2:] - second[..., :2] - second[..., 2:]) / 2
+    around = np.maximum(first[..., 2:], second[..., 2:]) - np.minimum(first[..., :2], second[..., :2])
+    distance = np.hypot(apart[..., 0], apart[..., 1]) / np.hypot(around[..., 0], around[..., 1])
+    return np.asarray(overlaps(a, b) - distance**2)
 
 
 def shared(a: Floats, b: Floats) -> Floats:

@@ -13,7 +13,7 @@ def machine() -> str:
 
 
 def _processor() -> str:
-    """The processor's name where the system tells it, else its kind."""
+    """The processor's name if the system reports it, else its architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -19,9 +19,9 @@ THREADS = min(16, os.cpu_count() or 1)
 
 
 def map_chunks(
-    work: Callable[[Item], Result], chunks: Iterable[Sequence[Item]]
+    work: Callable[[Item], Result], chunks: Iterable[Sequence[Item]], *, threads: int = THREADS
 ) -> Generator[list[Result], None, None]:
-    """The results of every chunk's items, in order; threads work on at most two chunks each ahead.
+    """The results of every chunk's items, in order; `threads` work on at most two chunks each ahead.
 
     Chunks are taken from the iterable in the caller's thread, when there is room for them. Only work that frees
     Python's lock (files, OpenCV, Pillow) becomes faster. Once the caller stops, by an exception, an interruption or
@@ -35,12 +35,12 @@ def map_chunks(
     def run(chunk: Sequence[Item]) -> list[Result]:
         return [work(item) for item in chunk if not stopped.is_set()]
 
-    pool = ThreadPoolExecutor(THREADS)
+    pool = ThreadPoolExecutor(threads)
     ahead: deque[Future[list[Result]]] = deque()
     try:
         for chunk in chunks:
             ahead.append(pool.submit(run, chunk))
-            if len(ahead) > 2 * THREADS:
+            if len(ahead) > 2 * threads:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
@@ -92,7 +92,7 @@ def run_ahead(
 
 
 def _put(queue: Queue[Item], item: Item, stopped: threading.Event, drop: bool) -> bool:
-    """Wait for room for an item; False once nobody wants it any more."""
+    """Wait for room for an item; False once the consumer has stopped."""
     while not stopped.is_set():
         try:
             queue.put(item, block=not drop, timeout=0.1)

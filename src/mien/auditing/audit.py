@@ -9,8 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.auditing.issues import REASONS, Finding, Group, Item, copy_findings
-from mien.auditing.label_errors import doubted, is_no_face, out_of_fold_probabilities, outvoted
+from mien.auditing.issues import REASONS, Group, Issue, Item, copy_issues
+from mien.auditing.label_errors import (
+    is_no_face,
+    label_errors_by_model,
+    label_errors_by_votes,
+    out_of_fold_probabilities,
+)
 from mien.data.dataset import Dataset, Split
 from mien.data.duplicates import exact_groups, near_groups
 from mien.data.pixel_store import SIDE
@@ -49,7 +54,7 @@ class AuditReport:
         exact, near: the groups of identical images, and of versions of one photograph.
         overlaps: of every two splits of which one has an image of the other.
         label_checks: by what the labels were judged, a sentence each; empty if by nothing.
-        findings: by reason in the order of `REASONS`, the worst or the first images first.
+        issues: by reason in the order of `REASONS`, the worst or the first images first.
     """
 
     data: str
@@ -59,7 +64,7 @@ class AuditReport:
     near: tuple[Group, ...]
     overlaps: tuple[Overlap, ...]
     label_checks: tuple[str, ...]
-    findings: tuple[Finding, ...]
+    issues: tuple[Issue, ...]
 
     def sizes(self) -> dict[str, int]:
         """Split -> images."""
@@ -68,16 +73,14 @@ class AuditReport:
     def counts(self) -> dict[str, dict[str, int]]:
         """Reason -> split -> images; the reasons that occur."""
         table: dict[str, dict[str, int]] = {}
-        for finding in self.findings:
-            row = table.setdefault(finding.reason, dict.fromkeys(self.class_counts, 0))
-            row[finding.item.split] += 1
+        for issue in self.issues:
+            row = table.setdefault(issue.reason, dict.fromkeys(self.class_counts, 0))
+            row[issue.item.split] += 1
         return table
 
     def dropped(self, *, reasons: frozenset[str] = frozenset()) -> set[Item]:
         """The images of train that cleaning drops: by its policy, and for these further reasons."""
-        return {
-            f.item for f in self.findings if f.dropped or (f.item.split == "train" and f.reason in reasons)
-        }
+        return {f.item for f in self.issues if f.dropped or (f.item.split == "train" and f.reason in reasons)}
 
     def summary(self) -> dict[str, Any]:
         """The figures, without the images."""
@@ -94,11 +97,11 @@ class AuditReport:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON: the summary, the groups and the findings."""
+        """Plain values, ready for JSON: the summary, the groups and the issues."""
         return self.summary() | {
             "exact_groups": [group.to_dict() for group in self.exact],
             "near_groups": [group.to_dict() for group in self.near],
-            "findings": [finding.to_dict() for finding in self.findings],
+            "findings": [issue.to_dict() for issue in self.issues],
         }
 
 
@@ -108,10 +111,10 @@ def audit(
     """Look at every image and every label of a dataset.
 
     Args:
-        dataset: any; FER+ votes are used where there are some.
-        classifier: judge labels by it as well: a logistic regression on the logarithms of its probabilities,
-            fitted to the dataset's own labels in five folds, each answering for the images that it was not
-            fitted to. Its labels need not be the dataset's. Splits below 50 images are left out.
+        dataset: any; FER+ votes are used if present.
+        classifier: also find label errors with this model: a logistic regression on the logarithms of its
+            probabilities, fitted to the dataset's own labels in five folds, predicts the images of the fold left
+            out. Its labels need not be the dataset's. Splits below 50 images are skipped.
         progress: called with (what is being done, done, total).
     """
     report = progress or (lambda what, done, total: None)
@@ -124,9 +127,9 @@ def audit(
         all_items,
         exact=False,
     )
-    findings = [f for name, split in dataset.splits.items() for f in _image_findings(split, items[name])]
-    findings += copy_findings(exact, near)
-    checks, doubts = _label_findings(dataset, items, (*exact, *near), classifier, report)
+    issues = [f for name, split in dataset.splits.items() for f in _image_issues(split, items[name])]
+    issues += copy_issues(exact, near)
+    checks, doubts = _label_issues(dataset, items, (*exact, *near), classifier, report)
     order = list(REASONS)
     return AuditReport(
         data=dataset.name,
@@ -139,7 +142,7 @@ def audit(
         near=near,
         overlaps=tuple(_overlaps(list(dataset.splits), exact, near)),
         label_checks=tuple(checks),
-        findings=tuple(sorted([*findings, *doubts], key=lambda finding: order.index(finding.reason))),
+        issues=tuple(sorted([*issues, *doubts], key=lambda issue: order.index(issue.reason))),
     )
 
 
@@ -180,7 +183,7 @@ def _shared(groups: Sequence[Group], split: str, other: str) -> set[Item]:
     return {i for group in groups if group.first_in(other) for i in group.items if i.split == split}
 
 
-def _image_findings(split: Split, items: Sequence[Item]) -> Iterator[Finding]:
+def _image_issues(split: Split, items: Sequence[Item]) -> Iterator[Issue]:
     """What an image alone, or its votes, tell."""
     pixels = split.images.reshape(len(split), SIDE * SIDE)
     votes = np.zeros((len(split), VOTE_COLUMNS), np.uint8) if split.votes is None else split.votes
@@ -188,11 +191,11 @@ def _image_findings(split: Split, items: Sequence[Item]) -> Iterator[Finding]:
     no_face, voted = is_no_face(votes), np.asarray(votes.any(axis=1))
     for i, item in enumerate(items):
         if constant[i]:
-            yield Finding(item, "constant", f"grey {pixels[i, 0]}")
+            yield Issue(item, "constant", f"grey {pixels[i, 0]}")
         if no_face[i]:
-            yield Finding(item, "not-a-face", _share(votes[i], -1))
+            yield Issue(item, "not-a-face", _share(votes[i], -1))
         if not voted[i] and not constant[i] and (bits := _entropy(pixels[i])) < _LEAST_ENTROPY:
-            yield Finding(item, "few-greys", f"{bits:.1f} bits")
+            yield Issue(item, "few-greys", f"{bits:.1f} bits")
 
 
 def _entropy(pixels: NDArray[np.uint8]) -> float:
@@ -206,59 +209,59 @@ def _share(votes: NDArray[np.uint8], column: int) -> str:
     return f"{votes[column]} of {votes.sum(dtype=np.int64)} votes"
 
 
-def _outvoted(split: Split, items: Sequence[Item], labels: Sequence[str]) -> list[tuple[float, Finding]]:
+def _errors_by_votes(split: Split, items: Sequence[Item], labels: Sequence[str]) -> list[tuple[float, Issue]]:
     """The labels that votes speak against, each with how clearly they do."""
     if split.votes is None or not set(labels) <= set(FERPLUS_LABELS):
         return []
     found = []
-    other = outvoted(split.votes, split.targets, labels)
+    other = label_errors_by_votes(split.votes, split.targets, labels)
     for i in np.flatnonzero(other >= 0).tolist():
         suggested, row = labels[other[i]], split.votes[i]
         column, given = FERPLUS_LABELS.index(suggested), FERPLUS_LABELS.index(items[i].label)
         lead = (int(row[column]) - int(row[given])) / int(row.sum(dtype=np.int64))
-        found.append((lead, Finding(items[i], "outvoted", f"{_share(row, column)}", suggested)))
+        found.append((lead, Issue(items[i], "outvoted", f"{_share(row, column)}", suggested)))
     return found
 
 
-def _doubted(
+def _errors_by_model(
     split: Split, items: Sequence[Item], labels: Sequence[str], features: Floats, copies: Ints
-) -> list[tuple[float, Finding]]:
+) -> list[tuple[float, Issue]]:
     """The labels that a model doubts, each with how much more probable the other one is."""
     probabilities = out_of_fold_probabilities(features, split.targets, copies, len(labels), folds=FOLDS)
     found = []
-    other = doubted(probabilities, split.targets)
+    other = label_errors_by_model(probabilities, split.targets)
     for i in np.flatnonzero(other >= 0).tolist():
         p, given = float(probabilities[i, other[i]]), float(probabilities[i, split.targets[i]])
         detail = f"{100 * p:.0f} % against {100 * given:.0f} %"
-        found.append((p - given, Finding(items[i], "doubted", detail, labels[other[i]])))
+        found.append((p - given, Issue(items[i], "doubted", detail, labels[other[i]])))
     return found
 
 
-def _label_findings(
+def _label_issues(
     dataset: Dataset,
     items: dict[str, list[Item]],
     groups: Sequence[Group],
     classifier: EmotionClassifier | None,
     progress: Progress,
-) -> tuple[list[str], list[Finding]]:
+) -> tuple[list[str], list[Issue]]:
     """By what the labels were judged, and those that are likely wrong, the clearest first."""
-    found: list[tuple[float, Finding]] = []
+    found: list[tuple[float, Issue]] = []
     voted, judged = [], []
     for name, split in dataset.splits.items():
         if split.votes is not None and set(dataset.labels) <= set(FERPLUS_LABELS):
             voted.append(name)
-            found += _outvoted(split, items[name], dataset.labels)
+            found += _errors_by_votes(split, items[name], dataset.labels)
         copies = _copies(items[name], groups)
         if classifier is not None and len(np.unique(copies)) >= _FEWEST:
             judged.append(name)
             features = _features(
                 classifier, split, lambda done, total: progress("judging labels", done, total)
             )
-            found += _doubted(split, items[name], dataset.labels, features, copies)
+            found += _errors_by_model(split, items[name], dataset.labels, features, copies)
     checks = [f"FER+ votes ({', '.join(voted)})"] if voted else []
     if classifier is not None and judged:
         checks.append(_judge(classifier, dataset, judged))
-    return checks, [finding for _, finding in sorted(found, key=lambda pair: -pair[0])]
+    return checks, [issue for _, issue in sorted(found, key=lambda pair: -pair[0])]
 
 
 def _copies(items: Sequence[Item], groups: Sequence[Group]) -> Ints:
@@ -275,7 +278,7 @@ def _features(classifier: EmotionClassifier, split: Split, progress: Callable[[i
     parts = []
     for start in range(0, len(split), _BLOCK):
         heads = classifier.predict_heads(split.images[start : start + _BLOCK])
-        # The blend tells nothing new where its heads are known.
+        # The blend adds nothing to its heads.
         parts.append(np.hstack([p for head, p in heads.items() if head != "blend" or len(heads) == 1]))
         progress(min(start + _BLOCK, len(split)), len(split))
     return np.log(np.maximum(np.concatenate(parts).astype(np.float64), 1e-6))
@@ -286,10 +289,8 @@ def _judge(classifier: EmotionClassifier, dataset: Dataset, splits: Sequence[str
     sentence = f"what {name} sees, by a logistic regression in {FOLDS} folds ({', '.join(splits)})"
     origin = classifier.config.training.get("init")
     if origin:
-        sentence += f"; its training began with the weights of {origin}, which may know these images"
+        sentence += f"; its training started from the weights of {origin}, which may know these images"
     if classifier.config.data.get("name") == dataset.name:
         # The folds keep labels from the regression, not from the network below it.
-        sentence += (
-            f"; {name} was trained on {dataset.name}: it doubts the labels of its own images too seldom"
-        )
+        sentence += f"; {name} was trained on {dataset.name}: it finds too few label errors in its own images"
     return sentence

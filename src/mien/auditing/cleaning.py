@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import numpy as np
 
+from mien._core.files import write_atomically
 from mien.auditing.audit import AuditReport
-from mien.auditing.issues import WRONG_LABEL, Item
+from mien.auditing.issues import LABEL_ERRORS, Item
 from mien.data.dataset import Dataset
 from mien.data.parquet import write_parquet
 
@@ -26,7 +28,7 @@ def wrong_target(target: Path, data: Path) -> str | None:
 
 
 def wrong_folder(folder: Path, data: Path) -> str | None:
-    """Why nothing may be written into a folder: what lies among class folders is read as a class. None: it may."""
+    """Why nothing may be written into a folder: files among class folders would be read as a class. None: it may."""
     if not data.is_dir() or not folder.resolve().is_relative_to(data.resolve()):
         return None
     if (
@@ -38,13 +40,13 @@ def wrong_folder(folder: Path, data: Path) -> str | None:
 
 
 def write_clean(target: Path, dataset: Dataset, report: AuditReport, *, wrong_labels: bool = False) -> int:
-    """Write the list of findings (.csv), or the dataset without the images of train that cleaning drops.
+    """Write the list of issues (.csv), or the dataset without the images of train that cleaning drops.
 
     The Parquet file has the 48x48 grey images as PNG; `load_dataset` reads it back with splits, labels and
     votes. Validation and test stay as they are.
 
     Args:
-        target: a file; one that is there is written anew.
+        target: a file; an existing one is replaced.
         dataset: the one that was looked at.
         report: what `mien.auditing.audit` found.
         wrong_labels: drop images of train whose label is likely wrong, too.
@@ -56,33 +58,32 @@ def write_clean(target: Path, dataset: Dataset, report: AuditReport, *, wrong_la
         MissingExtraError: Parquet, and pyarrow is not installed.
         OSError: the file cannot be written.
     """
-    dropped = report.dropped(reasons=WRONG_LABEL if wrong_labels else frozenset())
+    dropped = report.dropped(reasons=LABEL_ERRORS if wrong_labels else frozenset())
     target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.name}.tmp")  # so that a file of that name is whole, or as it was
-    try:
-        _write(unfinished, target.suffix, dataset, report, dropped)
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    if target.suffix == ".csv":
+        write_atomically(target, _list(report, dropped))
+    else:
+        write_parquet(target, _without(dataset, dropped))
     return len(dropped)
 
 
-def _write(
-    target: Path, kind: str, dataset: Dataset, report: AuditReport, dropped: AbstractSet[Item]
-) -> None:
-    if kind == ".csv":
-        with target.open("w", encoding="utf-8", newline="") as file:
-            columns = ("split", "name", "label", "reason", "detail", "suggested", "action")
-            writer = csv.DictWriter(file, columns, extrasaction="ignore")
-            writer.writeheader()
-            for finding in report.findings:
-                action = "drop" if finding.item in dropped else "keep"
-                writer.writerow(finding.to_dict() | {"action": action})
-        return
+def _list(report: AuditReport, dropped: AbstractSet[Item]) -> str:
+    """Every issue as a row of CSV, with what cleaning does."""
+    text = io.StringIO(newline="")
+    columns = ("split", "name", "label", "reason", "detail", "suggested", "action")
+    writer = csv.DictWriter(text, columns, extrasaction="ignore")
+    writer.writeheader()
+    for issue in report.issues:
+        action = "drop" if issue.item in dropped else "keep"
+        writer.writerow(issue.to_dict() | {"action": action})
+    return text.getvalue()
+
+
+def _without(dataset: Dataset, dropped: AbstractSet[Item]) -> Dataset:
     places = {split: [item.index for item in dropped if item.split == split] for split in dataset.splits}
     splits = {}
     for name, split in dataset.splits.items():
         kept = np.ones(len(split), np.bool_)
         kept[places[name]] = False
         splits[name] = split.take(kept)
-    write_parquet(target, Dataset(dataset.name, dataset.labels, splits))
+    return Dataset(dataset.name, dataset.labels, splits)

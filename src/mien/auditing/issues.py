@@ -1,4 +1,4 @@
-"""What an audit can find in an image, and the rules by which copies become findings."""
+"""What an audit can find in an image, and the rules by which copies become issues."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from typing import Any
 REASONS = {
     "constant": "every pixel is the same",
     "not-a-face": "more than half of the FER+ votes say so",
-    "few-greys": "less than 4 bits of entropy, and no votes: most likely a drawing or a blank",
+    "few-greys": "less than 4 bits of entropy, and no votes: most likely a drawing or a blank image",
     "contradiction": "an identical copy has another label",
     "copy-of-held-out": "a training image with an identical copy in validation or test",
-    "near-copy-of-held-out": "a training image with another version of it in validation or test",
+    "near-copy-of-held-out": "a training image with a near-duplicate in validation or test",
     "duplicate": "an identical copy comes earlier in the same split",
     "also-in-train": "a validation or test image with an identical copy in train",
     "nearly-in-train": "a validation or test image with another version of it in train",
     "near-contradiction": "another version of it has another label",
     "near-duplicate": "another version of it comes earlier in the same split",
-    "outvoted": "more than half of the FER+ votes name one other label, a tenth at most this one",
-    "doubted": "a model that was fitted without this label is sure of another one",
+    "outvoted": "suspected label error: more than half of the FER+ votes name one other label, a tenth at most "
+    "this one",
+    "doubted": "suspected label error: a model that was fitted without this label is sure of another one",
 }
-"""Reason -> what it means, in the order in which they are listed."""
+"""Reason -> meaning, in the order of the output."""
 
 DROPPED = frozenset(
     ("constant", "not-a-face", "contradiction", "copy-of-held-out", "near-copy-of-held-out", "duplicate")
 )
 """The reasons for which cleaning drops an image of train."""
 
-WRONG_LABEL = frozenset(("outvoted", "doubted"))
+LABEL_ERRORS = frozenset(("outvoted", "doubted"))
 """The reasons for which it does so when asked to."""
 
 
@@ -44,7 +45,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Group:
-    """Images that are the same (`exact`), or versions of one photograph."""
+    """Identical images (`exact`), or near-duplicates."""
 
     exact: bool
     items: tuple[Item, ...]
@@ -67,7 +68,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Issue:
     """One image and one thing that is wrong with it.
 
     Attributes:
@@ -100,19 +101,19 @@ class Finding:
         }
 
 
-def copy_findings(exact: Sequence[Group], near: Sequence[Group]) -> Iterator[Finding]:
+def copy_issues(exact: Sequence[Group], near: Sequence[Group]) -> Iterator[Issue]:
     """What the groups mean for each of their images."""
     for group in exact:
         if group.contradicting:
             for item in group.items:
-                yield Finding(item, "contradiction", _other_label(item, group))
+                yield Issue(item, "contradiction", _other_label(item, group))
         yield from _leaks(group, "copy-of-held-out", "also-in-train")
         yield from _repeats(group, "duplicate")
     twin = {item: group for group in exact for item in group.items}
     for group in near:
         if group.contradicting:
             for item in group.items:
-                yield Finding(item, "near-contradiction", _other_label(item, group))
+                yield Issue(item, "near-contradiction", _other_label(item, group))
         leaks = {f.item: f for f in _leaks(group, "near-copy-of-held-out", "nearly-in-train")}
         # An image with an identical copy there is listed as that.
         yield from (leak for item, leak in leaks.items() if not _leaks_exactly(twin.get(item)))
@@ -122,25 +123,25 @@ def copy_findings(exact: Sequence[Group], near: Sequence[Group]) -> Iterator[Fin
                 yield repeat
 
 
-def _leaks(group: Group, in_train: str, held_out: str) -> Iterator[Finding]:
+def _leaks(group: Group, in_train: str, held_out: str) -> Iterator[Issue]:
     train, other = group.first_in("train"), group.first_in("validation", "test")
     if train is not None and other is not None:
         for item in group.items:
             if item.split == "train":
-                yield Finding(item, in_train, f"{other.split} {other.name}")
+                yield Issue(item, in_train, f"{other.split} {other.name}")
             else:
-                yield Finding(item, held_out, f"train {train.name}")
+                yield Issue(item, held_out, f"train {train.name}")
 
 
 def _leaks_exactly(group: Group | None) -> bool:
     return group is not None and next(_leaks(group, "", ""), None) is not None
 
 
-def _repeats(group: Group, reason: str) -> Iterator[Finding]:
+def _repeats(group: Group, reason: str) -> Iterator[Issue]:
     for item in group.items:
         first = group.first_in(item.split)
         if first is not None and first != item:
-            yield Finding(item, reason, f"{first.split} {first.name}")
+            yield Issue(item, reason, f"{first.split} {first.name}")
 
 
 def _other_label(item: Item, group: Group) -> str:

@@ -24,7 +24,7 @@ def is_no_face(votes: Votes) -> Bools:
     return np.asarray(2 * votes[:, -1].astype(np.int64) > votes.sum(axis=1, dtype=np.int64), np.bool_)
 
 
-def outvoted(votes: Votes, targets: Ints, labels: Sequence[str]) -> Ints:
+def label_errors_by_votes(votes: Votes, targets: Ints, labels: Sequence[str]) -> Ints:
     """The label that the votes name instead, where they speak clearly against the given one.
 
     That is: more than half of all votes name one other label of the dataset, and a tenth at most the given.
@@ -104,7 +104,7 @@ def _fit(x: Floats, targets: Ints, classes: int) -> NDArray[np.float64]:
     return np.asarray(weights)
 
 
-def doubted(probabilities: Floats, targets: Ints) -> Ints:
+def label_errors_by_model(probabilities: Floats, targets: Ints) -> Ints:
     """The label that a model is sure of instead, by confident learning (Northcutt et al., arXiv 1911.00068).
 
     A model is sure of a label when it gives it at least the probability that it gives that label on average
@@ -121,7 +121,7 @@ def doubted(probabilities: Floats, targets: Ints) -> Ints:
     classes = probabilities.shape[1]
     given = probabilities[np.arange(len(targets)), targets]
     counts = np.bincount(targets, minlength=classes)
-    # A label that nobody has: no average, and nothing can be sure of it.
+    # A label without images: no mean, and no prediction can be confident of it.
     sure = np.where(counts > 0, np.bincount(targets, given, classes) / np.maximum(counts, 1), np.inf)
     candidates = np.where(probabilities >= sure, probabilities, -1.0)
     best = candidates.argmax(axis=1)

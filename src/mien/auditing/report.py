@@ -1,22 +1,23 @@
-"""An audit for people: as lines, and as a page with the pictures."""
+"""The output of an audit: text lines, and an HTML report with the pictures."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.files import write_json
+from mien._core.text import Table, percent
 from mien.auditing.audit import AuditReport
-from mien.auditing.issues import REASONS, WRONG_LABEL, Finding, Group
+from mien.auditing.issues import LABEL_ERRORS, REASONS, Group, Issue
 from mien.data.dataset import Dataset
 from mien.output.html import Report
 
 _SHOWN_GROUPS, _SHOWN_FACES = 12, 24
 _LARGEST = 6  # images of a group that are shown
-_NOT_JUDGED = "not judged: there are no FER+ votes (--votes); a model can judge as well (--model mien-s)"
+_NOT_JUDGED = "not checked: there are no FER+ votes (--votes); a model can check them too (--model mien-s)"
 
 
 def format_audit(report: AuditReport) -> str:
@@ -24,22 +25,23 @@ def format_audit(report: AuditReport) -> str:
     sizes = report.sizes()
     lines = [f"{report.data}: " + ", ".join(f"{n:,} images in {split}" for split, n in sizes.items()), ""]
     lines += [*copy_lines(report), f"labels: {_judges(report)}", ""]
-    lines += [*_aligned(["", *sizes], _reason_rows(report)), ""]
-    lines += [*_aligned(["class", *sizes], _class_rows(report)), ""]
+    found = _reason_table(report)
+    lines += [found.text() if found.rows else "nothing found", ""]
+    lines += [_class_table(report).text(), ""]
     return "\n".join([*lines, _balance(report), _cleaning(report)])
 
 
 def copy_lines(report: AuditReport) -> list[str]:
-    """How many copies and versions there are, and what train shares with the splits that are scored."""
+    """Counts of duplicates and near-duplicates, and train/test leakage."""
     lines = [
         f"{title}: {len(groups):,} groups with {sum(len(g.items) for g in groups):,} images; "
         f"groups with contradicting labels: {sum(g.contradicting for g in groups):,}"
-        for title, groups in (("identical", report.exact), ("versions of one photograph", report.near))
+        for title, groups in (("identical", report.exact), ("near-duplicates", report.near))
     ]
     sizes = report.sizes()
     lines += [
         f"{o.split}: {o.identical:,} of {sizes[o.split]:,} images are also in {o.other}, "
-        f"and {o.near:,} more as another version"
+        f"and {o.near:,} more as near-duplicates"
         for o in report.overlaps
         if o.split != "train"
     ]
@@ -47,12 +49,12 @@ def copy_lines(report: AuditReport) -> list[str]:
 
 
 def write_page(report: AuditReport, dataset: Dataset, folder: Path, *, thumbnails: bool = True) -> list[Path]:
-    """Write `report.html`, with pictures, and `audit.json`, with everything, into a folder.
+    """Write `report.html`, with pictures, and `audit.json`, with all findings, into a folder.
 
     Args:
-        report: what `mien.auditing.audit` found.
-        dataset: in this dataset.
-        folder: made if it is not there.
+        report: the result of `mien.auditing.audit`.
+        dataset: the audited dataset.
+        folder: created if missing.
         thumbnails: whether pictures of the dataset are shown.
 
     Returns:
@@ -68,60 +70,65 @@ def write_page(report: AuditReport, dataset: Dataset, folder: Path, *, thumbnail
         ", ".join(f"{n:,} images in {split}" for split, n in sizes.items()),
         thumbnails=thumbnails,
     )
-    page.heading("In short")
+    page.heading("Summary")
     for line in copy_lines(report):
         page.paragraph(line[0].upper() + line[1:] + ".")
     page.paragraph(f"Labels: {_judges(report)}.")
     page.paragraph(_cleaning(report).capitalize() + ".")
-    page.table(["finding", *sizes, "dropped by cleaning"], _page_rows(report))
+    page.add(_explained(_reason_table(report), report))
     page.heading("Classes")
-    page.table(["class", *sizes], _class_rows(report))
+    page.add(_class_table(report))
     page.paragraph(_balance(report).capitalize() + ".")
     _copies_part(page, report, dataset)
     for reason in ("constant", "not-a-face", "few-greys", "outvoted", "doubted"):
-        _faces_part(page, dataset, reason, [f for f in report.findings if f.reason == reason])
+        _faces_part(page, dataset, reason, [f for f in report.issues if f.reason == reason])
     files = [folder / "report.html", folder / "audit.json"]
     page.write(files[0])
-    files[1].write_text(json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(files[1], report.to_dict(), indent=1, ascii_only=False)
     return files
 
 
 def _judges(report: AuditReport) -> str:
-    return "judged by " + " and by ".join(report.label_checks) if report.label_checks else _NOT_JUDGED
+    return "checked by " + " and by ".join(report.label_checks) if report.label_checks else _NOT_JUDGED
 
 
-def _reason_rows(report: AuditReport) -> list[list[str]]:
-    return [[reason, *(f"{n:,}" for n in row.values())] for reason, row in report.counts().items()]
+def _reason_table(report: AuditReport) -> Table:
+    """How many images of every split have what is wrong."""
+    rows = [(reason, *(f"{n:,}" for n in row.values())) for reason, row in report.counts().items()]
+    return Table(("", *report.sizes()), rows)
 
 
-def _page_rows(report: AuditReport) -> list[list[str]]:
-    dropped = {f.reason for f in report.findings if f.dropped}
-    return [
-        [
+def _explained(table: Table, report: AuditReport) -> Table:
+    """The same with what a reason means, and whether cleaning drops its images."""
+    dropped = {f.reason for f in report.issues if f.dropped}
+    rows = [
+        (
             f"{reason}: {REASONS[reason]}",
-            *(f"{n:,}" for n in row.values()),
-            "train" if reason in dropped else "if asked to" if reason in WRONG_LABEL else "no",
-        ]
-        for reason, row in report.counts().items()
+            *counts,
+            "train" if reason in dropped else "if asked to" if reason in LABEL_ERRORS else "no",
+        )
+        for reason, *counts in table.rows
     ]
+    return Table(("finding", *table.columns[1:], "dropped by cleaning"), rows)
 
 
-def _class_rows(report: AuditReport) -> list[list[str]]:
+def _class_table(report: AuditReport) -> Table:
     sizes = report.sizes()
-    return [
-        [
+    rows = [
+        (
             label,
             *(
-                f"{counts[label]:,} ({100 * counts[label] / max(sizes[split], 1):.1f} %)"
+                f"{counts[label]:,} ({percent(counts[label] / max(sizes[split], 1))})"
                 for split, counts in report.class_counts.items()
             ),
-        ]
+        )
         for label in report.labels
     ]
+    return Table(("class", *sizes), rows)
 
 
 def _balance(report: AuditReport) -> str:
-    """How much larger the largest class is than the smallest one, in the split that is trained on."""
+    """The ratio of the largest to the smallest class, in the training split."""
     split = "train" if "train" in report.class_counts else next(iter(report.class_counts))
     counts = report.class_counts[split]
     most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
@@ -132,33 +139,21 @@ def _balance(report: AuditReport) -> str:
 
 
 def _cleaning(report: AuditReport) -> str:
-    with_labels = len(report.dropped(reasons=WRONG_LABEL))
+    with_labels = len(report.dropped(reasons=LABEL_ERRORS))
     total = report.sizes().get("train", 0)
     return (
         f"cleaning drops {len(report.dropped()):,} of {total:,} images of train, "
-        f"{with_labels:,} with --drop-wrong-labels; validation and test stay as they are"
+        f"{with_labels:,} with --drop-wrong-labels; validation and test are unchanged"
     )
-
-
-def _aligned(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    table = [header, *rows]
-    if len(table) == 1:
-        return ["nothing found"]
-    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
-    return [
-        f"{row[0]:{widths[0]}}"
-        + "".join(f"  {cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
-        for row in table
-    ]
 
 
 def _copies_part(page: Report, report: AuditReport, dataset: Dataset) -> None:
     parts = (
         ("Identical images with contradicting labels", [g for g in report.exact if g.contradicting]),
-        ("Identical images in train and in a split that is scored", _crossing(report.exact)),
-        ("Versions of one photograph in train and in a split that is scored", _crossing(report.near)),
-        ("Versions of one photograph with contradicting labels", [g for g in report.near if g.contradicting]),
-        ("The largest groups of versions", sorted(report.near, key=lambda g: -len(g.items))),
+        ("Train/test leakage: identical images in train and in a scored split", _crossing(report.exact)),
+        ("Train/test leakage: near-duplicates in train and in a scored split", _crossing(report.near)),
+        ("Near-duplicates with contradicting labels", [g for g in report.near if g.contradicting]),
+        ("The largest groups of near-duplicates", sorted(report.near, key=lambda g: -len(g.items))),
     )
     for title, groups in parts:
         if groups:
@@ -172,7 +167,7 @@ def _crossing(groups: Sequence[Group]) -> list[Group]:
 
 
 def _pictures(group: Group, dataset: Dataset) -> tuple[list[NDArray[np.uint8]], list[str]]:
-    # One of each split and label first: they are what the group is shown for.
+    # One of each split and label first: they show why the group is listed.
     seen = {(item.split, item.label): item for item in reversed(group.items)}
     items = sorted(group.items, key=lambda item: seen[item.split, item.label] != item)[:_LARGEST]
     captions = [f"{item.label}, {item.split}" for item in items]
@@ -181,12 +176,12 @@ def _pictures(group: Group, dataset: Dataset) -> tuple[list[NDArray[np.uint8]], 
     return [dataset.splits[item.split].images[item.index] for item in items], captions
 
 
-def _faces_part(page: Report, dataset: Dataset, reason: str, findings: Sequence[Finding]) -> None:
-    if not findings:
+def _faces_part(page: Report, dataset: Dataset, reason: str, issues: Sequence[Issue]) -> None:
+    if not issues:
         return
     page.heading(f"{reason.replace('-', ' ').capitalize()}: {REASONS[reason]}")
-    shown = findings[:_SHOWN_FACES]
-    page.paragraph(_shown(len(findings), len(shown), "images"))
+    shown = issues[:_SHOWN_FACES]
+    page.paragraph(_shown(len(issues), len(shown), "images"))
     page.faces(
         (dataset.splits[f.item.split].images[f.item.index] for f in shown),
         (

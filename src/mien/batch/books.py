@@ -1,6 +1,6 @@
 """The books of a run: its settings, what its folder holds, a lock, and every part until it is finished.
 
-They do not lie among the parts. Arrow passes over names that begin with "_" or ".", but Polars refuses a folder in
+They are not among the parts. Arrow skips names that begin with "_" or ".", but Polars refuses a folder in
 which any file, hidden or not, has another ending, and DuckDB reads whatever ends in ".parquet". So `faces.mien` lies
 beside `faces`; where nothing can be written there, it is `faces/.mien`, and Polars needs a pattern.
 """
@@ -13,12 +13,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from mien._core.files import UNFINISHED
 from mien.errors import SettingsError
 
 SETTINGS_FILE = "batch.json"
 MANIFEST_FILE = "manifest.json"
 _LOCK_FILE, _OLD_LOCK_FILE = "lock", ".lock"
-_UNFINISHED = ".unfinished"
 _INSIDE = ".mien"
 
 OWN_FILES = frozenset({SETTINGS_FILE, MANIFEST_FILE, _OLD_LOCK_FILE, _INSIDE})
@@ -26,7 +26,7 @@ OWN_FILES = frozenset({SETTINGS_FILE, MANIFEST_FILE, _OLD_LOCK_FILE, _INSIDE})
 
 
 def books_places(folder: Path) -> tuple[Path, Path]:
-    """Where a folder's books lie: beside it, or inside."""
+    """Where a folder's records are: next to it, or inside."""
     # Not `resolve`: the other machines of a cluster may not have what a link leads to.
     whole = Path(os.path.abspath(folder))  # noqa: PTH100
     inside = whole / _INSIDE
@@ -56,7 +56,7 @@ def open_books(folder: Path) -> Path:
 
 def _can_move(books: Path, folder: Path) -> bool:
     """Whether a file of the books can become one of the folder by a rename: on one disk, and both may be written."""
-    probe = books / f"{os.getpid()}{_UNFINISHED}"
+    probe = books / f"{os.getpid()}{UNFINISHED}"
     try:
         books.mkdir(exist_ok=True)
         probe.touch()
@@ -84,7 +84,7 @@ def locked(folder: Path, books: Path) -> Iterator[None]:
         for name in (SETTINGS_FILE, MANIFEST_FILE):
             if (folder / name).exists():
                 (folder / name).replace(books / name)
-        for left in (*books.glob(f"*{_UNFINISHED}"), *folder.rglob(f"*{_UNFINISHED}")):
+        for left in (*books.glob(f"*{UNFINISHED}"), *folder.rglob(f"*{UNFINISHED}")):
             left.unlink(missing_ok=True)
         yield
 
@@ -107,26 +107,3 @@ def _is_ours(file: IO[str]) -> bool:
     except OSError:
         return False
     return True
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all, also after a power cut."""
-    with unfinished(path, path.parent) as file:
-        file.write(data)
-
-
-@contextmanager
-def unfinished(path: Path, books: Path) -> Iterator[IO[bytes]]:
-    """A binary file of the books that goes to its path when the block ends without an error."""
-    new = books / f"{path.name}.{os.getpid()}{_UNFINISHED}"
-    books.mkdir(exist_ok=True)
-    try:
-        with new.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new.replace(path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise

@@ -68,7 +68,7 @@ def _try_again(task: Task, again: deque[Task], settings: BatchSettings) -> Outco
         return None
     from mien.models.classifier import EmotionClassifier
 
-    labels = EmotionClassifier(settings.model, threads=1).labels
+    labels = EmotionClassifier(settings.model, head=settings.head, threads=1).labels
     name = task.entries[0].name
     error = f"{name}: the process that read it died each time; the picture may be made to do harm"
     write_part(task, [FrameResult(name, error=error, labels=labels)], labels)
@@ -76,7 +76,7 @@ def _try_again(task: Task, again: deque[Task], settings: BatchSettings) -> Outco
 
 
 class _Pool:
-    """Processes that each hold a worker; made anew when one of them has died."""
+    """Processes that each hold a worker; restarted when one of them has died."""
 
     def __init__(self, settings: BatchSettings, workers: int) -> None:
         self._settings, self._workers = settings, workers
@@ -130,7 +130,7 @@ def _begin(settings: BatchSettings) -> None:
 
 
 def _end_with_parent() -> None:
-    """A worker whose first process was killed must not finish a part that another run begins again."""
+    """A worker whose first process was killed must not finish a part that another run starts again."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -139,5 +139,5 @@ def _end_with_parent() -> None:
 
 def _run(task: Task) -> Outcome:
     if _worker is None:
-        raise RuntimeError("a worker's process was not begun")
+        raise RuntimeError("a worker process was not started")
     return _worker.run(task)

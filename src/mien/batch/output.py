@@ -1,7 +1,7 @@
 """The folder that a run writes: its finished parts, what they hold already, and what made them.
 
 The rows are the record: a picture is done when a finished part has a row of it. A part appears by one rename, whole or
-not at all, so that a run may be killed at any moment, and the next one goes on with what is missing.
+not at all, so a run may be killed at any moment, and the next one continues with what is missing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.files import write_json
 from mien.batch.books import (
     MANIFEST_FILE,
     OWN_FILES,
@@ -27,15 +28,16 @@ from mien.batch.books import (
     has_settings,
     locked,
     open_books,
-    write_atomically,
 )
 from mien.errors import MissingExtraError, SettingsError, SourceError
-from mien.models.registry import DEFAULT_DETECTOR, DETECTOR_SIZE
+from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_OUTPUT, DETECTOR_SIZE, MIN_SIZE
 
 PARTS = "part-*.parquet"
+COLUMNS = ("source", "emotion", "confidence", "uncertain", "quality_score", "quality_issues", "error")
+"""What every part has, besides a column a label, and what is counted of it."""
 _PARTITION = "folder="
 _TOP = "."
-"""The partition of pictures that lie in no folder of the source; no folder has this name."""
+"""The partition of pictures outside of any folder of the source; no folder has this name."""
 _OLD_TOP = "__HIVE_DEFAULT_PARTITION__"
 """The same in earlier versions: Hive's null, beside which pandas reads no other partition."""
 
@@ -54,17 +56,19 @@ class BatchSettings:
         detector_size: long side in pixels at which mien's own detector searches.
         detector_sha256: of mien's own detector, "" for others.
         decode_side: large JPEGs are decoded smaller, but with so many pixels on the long side; 0 for whole.
+        head: the model's output that answers, by its name in the ONNX file.
     """
 
     model: str
     model_sha256: str
     detector: str = DEFAULT_DETECTOR
-    min_size: int = 20
+    min_size: int = MIN_SIZE
     partition: str = "none"
     min_quality: float = 0.0
     detector_size: int = DETECTOR_SIZE
     detector_sha256: str = ""
     decode_side: int = 0
+    head: str = DEFAULT_OUTPUT
 
 
 def check_installed() -> None:
@@ -78,15 +82,15 @@ def check_installed() -> None:
 
 
 class Output:
-    """A folder of parts, made when it is missing; its books lie beside it.
+    """A folder of parts, created if missing; its records are next to it.
 
     Args:
         folder: where to.
         settings: of the run.
-        same_files: digests of earlier files of the same networks: what was begun with them goes on.
+        same_files: digests of earlier files of the same networks: runs started with them continue.
 
     Raises:
-        SettingsError: the folder holds something else, or parts of which nothing tells what made them.
+        SettingsError: the folder holds something else, or parts without a record of their settings.
         OSError: it cannot be made.
     """
 
@@ -104,7 +108,7 @@ class Output:
                 )
         elif not has_settings(folder):
             raise SettingsError(
-                f"{folder}: has parts, but {books_places(folder)[0]} is not there, which tells what made them: "
+                f"{folder}: has parts, but {books_places(folder)[0]} is missing, which records their settings: "
                 "move it along, or choose another folder"
             )
         self.books = open_books(folder)
@@ -114,7 +118,7 @@ class Output:
         """For as long as a run writes here; what an earlier one left unfinished is removed.
 
         Raises:
-            SettingsError: another run writes here now, or the folder was begun with other settings.
+            SettingsError: another run writes here now, or the folder was started with other settings.
         """
         with locked(self.folder, self.books):
             if (self.folder / f"{_PARTITION}{_OLD_TOP}").is_dir():
@@ -125,10 +129,11 @@ class Output:
     def _begin(self) -> None:
         """Note the settings of a new folder; those of one with parts must be the same."""
         path = self.books / SETTINGS_FILE
-        if self.parts():
+        if parts := self.parts():
             check_settings(path, self.folder, self.settings, self._same_files)
+            check_columns(parts[0])
         else:
-            write_atomically(path, json.dumps(asdict(self.settings), indent=2).encode())
+            write_json(path, asdict(self.settings))
 
     def parts(self) -> list[Path]:
         """The finished parts, in order."""
@@ -150,7 +155,7 @@ class Output:
             "settings": asdict(self.settings),
             "parts": rows,
         }
-        write_atomically(self.books / MANIFEST_FILE, json.dumps(manifest, indent=2).encode())
+        write_json(self.books / MANIFEST_FILE, manifest)
         return manifest
 
 
@@ -171,6 +176,22 @@ def open_part(path: Path) -> Any:
         ) from None
 
 
+def check_columns(path: Path) -> list[str]:
+    """The columns of a part.
+
+    Raises:
+        SettingsError: they are not those that parts have today.
+        SourceError: the part is not whole.
+    """
+    names: list[str] = open_part(path).schema_arrow.names
+    if not set(COLUMNS) <= set(names):
+        raise SettingsError(
+            f"{path}: has the columns {', '.join(names)}; expected {', '.join(COLUMNS)}, and labels: earlier versions "
+            'of mien wrote "quality" for "quality_score" and "quality_issues"; give mien batch another folder'
+        )
+    return names
+
+
 def partition_name(folder: str) -> str:
     """A partition's folder, as Hive names it; data tools read the value back."""
     return f"{_PARTITION}{quote(folder, safe=' ') or _TOP}"
@@ -189,7 +210,7 @@ def _is_own(item: Path) -> bool:
 
 
 def check_settings(path: Path, folder: Path, settings: BatchSettings, same_files: frozenset[str]) -> None:
-    """Raise unless a folder was begun with these settings.
+    """Raise unless a folder was started with these settings.
 
     Raises:
         SettingsError: it was not; the message says what differs.
@@ -209,7 +230,7 @@ def check_settings(path: Path, folder: Path, settings: BatchSettings, same_files
     if differ:
         was, now = ({name: values[name] for name in differ} for values in (before, asked))
         raise SettingsError(
-            f"{folder}: was begun with {_words(was)}, this run has {_words(now)}; rows of both would mix: "
+            f"{folder}: was started with {_words(was)}, this run has {_words(now)}; rows of both would mix: "
             "choose another folder"
         )
 
@@ -219,9 +240,9 @@ def _words(values: dict[str, Any]) -> str:
 
 
 class Done:
-    """Which names are done: 8 bytes a name (64 bits of BLAKE2b), so that ten million take 80 MB.
+    """The finished names: 8 bytes per name (64 bits of BLAKE2b), so ten million take 80 MB.
 
-    Among a million names two share their digest, and one of them is left out, once in 37 million times.
+    Among a million names, two share their digest, and one of them is skipped, once in 37 million cases.
     """
 
     _MERGE = 1 << 16

@@ -19,7 +19,7 @@ _WITHOUT_RAY = "where Ray has no wheel for this Python or system, --engine local
 
 
 class _Actor:
-    """A worker that Ray Data keeps in a process of its own."""
+    """A worker that Ray Data keeps in its own process."""
 
     def __init__(self, settings: BatchSettings) -> None:
         self._worker = Worker(settings)
@@ -43,7 +43,7 @@ def run_on_ray(
     Args:
         tasks: taken some thousands at a time.
         settings: of the run.
-        workers: at most; Ray starts fewer where it has fewer cores.
+        workers: maximum; Ray starts fewer if it has fewer cores.
         address: of a running cluster; None starts one on this machine, for as long as the
             run takes, unless RAY_ADDRESS names one.
 
@@ -78,7 +78,7 @@ def run_on_ray(
 
 
 def _start(address: str | None) -> None:
-    """Join a running cluster, or begin one that this machine has for itself."""
+    """Join a running cluster, or start one on this machine."""
     import ray
 
     if address is not None:
@@ -90,9 +90,9 @@ def _start(address: str | None) -> None:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """A cluster that begins now keeps to loopback and asks nobody; Ray has no settings for that.
+    """A new cluster stays on loopback and contacts no other host; Ray has no settings for that.
 
-    Without a dashboard its server is there to report usage alone; told not to, it still asks the cloud's metadata
+    Without a dashboard its server only reports usage; even when disabled, it still asks the cloud's metadata
     servers where it runs. And Ray looks for the address by which other machines would see this one, unless it takes
     itself to be on a system that cannot have such a cluster; its own processes read that from the environment.
     """

@@ -17,7 +17,15 @@ from mien.batch.sources import Entry, list_entries
 from mien.batch.worker import Outcome, Task, in_tasks
 from mien.errors import MienError, SettingsError
 from mien.faces.quality import check_min_quality
-from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE, ModelConfig, resolve_model
+from mien.models.registry import (
+    DEFAULT_DETECTOR,
+    DEFAULT_HEAD,
+    DEFAULT_MODEL,
+    DETECTOR_SIZE,
+    MIN_SIZE,
+    ModelConfig,
+    resolve_model,
+)
 
 PART = 500  # pictures a part
 ENGINES = ("local", "ray")
@@ -46,12 +54,13 @@ class BatchOutcome:
 
 def run_batch(
     sources: Iterable[str],
-    folder: Path,
+    output: Path,
     *,
     model: str = DEFAULT_MODEL,
+    head: str = DEFAULT_HEAD,
     detector: str = DEFAULT_DETECTOR,
     detector_size: int = DETECTOR_SIZE,
-    min_size: int = 20,
+    min_size: int = MIN_SIZE,
     min_quality: float = 0.0,
     decode_side: int = 0,
     partition: str = "none",
@@ -63,13 +72,13 @@ def run_batch(
 ) -> BatchOutcome:
     """Recognize every picture of the sources that has no row in the folder yet.
 
-    Memory does not grow with the collection, but for 8 bytes a picture: each worker holds one encoded and up to five
+    Memory does not grow with the collection, except 8 bytes per picture: each worker holds one encoded and up to five
     decoded pictures, and the crops and rows of one part.
 
     Args:
         sources: as `list_entries` takes them.
-        folder: where the parts go; a run of the same settings may have begun it.
-        model, detector, detector_size, min_size, min_quality: of the recognizer.
+        output: the folder where the parts go; a run of the same settings may have begun it.
+        model: with the next five as `EmotionRecognizer` takes them; models and detectors by their names.
         decode_side: JPEGs are decoded at the least of 1/8, 1/4 and 1/2 that leaves the long side so many pixels, and
             boxes are told in pixels of the whole picture all the same; 0 decodes all as they are.
         partition: "folder" writes a folder a first folder of the source, "none" one folder in all.
@@ -81,7 +90,8 @@ def run_batch(
 
     Raises:
         MissingExtraError: fsspec or pyarrow is not installed.
-        ValueError: a `min_quality` out of range.
+        ValueError: a `min_quality`, `min_size` or `detector_size` out of range.
+        ModelError, DetectorError: there is no such model, head or detector.
         SettingsError: the folder was begun with other settings, or another run writes there.
         SourceError: a source is missing, or vanished; what was done is kept.
         OSError: a part cannot be written, as on a full disk; what was done is kept.
@@ -90,18 +100,18 @@ def run_batch(
     _check(engine, partition, part_size, workers, decode_side)
     check_min_quality(min_quality)
     settings, same_files = _settings(
-        model, detector, min_size=min_size, partition=partition, min_quality=min_quality,
+        model, head, detector, min_size=min_size, partition=partition, min_quality=min_quality,
         detector_size=detector_size, decode_side=decode_side,
     )  # fmt: skip
-    output = Output(folder, settings, same_files)
+    parts_folder = Output(output, settings, same_files)
     sources = list(sources)
-    with output.locked():
-        parts = output.parts()
+    with parts_folder.locked():
+        parts = parts_folder.parts()
         done = Done.of(parts)
         total = _Total(sources)
-        tasks = _tasks(list_entries(sources), done, output, parts, part_size)
-        outcomes = _start(engine, tasks, output.settings, workers or cores(), address)
-        return _follow(outcomes, output, len(done), total, progress)
+        tasks = _tasks(list_entries(sources), done, parts_folder, parts, part_size)
+        outcomes = _start(engine, tasks, settings, workers or cores(), address)
+        return _follow(outcomes, parts_folder, len(done), total, progress)
 
 
 def _follow(
@@ -154,13 +164,16 @@ def _start(
     return run_here(tasks, settings) if workers == 1 else run_in_processes(tasks, settings, workers)
 
 
-def _settings(model: str, detector: str, **others: Any) -> tuple[BatchSettings, frozenset[str]]:
+def _settings(model: str, head: str, detector: str, **others: Any) -> tuple[BatchSettings, frozenset[str]]:
     """With the digests of the weights; and those of earlier files of the same networks."""
-    from mien.faces.detector import detector_model
+    from mien.faces.detector import FaceDetector, detector_model
 
+    # One that cannot be loaded is an error here, and not in every process that reads pictures.
+    FaceDetector(detector, size=others["detector_size"], min_size=others["min_size"], threads=1)
     config, own = ModelConfig.load(resolve_model(model)), detector_model(detector)
     sha256 = "" if own is None else own.sha256
-    settings = BatchSettings(model, config.sha256, detector, detector_sha256=sha256, **others)
+    output = config.output(head)
+    settings = BatchSettings(model, config.sha256, detector, detector_sha256=sha256, head=output, **others)
     return settings, frozenset((*config.same_as, *(() if own is None else own.same_as)))
 
 
@@ -184,7 +197,7 @@ class _Total:
         threading.Thread(target=self._count, args=(sources,), daemon=True).start()
 
     def stop(self) -> None:
-        """Nobody will ask any more."""
+        """There will be no more requests."""
         self._stopped = True
 
     def _count(self, sources: Sequence[str]) -> None:

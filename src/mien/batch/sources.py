@@ -1,6 +1,6 @@
 """What a collection holds: pictures in folders, lists, tar and zip archives and Parquet files, here or behind a URL.
 
-Names are listed lazily and in an order of their own; bytes are read only by whoever works on them.
+Names are listed lazily in a fixed order; only the worker of a picture reads its bytes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import IO, Any
 
+from mien._core.zips import ZIP_ERRORS, zip_reason
 from mien.errors import ImageError, MissingExtraError, SourceError
 from mien.images.find import SUFFIXES
 from mien.images.read import MAX_BYTES
@@ -30,8 +31,8 @@ class Entry:
 
     Attributes:
         name: its path or URL; that of an archive's member continues the archive's.
-        container: the archive that holds it; "" for a file of its own.
-        key: where it lies there: offset and size (tar), member (zip), row group and row (Parquet).
+        container: the archive that holds it; "" for a plain file.
+        key: its position there: offset and size (tar), member (zip), row group and row (Parquet).
         folder: the first folder below the source, "" without one.
     """
 
@@ -74,8 +75,8 @@ def read_entries(entries: Sequence[Entry]) -> Iterator[tuple[Entry, bytes | Imag
             continue
         try:
             yield from _READERS[_suffix(container)](container, list(group))
-        except (OSError, zipfile.BadZipFile, ValueError) as error:
-            raise SourceError(f"{container}: cannot be read any more: {error}") from error
+        except (OSError, ValueError, *ZIP_ERRORS) as error:
+            raise SourceError(f"{container}: cannot be read any more: {zip_reason(error)}") from error
 
 
 def _expand(source: str) -> Iterator[Entry]:
@@ -88,8 +89,8 @@ def _expand(source: str) -> Iterator[Entry]:
             yield from _expand_list(system, path)
         else:
             yield from _expand_path(system, path, path)
-    except (OSError, ValueError, tarfile.TarError, zipfile.BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    except (OSError, ValueError, tarfile.TarError, *ZIP_ERRORS) as error:
+        reason = getattr(error, "strerror", None) or zip_reason(error)
         raise SourceError(f"{source}: cannot be listed: {reason}") from error
 
 
@@ -202,8 +203,8 @@ def _read_zip(container: str, entries: Sequence[Entry]) -> Iterator[tuple[Entry,
             try:
                 with archive.open(entry.key[0]) as member:
                     yield entry, _bounded(member.read(MAX_BYTES + 1), entry.name)
-            except (zipfile.BadZipFile, RuntimeError, NotImplementedError, KeyError, EOFError) as error:
-                yield entry, ImageError(f"{entry.name}: cannot be unpacked: {error}")
+            except (KeyError, *ZIP_ERRORS) as error:
+                yield entry, ImageError(f"{entry.name}: cannot be unpacked: {zip_reason(error)}")
 
 
 def _read_parquet(container: str, entries: Sequence[Entry]) -> Iterator[tuple[Entry, bytes | ImageError]]:
@@ -285,7 +286,7 @@ def _url(system: Any, path: str) -> str:
 
 
 def _folder(path: str, root: str) -> str:
-    """The first folder below the root that a path lies in, or an archive's own name."""
+    """The first folder below the root that contains a path, or an archive's own name."""
     inner = path.removeprefix(root.rstrip("/") + "/")
     first, slash, _ = inner.partition("/")
     return first if slash and inner != path else ""

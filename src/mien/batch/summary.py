@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mien.batch.output import PARTS, check_installed, open_part, partition_value
-from mien.errors import SettingsError
+from mien.batch.output import COLUMNS, PARTS, check_columns, check_installed, open_part, partition_value
+from mien.errors import SourceError
 from mien.output.aggregate import ALL, Counts, Summary
-
-COLUMNS = ("source", "emotion", "confidence", "uncertain", "quality", "error")
 
 
 def summarize(folder: Path, *, by: str = "none") -> list[Summary]:
@@ -18,17 +16,17 @@ def summarize(folder: Path, *, by: str = "none") -> list[Summary]:
 
     Args:
         folder: what `mien batch` wrote.
-        by: "none", or "folder": the folder that a picture lies in; of a partitioned output, its partition.
+        by: "none", or "folder": the folder of a picture; for a partitioned output, its partition.
 
     Raises:
-        SettingsError: it is no such folder, or has no finished part yet.
-        SourceError: a part is not whole.
+        SourceError: it is no such folder, has no finished part yet, or a part is not whole.
+        SettingsError: an earlier version of mien wrote it, with other columns.
     """
     check_installed()
     counts: dict[str, Counts] = {ALL: Counts()}
     labels = _read(folder, by, counts)
     if labels is None:
-        raise SettingsError(f"{folder}: no parts there; expected a folder that mien batch wrote")
+        raise SourceError(f"{folder}: no parts there; expected a folder that mien batch wrote")
     groups = [ALL, *sorted(name for name in counts if name != ALL)]
     return [counts[group].summary(group, labels) for group in groups]
 
@@ -37,12 +35,9 @@ def _read(folder: Path, by: str, counts: dict[str, Counts]) -> list[str] | None:
     """Count every row; the labels, as the parts' columns have them."""
     labels = None
     for path in sorted(folder.rglob(PARTS)):
-        part = open_part(path)
-        names = part.schema_arrow.names
-        if not set(COLUMNS) <= set(names):
-            raise SettingsError(f"{path}: columns {', '.join(names)}; expected a part that mien batch wrote")
-        labels = names[names.index("quality") + 1 : names.index("error")]
-        for row in part.read(columns=list(COLUMNS)).to_pylist():
+        names = check_columns(path)
+        labels = names[names.index("quality_issues") + 1 : names.index("error")]
+        for row in open_part(path).read(columns=list(COLUMNS)).to_pylist():
             counts[ALL].add(row)
             if by == "folder":
                 partition = partition_value(path.parent.name) if path.parent != folder else None

@@ -1,16 +1,17 @@
-"""One task: read its pictures, find and tell their faces, write one part."""
+"""One task: read its pictures, recognise their faces, write one part."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.batch.books import unfinished
+from mien._core.files import atomic_file
+from mien._core.parallel import run_ahead
 from mien.batch.output import BatchSettings
 from mien.batch.sources import Entry, read_entries
 from mien.errors import ImageError
@@ -66,7 +67,7 @@ class Worker:
         # Of a picture that is decoded smaller, the faces that are too small are only known afterwards.
         min_size = settings.min_size // max(SCALES) if settings.decode_side else settings.min_size
         self._recognizer = EmotionRecognizer(
-            EmotionClassifier(settings.model, threads=1),
+            EmotionClassifier(settings.model, head=settings.head, threads=1),
             detector=FaceDetector(
                 settings.detector, min_size=max(1, min_size), size=settings.detector_size, threads=1
             ),
@@ -98,13 +99,17 @@ class Worker:
                     seen.append((entry.name, reduction))
                     yield picture
 
-        faces = iter(list(self._recognizer.recognize_all(pictures())))
+        found = iter(list(self._recognizer.recognize_batch(pictures())))
         labels = self._recognizer.labels
         return [
             FrameResult(name, error=str(how), labels=labels)
             if isinstance(how, ImageError)
-            else FrameResult(
-                name, how.width, how.height, how.large(next(faces), self._settings.min_size), labels=labels
+            else replace(
+                result := next(found),
+                source=name,
+                width=how.width,
+                height=how.height,
+                faces=how.large(result.faces, self._settings.min_size),
             )
             for name, how in seen
         ]
@@ -112,17 +117,9 @@ class Worker:
 
 def decode(entries: Sequence[Entry], side: int = 0) -> Iterator[Decoded]:
     """Every picture as `read_draft` reads it, or why it cannot be read, in order; a thread works ahead."""
-    with ThreadPoolExecutor(1) as reader:
-        read = iter(read_entries(entries))
-
-        def one() -> Decoded | None:
-            found = next(read, None)
-            return None if found is None else (found[0], _read(*found, side))
-
-        ahead = [reader.submit(one) for _ in range(_AHEAD)]
-        while (found := ahead.pop(0).result()) is not None:
-            ahead.append(reader.submit(one))
-            yield found
+    pictures = ((entry, _read(entry, data, side)) for entry, data in read_entries(entries))
+    with closing(run_ahead(pictures, _AHEAD)) as decoded:
+        yield from decoded
 
 
 def _read(
@@ -139,7 +136,9 @@ def _read(
 
 def write_part(task: Task, results: Sequence[FrameResult], labels: Sequence[str]) -> None:
     """A task's results as one Parquet file, which is there whole or not at all."""
-    with unfinished(task.part, task.books) as file, open_writer("parquet", file, labels) as writer:
+    task.books.mkdir(exist_ok=True)  # fails where the folder beside it is on another machine
+    task.part.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(task.part, folder=task.books) as file, open_writer("parquet", file, labels) as writer:
         for result in results:
             writer.write(result)
 

@@ -25,7 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="Reads facial expressions: from a picture to seven probabilities a face, offline.",
+    help="Facial expression recognition: seven probabilities per face, offline.",
     epilog="Start with: mien demo",
 )
 

@@ -13,16 +13,18 @@ from typing import Annotated
 import typer
 
 from mien.cli.options import (
-    DetectorOption,
-    DetectorSizeOption,
-    MinQualityOption,
-    ModelOption,
+    INPUT,
+    OUTPUT,
+    PRIVACY,
+    OutputOption,
     Partition,
+    RecognizerOptions,
     ReportFormat,
     ReportFormatOption,
+    output_option,
+    with_groups,
 )
-from mien.cli.support import check_together, say_hidden, show_summaries
-from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
+from mien.cli.support import check_together, open_stream, say_hidden, show_summaries
 
 commands = typer.Typer()
 
@@ -47,37 +49,36 @@ SourcesArgument = Annotated[
 DecodeSideOption = Annotated[
     int,
     typer.Option(
-        help="Decode large JPEGs at 1/2, 1/4 or 1/8, with so many pixels on the long side; 0: whole.", min=0
+        help="Decode large JPEGs at 1/2, 1/4 or 1/8, with so many pixels on the long side; 0: whole.",
+        min=0,
+        rich_help_panel=INPUT,
     ),
 ]
 
 
-@commands.command(epilog="Example: mien batch photos/ --to faces/")
+@commands.command(epilog="Example: mien batch photos/ --output faces/")
+@with_groups
 def batch(
     sources: SourcesArgument,
-    to: Annotated[Path, typer.Option(help="Folder for the Parquet parts; one that was begun goes on.")],
+    *,
+    output: Annotated[Path, output_option("Folder for the Parquet parts; one that was begun goes on.")],
     engine: Annotated[Engine, typer.Option(help="The cores of this machine, or Ray.")] = Engine.LOCAL,
     workers: Annotated[
-        int | None, typer.Option(help="Processes.  [default: one a core]", min=1, show_default=False)
+        int | None, typer.Option(help="Processes.  [default: one per core]", min=1, show_default=False)
     ] = None,
     address: Annotated[
         str | None,
         typer.Option(help="A Ray cluster.  [default: one on this machine]", show_default=False),
     ] = None,
     partition: Annotated[
-        Partition, typer.Option(help="A folder for each first folder of the source.")
+        Partition,
+        typer.Option(help="A folder for each first folder of the source.", rich_help_panel=OUTPUT),
     ] = Partition.NONE,
-    part_size: Annotated[int, typer.Option(help="Pictures a part.", min=1)] = 500,
-    min_size: Annotated[
-        int, typer.Option(help="Faces with a shorter side in pixels are left out.", min=1)
-    ] = 20,
-    min_quality: MinQualityOption = 0.0,
+    part_size: Annotated[int, typer.Option(help="Pictures a part.", min=1, rich_help_panel=OUTPUT)] = 500,
     decode_side: DecodeSideOption = 0,
-    detector: DetectorOption = DEFAULT_DETECTOR,
-    detector_size: DetectorSizeOption = DETECTOR_SIZE,
-    model: ModelOption = DEFAULT_MODEL,
+    recognition: RecognizerOptions,
 ) -> None:
-    """Turn a collection into Parquet, a row a face; stopped at any moment, the same command goes on."""
+    """Turn a collection into Parquet, one row per face; if stopped, the same command continues."""
     from mien.batch.run import run_batch
 
     check_together("--address", address is not None, "--engine ray", engine is Engine.RAY)
@@ -85,12 +86,8 @@ def batch(
         with _progress() as progress:
             outcome = run_batch(
                 sources,
-                to,
-                model=model,
-                detector=detector,
-                detector_size=detector_size,
-                min_quality=min_quality,
-                min_size=min_size,
+                output,
+                **recognition.named(),
                 decode_side=decode_side,
                 partition=partition.value,
                 engine=engine.value,
@@ -100,15 +97,17 @@ def batch(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        typer.echo(f"stopped; what is done is in {to}: the same command goes on", err=True)
+        typer.echo(f"stopped; what is done is in {output}: the same command continues", err=True)
         raise typer.Exit(130) from None
     except OSError as error:
-        typer.echo(f"mien: {error}; what is done is kept: mend it, and the same command goes on", err=True)
+        typer.echo(
+            f"mien: {error}; finished parts are kept: fix it, and the same command continues", err=True
+        )
         raise typer.Exit(1) from None
     known = f", {outcome.before:,} were done before" if outcome.before else ""
     typer.echo(
         f"{outcome.pictures:,} pictures, {outcome.faces:,} faces, {outcome.errors:,} errors{known}; "
-        f"{outcome.rows:,} rows in {to}",
+        f"{outcome.rows:,} rows in {output}",
         err=True,
     )
     if outcome.errors:
@@ -117,20 +116,25 @@ def batch(
 
 @commands.command(epilog="Example: mien summarize faces/ --by folder --chart shares.png")
 def summarize(
-    folder: Annotated[Path, typer.Argument(help="What mien batch wrote.", show_default=False)],
-    by: Annotated[Partition, typer.Option(help="A summary of every folder, too.")] = Partition.NONE,
+    folder: Annotated[Path, typer.Argument(help="The output folder of mien batch.", show_default=False)],
+    by: Annotated[Partition, typer.Option(help="Also summarise every folder.")] = Partition.NONE,
     format: ReportFormatOption = ReportFormat.TABLE,
+    output: OutputOption = None,
     chart: Annotated[
-        Path | None, typer.Option(help="Write the shares as a picture here.", show_default=False)
+        Path | None,
+        typer.Option(help="Write the shares as a picture here.", show_default=False, rich_help_panel=OUTPUT),
     ] = None,
     min_group: Annotated[
         int | None,
         typer.Option(
-            min=2, help="Do not show groups with fewer faces; nor can they be computed.", show_default=False
+            min=2,
+            help="Do not show groups with fewer faces; nor can they be computed.",
+            show_default=False,
+            rich_help_panel=PRIVACY,
         ),
     ] = None,
 ) -> None:
-    """Count the expressions that mien batch found."""
+    """Summarise the expressions found by mien batch."""
     from mien.batch.summary import summarize as count
     from mien.output.aggregate import large_enough
 
@@ -138,7 +142,8 @@ def summarize(
     if min_group is not None:
         summaries, hidden = large_enough(summaries[1:] or summaries, min_group)
         say_hidden(hidden, min_group)
-    show_summaries(summaries, as_json=format is ReportFormat.JSON)
+    with open_stream(output, binary=False) as stream:
+        show_summaries(summaries, as_json=format is ReportFormat.JSON, stream=stream)
     if chart is not None and summaries:
         from mien.output.charts import emotion_shares
 

@@ -11,35 +11,36 @@ import typer
 
 from mien.cli.options import (
     DataArgument,
-    Head,
-    HeadOption,
     ModelOption,
     ReportFormat,
     ReportFormatOption,
+    ScoredHeadOption,
     SplitOption,
     ThumbnailsOption,
     VotesOption,
+    output_option,
 )
 from mien.cli.support import (
     check_file,
     check_hidden,
     check_outside,
+    check_split,
     load,
     progress_bar,
     score_damaged,
     show_scores,
 )
-from mien.models.registry import DEFAULT_MODEL
+from mien.models.registry import DEFAULT_HEAD, DEFAULT_MODEL
 
 commands = typer.Typer()
 
 
-@commands.command(epilog="Example: mien evaluate fer2013.csv --out report")
+@commands.command(epilog="Example: mien evaluate fer2013.csv --output report")
 def evaluate(
     data: DataArgument,
     model: ModelOption = DEFAULT_MODEL,
     split: SplitOption = None,
-    head: HeadOption = Head.AUTO,
+    head: ScoredHeadOption = DEFAULT_HEAD,
     format: ReportFormatOption = ReportFormat.TABLE,
     votes: VotesOption = None,
     compare: Annotated[
@@ -47,13 +48,15 @@ def evaluate(
         typer.Option(metavar="A B", help="Two models, side by side, with a paired test.", show_default=False),
     ] = None,
     robustness: Annotated[
-        bool, typer.Option("--robustness", help="Score moved, blurred, noisy, small and dark faces too.")
-    ] = False,
-    out: Annotated[
-        Path | None,
+        bool,
         typer.Option(
-            help="Write report.html with charts here; scores flip and ten-crop too.", show_default=False
+            "--robustness",
+            help="Also score robustness to corruptions: shift, blur, noise, small and dark faces.",
         ),
+    ] = False,
+    output: Annotated[
+        Path | None,
+        output_option("Folder for report.html, its charts and scores.json; scores flip and ten-crop too."),
     ] = None,
     no_thumbnails: ThumbnailsOption = False,
 ) -> None:
@@ -65,46 +68,50 @@ def evaluate(
     from mien.models.classifier import EmotionClassifier
 
     if compare and robustness:
-        raise typer.BadParameter("is of one model: leave out --compare", param_hint="--robustness")
+        raise typer.BadParameter("is for one model: omit --compare", param_hint="--robustness")
     if compare and model != DEFAULT_MODEL:
         raise typer.BadParameter("--compare names both models: leave out --model", param_hint="--model")
-    check_outside("--out", out, data)
-    check_hidden("--no-thumbnails", no_thumbnails, {"--out": out})
+    check_outside("--output", output, data)
+    check_hidden("--no-thumbnails", no_thumbnails, {"--output": output})
     classifiers = [EmotionClassifier(name) for name in compare or (model,)]
+    for classifier in classifiers:
+        classifier.config.output(head)  # a wrong name is an error before the data are read
     dataset, part = load(data, votes), split and split.value
-    found = [
-        predict_split(c, dataset, split=part, head=head.value, views=out is not None) for c in classifiers
-    ]
+    check_split(dataset, part)
+    found = [predict_split(c, dataset, split=part, head=head, views=output is not None) for c in classifiers]
     result = compare_answers(*found) if compare else score(*found)
     damaged = score_damaged(classifiers[0], found[0]) if robustness else None
     show_scores(result, damaged, as_json=format is ReportFormat.JSON)
-    if out is not None:
+    if output is not None:
         command = shlex.join(["mien", *sys.argv[1:]])
-        page = write_report(found, out, command=command, robustness=damaged, thumbnails=not no_thumbnails)
+        page = write_report(found, output, command=command, robustness=damaged, thumbnails=not no_thumbnails)
         typer.echo(f"wrote {page}", err=True)
 
 
-@commands.command(epilog="Example: mien card fer2013.csv --model runs/first --out MODEL_CARD.md")
+@commands.command(epilog="Example: mien card fer2013.csv --model runs/first --output MODEL_CARD.md")
 def card(
     data: DataArgument,
     model: ModelOption = DEFAULT_MODEL,
-    out: Annotated[Path, typer.Option(help="The Markdown file to write.")] = Path("MODEL_CARD.md"),
+    output: Annotated[Path, output_option("The Markdown file to write.")] = Path("MODEL_CARD.md"),
     split: SplitOption = None,
     votes: VotesOption = None,
 ) -> None:
-    """Write a model's card: what it was made from, how right it is, also on damaged faces, and its limits."""
+    """Write a model card: data, recipe, accuracy, calibration, robustness to corruptions, limits."""
     from mien.evaluation.model_card import write_model_card
     from mien.models.classifier import EmotionClassifier
 
-    check_file("--out", out, data)
+    check_file("--output", output, data)
+    classifier = EmotionClassifier(model)
+    dataset = load(data, votes)
+    check_split(dataset, split and split.value)
     command = shlex.join(["mien", *sys.argv[1:]])
     with progress_bar() as progress:
         write_model_card(
-            EmotionClassifier(model),
-            load(data, votes),
-            out,
+            classifier,
+            dataset,
+            output,
             split=split and split.value,
             command=command,
             progress=progress,
         )
-    typer.echo(f"wrote {out}")
+    typer.echo(f"wrote {output}")

@@ -1,4 +1,4 @@
-"""The command that explains answers: `mien explain`."""
+"""The command that explains predictions: `mien explain`."""
 
 from __future__ import annotations
 
@@ -7,41 +7,38 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.options import DetectorOption, DetectorSizeOption, ModelOption, PicturesArgument
-from mien.cli.support import open_recognizer
-from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
+from mien.cli.options import PicturesArgument, RecognizerOptions, output_option, with_groups
 
 commands = typer.Typer()
 
 
-@commands.command(epilog="Example: mien explain photo.jpg --out why")
+@commands.command(epilog="Example: mien explain photo.jpg --output why")
+@with_groups
 def explain(
     paths: PicturesArgument,
-    out: Annotated[Path, typer.Option(help="Folder for the charts and explanations.json.")] = Path(
-        "mien-why"
-    ),
+    *,
+    output: Annotated[Path, output_option("Folder for the charts and explanations.json.")] = Path("mien-why"),
     emotion: Annotated[
         str | None,
         typer.Option(
-            help="Explain this expression.  [default: the answer, face by face]", show_default=False
+            help="Explain this expression.  [default: the prediction for each face]", show_default=False
         ),
     ] = None,
-    detector: DetectorOption = DEFAULT_DETECTOR,
-    detector_size: DetectorSizeOption = DETECTOR_SIZE,
-    model: ModelOption = DEFAULT_MODEL,
+    recognition: RecognizerOptions,
 ) -> None:
-    """Show where in a face its expression was read, and what is left of the answer without that place."""
+    """Show the region of a face that decided the prediction, and the prediction without that region."""
     from mien.explanation.explain import explain_faces, label_index
     from mien.explanation.files import open_explanations
+    from mien.recognition import recognize_and_keep
 
-    recognizer = open_recognizer(model, detector, detector_size)
+    recognizer = recognition.recognizer()
     try:
         label_index(recognizer.labels, emotion)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--emotion") from None
     failed = False
-    with open_explanations(out) as files:
-        for result, picture in recognizer.recognize_files(paths):
+    with open_explanations(output) as files:
+        for result, picture in recognize_and_keep(recognizer, paths):
             if picture is None:
                 failed = True
                 typer.echo(f"mien: {result.error}", err=True)
@@ -52,6 +49,6 @@ def explain(
                 typer.echo(f"{result.source}: no face")
             for path, one in zip(files.write(result, picture, reasons), reasons, strict=False):
                 typer.echo(f"{path}: {one.sentence()}")
-    typer.echo(f"wrote {out / 'explanations.json'}", err=True)
+    typer.echo(f"wrote {output / 'explanations.json'}", err=True)
     if failed:
         raise typer.Exit(1)

@@ -8,32 +8,33 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien._core.text import percent
 from mien.cli.options import (
+    OUTPUT,
+    PRIVACY,
     AggregateOption,
     BlurOption,
-    DetectorOption,
-    DetectorSizeOption,
     FaceFormatOption,
     ImageFormat,
     MinGroupOption,
-    MinQualityOption,
-    ModelOption,
     OutputOption,
     Partition,
     PicturesArgument,
+    RecognizerOptions,
     ReportFormat,
     ReportFormatOption,
+    output_option,
+    with_groups,
 )
 from mien.cli.support import (
     check_hidden,
     check_together,
     check_written,
-    open_recognizer,
     open_stream,
-    say_left_out,
+    say_filtered,
     write_aggregate,
 )
-from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
+from mien.models.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from mien.output.image_files import PictureFiles
@@ -43,28 +44,38 @@ commands = typer.Typer()
 
 
 @commands.command(epilog="Example: mien image photos/ portrait.jpg --format csv > faces.csv")
+@with_groups
 def image(
     paths: PicturesArgument,
+    *,
     format: FaceFormatOption = ImageFormat.TABLE,
     output: OutputOption = None,
     annotate: Annotated[
-        Path | None, typer.Option(help="Write pictures with boxes and labels here.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Write pictures with boxes and labels into this folder.",
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
     chart: Annotated[
-        Path | None, typer.Option(help="Write a bar chart of every face here.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Write a bar chart of every face into this folder.",
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
-    min_quality: MinQualityOption = 0.0,
-    detector: DetectorOption = DEFAULT_DETECTOR,
-    detector_size: DetectorSizeOption = DETECTOR_SIZE,
-    model: ModelOption = DEFAULT_MODEL,
+    recognition: RecognizerOptions,
     blur_faces: BlurOption = False,
     aggregate: AggregateOption = False,
     by: Annotated[
-        Partition, typer.Option(help="With --aggregate: every folder is a group.")
+        Partition,
+        typer.Option(help="With --aggregate: every folder is a group.", rich_help_panel=PRIVACY),
     ] = Partition.NONE,
     min_group: MinGroupOption = 10,
 ) -> None:
-    """Tell the expressions in pictures."""
+    """Recognise the expressions in pictures."""
     from mien.faces.anonymize import FaceAnonymizer
     from mien.faces.detector import search_to_anonymize
     from mien.output.image_files import PictureFiles
@@ -73,9 +84,9 @@ def image(
     check_written(format.value, output, aggregate, drawn)
     check_hidden("--blur-faces", blur_faces, drawn)
     check_together("--by", by is not Partition.NONE, "--aggregate", aggregate)
-    recognizer = open_recognizer(model, detector, detector_size, min_quality=min_quality)
+    recognizer = recognition.recognizer()
     if aggregate:
-        results = (result for result, _ in recognizer.recognize_files(paths))
+        results = recognizer.recognize_files(paths)
         groups = ((str(Path(r.source).parent) if by is Partition.FOLDER else "all", r) for r in results)
         failed = write_aggregate(groups, recognizer.labels, min_group, output, format.value)
     else:
@@ -94,62 +105,66 @@ def _write_faces(
 ) -> bool:
     """Rows and drawings of pictures; whether one could not be read."""
     from mien.output.writers import open_writer
+    from mien.recognition import recognize_and_keep
 
-    failed, left_out = False, 0
+    failed, filtered = False, 0
     with (
         open_stream(output, binary=format is ImageFormat.PARQUET) as stream,
         open_writer(format.value, stream, recognizer.labels) as writer,
     ):
-        for result, picture in recognizer.recognize_files(paths):
+        for result, picture in recognize_and_keep(recognizer, paths):
             writer.write(result)
             failed = failed or result.error is not None
-            left_out += result.left_out
+            filtered += result.filtered
             if picture is not None:
                 drawings.draw(picture, result)
-    say_left_out(left_out, recognizer.min_quality)
+    say_filtered(filtered, recognizer.min_quality)
     return failed
 
 
-@commands.command(epilog="Example: mien demo --out my-demo")
+@commands.command(epilog="Example: mien demo --output my-demo")
+@with_groups
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("mien-demo"),
+    *,
+    output: Annotated[Path, output_option("Folder for the pictures.")] = Path("mien-demo"),
+    recognition: RecognizerOptions,
 ) -> None:
-    """Read the expression of a portrait that every installation has, and draw it."""
+    """Recognise the expression of a portrait that every installation contains, and draw it."""
     from mien.images.read import read_image
     from mien.images.sample import sample_portrait
     from mien.output.image_files import PictureFiles
     from mien.output.writers import open_writer
-    from mien.recognition import EmotionRecognizer
 
-    recognizer = EmotionRecognizer()
+    recognizer = recognition.recognizer()
     portrait = sample_portrait()
     picture = read_image(portrait)
-    result = recognizer.recognize_picture(picture, str(portrait))
+    result = recognizer.recognize(picture, source=str(portrait))
     with open_writer("table", sys.stdout, recognizer.labels) as writer:
         writer.write(result)
-    for path in PictureFiles(out, out).draw(picture, result):
+    for path in PictureFiles(output, output).draw(picture, result):
         typer.echo(f"wrote {path}")
 
 
 @commands.command(epilog="Example: mien bench photo.jpg")
+@with_groups
 def bench(
     picture: Annotated[
         Path | None, typer.Argument(help="A picture.  [default: the demo's portrait]", show_default=False)
     ] = None,
+    *,
     format: ReportFormatOption = ReportFormat.TABLE,
-    seconds: Annotated[float, typer.Option(help="About how long to measure.", min=0.1, max=600)] = 5.0,
-    detector: DetectorOption = DEFAULT_DETECTOR,
-    detector_size: DetectorSizeOption = DETECTOR_SIZE,
-    model: ModelOption = DEFAULT_MODEL,
+    duration: Annotated[
+        float, typer.Option(help="About how many seconds to measure.", min=0.1, max=600)
+    ] = 5.0,
+    recognition: RecognizerOptions,
 ) -> None:
-    """Measure how fast this machine finds and reads faces."""
+    """Measure the speed of detection and recognition on this machine."""
     import json
 
     from mien.benchmark import measure_speed
     from mien.images.sample import sample_portrait
 
-    recognizer = open_recognizer(model, detector, detector_size)
-    speed = measure_speed(recognizer, picture or sample_portrait(), seconds=seconds)
+    speed = measure_speed(recognition.recognizer(), picture or sample_portrait(), duration=duration)
     if format is ReportFormat.JSON:
         typer.echo(json.dumps(speed.to_dict(), indent=2))
         return
@@ -158,7 +173,7 @@ def bench(
 
 @commands.command(epilog="Example: mien models")
 def models() -> None:
-    """List the models that are shipped with mien."""
+    """List the models shipped with mien."""
     from mien.models.registry import MODEL_FILE, available_models, resolve_model
 
     for config in available_models():
@@ -167,7 +182,7 @@ def models() -> None:
         typer.echo(f"{config.name}{default}: {megabytes:.1f} MB; {', '.join(config.labels)}")
         for head, scores in config.metrics.items():
             typer.echo(
-                f"  {head}: {100 * scores['accuracy']:.1f} % right on {scores['n']} validation images"
+                f"  {head}: {percent(scores['accuracy'])} right on {scores['n']} validation images"
                 f" of {config.data['name']}"
             )
         typer.echo(f"  {resolve_model(config.name) / MODEL_FILE}")

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
 
 import typer
+
+from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_HEAD, DEFAULT_MODEL, DETECTOR_SIZE, MIN_SIZE
+
+if TYPE_CHECKING:
+    from mien.recognition import EmotionRecognizer
+    from mien.video.reader import Sampling
 
 
 class ImageFormat(StrEnum):
@@ -42,51 +52,24 @@ class SplitName(StrEnum):
     TEST = "test"
 
 
-class Head(StrEnum):
-    """Output of the model that is scored."""
-
-    AUTO = "auto"
-    FER2013 = "fer2013"
-    FERPLUS = "ferplus"
-    LABELS = "labels"
-    BLEND = "blend"
-
-
 def _quality(value: float) -> float:
     if math.isnan(value):  # lies neither below 0 nor above 1
         raise typer.BadParameter("expected 0, for every face, to 1")
     return value
 
 
+INPUT, OUTPUT, DETECTION, MODEL = "Input", "Output", "Detection", "Model"
+FRAMES, TRACKING, PRIVACY, SERVER, LIMITS = "Frames", "Tracking", "Privacy", "Server", "Limits"
+"""The panels of the help pages."""
+
+
+def output_option(help: str) -> Any:
+    """`--output`, `-o`: the file or the folder that a command writes."""
+    return typer.Option("--output", "-o", help=help, show_default=False, rich_help_panel=OUTPUT)
+
+
 PicturesArgument = Annotated[
     list[str], typer.Argument(help="Pictures, folders, globs, or - for stdin.", show_default=False)
-]
-FaceFormatOption = Annotated[ImageFormat, typer.Option(help="How to write the faces.")]
-ReportFormatOption = Annotated[ReportFormat, typer.Option(help="How to write the figures.")]
-ModelOption = Annotated[
-    str, typer.Option(help="Name of a shipped model, a model folder, or a run of `mien train`.")
-]
-DetectorOption = Annotated[
-    str,
-    typer.Option(
-        help="Face detector: mien, haar, yunet (fetched once), a run of train-detector, or a YuNet .onnx file."
-    ),
-]
-DetectorSizeOption = Annotated[
-    int,
-    typer.Option(
-        min=32,
-        help="Long side in pixels at which mien's detector searches: less is faster, more finds smaller faces.",
-    ),
-]
-OutputOption = Annotated[
-    Path | None, typer.Option(help="Write to this file instead of stdout.", show_default=False)
-]
-MinQualityOption = Annotated[
-    float,
-    typer.Option(
-        callback=_quality, min=0, max=1, help="Faces whose crop has a lower quality, 0 to 1, are left out."
-    ),
 ]
 DataArgument = Annotated[
     Path,
@@ -94,33 +77,89 @@ DataArgument = Annotated[
         help="fer2013.csv, a folder of class folders, Parquet, or a .zip of it.", show_default=False
     ),
 ]
+VotesOption = Annotated[
+    Path | None,
+    typer.Option(help="FER+ votes: fer2013new.csv.", show_default=False, rich_help_panel=INPUT),
+]
+SplitOption = Annotated[
+    SplitName | None,
+    typer.Option(
+        help="Part of the data.  [default: validation, else test]", show_default=False, rich_help_panel=INPUT
+    ),
+]
+
+FaceFormatOption = Annotated[
+    ImageFormat, typer.Option(help="How to write the faces.", rich_help_panel=OUTPUT)
+]
+ReportFormatOption = Annotated[
+    ReportFormat, typer.Option(help="How to write the figures.", rich_help_panel=OUTPUT)
+]
+OutputOption = Annotated[Path | None, output_option("Write to this file instead of stdout.")]
+RunOption = Annotated[Path, output_option("Folder of the run.")]
+
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        help="Name of a shipped model, a model folder, or a run of `mien train`.", rich_help_panel=MODEL
+    ),
+]
+HeadOption = Annotated[
+    str,
+    typer.Option(
+        help="The model's output: auto, its default; labels, the head trained on its dataset's own labels; or one by "
+        "its name, as ferplus.",
+        rich_help_panel=MODEL,
+    ),
+]
+ScoredHeadOption = Annotated[
+    str,
+    typer.Option(
+        help="The model's output: auto, the one trained on such labels; labels, the head trained on its dataset's own "
+        "labels; or one by its name, as ferplus.",
+        rich_help_panel=MODEL,
+    ),
+]
+
 PatienceOption = Annotated[
-    float, typer.Option(help="Seconds that a face may be out of sight and still be the same person.")
+    float,
+    typer.Option(
+        help="Seconds that a face may be out of sight and still be the same person.", rich_help_panel=TRACKING
+    ),
 ]
 SmoothingOption = Annotated[
-    float, typer.Option(help="Time constant of the smoothed probabilities in seconds; 0 for none.")
+    float,
+    typer.Option(
+        help="Time constant of the smoothed probabilities in seconds; 0 for none.", rich_help_panel=TRACKING
+    ),
 ]
+
 BlurOption = Annotated[
     bool,
-    typer.Option("--blur-faces", help="Make faces unrecognisable on all that is drawn; clips become silent."),
+    typer.Option(
+        "--blur-faces",
+        help="Make faces unrecognisable on all that is drawn; clips become silent.",
+        rich_help_panel=PRIVACY,
+    ),
 ]
 AggregateOption = Annotated[
     bool,
-    typer.Option("--aggregate", help="Write counts and shares of groups only, nothing about a single face."),
+    typer.Option(
+        "--aggregate",
+        help="Write counts and shares of groups only, nothing about a single face.",
+        rich_help_panel=PRIVACY,
+    ),
 ]
 MinGroupOption = Annotated[
-    int, typer.Option(min=2, help="With --aggregate: groups with fewer faces are not shown.")
+    int,
+    typer.Option(
+        min=2, help="With --aggregate: groups with fewer faces are not shown.", rich_help_panel=PRIVACY
+    ),
 ]
 ThumbnailsOption = Annotated[
-    bool, typer.Option("--no-thumbnails", help="Show no pictures of faces on pages.")
+    bool,
+    typer.Option("--no-thumbnails", help="Show no pictures of faces on pages.", rich_help_panel=PRIVACY),
 ]
-VotesOption = Annotated[Path | None, typer.Option(help="FER+ votes: fer2013new.csv.", show_default=False)]
-SplitOption = Annotated[
-    SplitName | None,
-    typer.Option(help="Part of the data.  [default: validation, else test]", show_default=False),
-]
-HeadOption = Annotated[Head, typer.Option(help="Output to score; auto: the one trained on such labels.")]
-RunOption = Annotated[Path, typer.Option(help="Folder of the run.", show_default=False)]
+
 ResumeOption = Annotated[
     bool, typer.Option("--resume", help="Go on with a run that was stopped, by its own settings.")
 ]
@@ -132,3 +171,114 @@ DetectorSettingOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Any setting: epochs=20, mixed_precision=true.", show_default=False),
 ]
+
+
+@dataclass(frozen=True)
+class RecognizerOptions:
+    """What every command takes that finds faces and reads them: the arguments of `EmotionRecognizer`."""
+
+    detector: Annotated[
+        str,
+        typer.Option(
+            help="Face detector: mien, haar, yunet (fetched once), a run of train-detector, or a YuNet .onnx file.",
+            rich_help_panel=DETECTION,
+        ),
+    ] = DEFAULT_DETECTOR
+    detector_size: Annotated[
+        int,
+        typer.Option(
+            min=32,
+            help="Long side in pixels at which mien's detector searches: less is faster, more finds smaller faces.",
+            rich_help_panel=DETECTION,
+        ),
+    ] = DETECTOR_SIZE
+    min_size: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Faces with a shorter side, in pixels, are filtered out.",
+            rich_help_panel=DETECTION,
+        ),
+    ] = MIN_SIZE
+    min_quality: Annotated[
+        float,
+        typer.Option(
+            callback=_quality,
+            min=0,
+            max=1,
+            help="Faces whose crop has a lower quality score, 0 to 1, are filtered out.",
+            rich_help_panel=DETECTION,
+        ),
+    ] = 0.0
+    model: ModelOption = DEFAULT_MODEL
+    head: HeadOption = DEFAULT_HEAD
+
+    def named(self) -> dict[str, Any]:
+        """The options by their names, which are those of Python's arguments too."""
+        return vars(self)
+
+    def recognizer(self) -> EmotionRecognizer:
+        """The recognizer that the options name."""
+        from mien.recognition import EmotionRecognizer
+
+        return EmotionRecognizer(**self.named())
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """Which frames of a clip or of a camera are read: the arguments of `Sampling`."""
+
+    every: Annotated[
+        int | None,
+        typer.Option(
+            help="Read every N-th frame.  [default: all]", show_default=False, rich_help_panel=FRAMES
+        ),
+    ] = None
+    fps: Annotated[
+        float | None,
+        typer.Option(help="Read so many frames a second.", show_default=False, rich_help_panel=FRAMES),
+    ] = None
+    start: Annotated[float, typer.Option(help="Begin at this second.", rich_help_panel=FRAMES)] = 0.0
+    end: Annotated[
+        float | None,
+        typer.Option(help="End before this second.", show_default=False, rich_help_panel=FRAMES),
+    ] = None
+
+    def sampling(self) -> Sampling:
+        """The frames that the options name; `typer.BadParameter` where they contradict each other."""
+        from mien.video.reader import Sampling
+
+        try:
+            return Sampling(**vars(self))
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+
+
+def with_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose parameters that are dataclasses are, on the command line, the options that these name."""
+    signature = inspect.signature(command, eval_str=True)
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, type[Any]] = {}
+    for name, parameter in signature.parameters.items():
+        if not is_dataclass(parameter.annotation):
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        group = cast(type[Any], parameter.annotation)
+        groups[name] = group
+        hints = get_type_hints(group, include_extras=True)
+        parameters += [
+            inspect.Parameter(
+                one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=hints[one.name]
+            )
+            for one in fields(group)
+        ]
+
+    @wraps(command)
+    def run(**values: Any) -> None:
+        for name, group in groups.items():
+            values[name] = group(**{one.name: values.pop(one.name) for one in fields(group)})
+        command(**values)
+
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run

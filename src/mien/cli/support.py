@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from mien.evaluation.scores import EvaluationReport
     from mien.models.classifier import EmotionClassifier
     from mien.output.aggregate import Summary
-    from mien.recognition import EmotionRecognizer
     from mien.results import FrameResult
     from mien.server.settings import Settings
 
@@ -36,22 +35,20 @@ def check_outside(option: str, target: Path | None, data: Path) -> None:
 
 
 def check_file(option: str, target: Path, data: Path) -> None:
-    """Refuse to write a file over a dataset or into its folder; make the folder that it will lie in."""
+    """Refuse to write a file over a dataset or into its folder; create the file's folder."""
     check_outside(option, target.parent, data)
     if target.resolve() == data.resolve() or target.is_dir():
-        raise typer.BadParameter(f"{target}: expected a file of its own", param_hint=option)
+        raise typer.BadParameter(f"{target}: expected a separate file", param_hint=option)
     target.parent.mkdir(parents=True, exist_ok=True)
 
 
-def open_recognizer(
-    model: str, detector: str, detector_size: int, *, min_quality: float = 0.0
-) -> EmotionRecognizer:
-    """The recognizer that a command's options name."""
-    from mien.faces.detector import FaceDetector
-    from mien.recognition import EmotionRecognizer
-
-    found_by = FaceDetector(detector, size=detector_size)
-    return EmotionRecognizer(model, detector=found_by, min_quality=min_quality)
+def check_split(dataset: Dataset, split: str | None) -> None:
+    """Refuse a split that the dataset does not have."""
+    if split is not None and split not in dataset.splits:
+        raise typer.BadParameter(
+            f"{split}: {dataset.name} has no such split, expected one of {', '.join(dataset.splits)}",
+            param_hint="--split",
+        )
 
 
 def server_settings(**values: Any) -> Settings:
@@ -70,10 +67,12 @@ def server_settings(**values: Any) -> Settings:
 
 @contextmanager
 def open_stream(output: Path | None, *, binary: bool) -> Iterator[IO[Any]]:
-    """Stdout, or the file, opened."""
+    """Stdout, or the file, opened; its folder is made when it is missing."""
     if output is None:
         yield sys.stdout
-    elif binary:
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if binary:
         with output.open("wb") as file:
             yield file
     else:
@@ -81,10 +80,10 @@ def open_stream(output: Path | None, *, binary: bool) -> Iterator[IO[Any]]:
             yield text
 
 
-def say_left_out(faces: int, min_quality: float, how: str = "") -> None:
+def say_filtered(faces: int, min_quality: float, how: str = "") -> None:
     """Say on stderr how many faces were not good enough, if there were any."""
     if faces:
-        typer.echo(f"mien: faces left out, of a quality below {min_quality:g}: {faces}{how}", err=True)
+        typer.echo(f"mien: faces filtered out, of a quality below {min_quality:g}: {faces}{how}", err=True)
 
 
 def load(path: Path, votes: Path | None) -> Dataset:
@@ -97,18 +96,18 @@ def load(path: Path, votes: Path | None) -> Dataset:
         )
 
 
-def score_damaged(classifier: EmotionClassifier, answers: Predictions) -> RobustnessReport:
-    """The scores on damaged images, under a progress bar."""
+def score_damaged(classifier: EmotionClassifier, predictions: Predictions) -> RobustnessReport:
+    """The scores on corrupted images, with a progress bar."""
     from mien.evaluation.robustness import damage_and_score
 
     with progress_bar() as progress:
-        return damage_and_score(classifier, answers, progress=progress)
+        return damage_and_score(classifier, predictions, progress=progress)
 
 
 def show_scores(
     scores: EvaluationReport | Comparison, robustness: RobustnessReport | None, *, as_json: bool
 ) -> None:
-    """Print scores, and below them what damage does to them where that was measured; in JSON as "robustness"."""
+    """Print scores, and below them the robustness if it was measured; in JSON as "robustness"."""
     if as_json:
         damaged = {} if robustness is None else {"robustness": robustness.to_dict()}
         typer.echo(json.dumps(scores.to_dict() | damaged, indent=2))
@@ -128,7 +127,7 @@ def check_written(
         return
     if format not in ("table", "json"):
         raise typer.BadParameter(
-            "has a row a face: with --aggregate use table or json", param_hint="--format"
+            "has one row per face: with --aggregate use table or json", param_hint="--format"
         )
     for option, target in single.items():
         if target is not None:
@@ -191,11 +190,16 @@ def show_summaries(summaries: Sequence[Summary], *, as_json: bool, stream: IO[st
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar on stderr, moved by (what, done, total); none where nobody watches."""
+    """A progress bar on stderr, moved by (what, done, total); none without a terminal."""
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    if (
+        not console.is_terminal
+    ):  # where even a bar that is switched off would leave an empty line, before rich 15
+        yield lambda what, done, total: None
+        return
+    with Progress(console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

@@ -15,6 +15,7 @@ from mien.cli.options import (
     RunOption,
     SettingOption,
     VotesOption,
+    output_option,
 )
 from mien.cli.support import (
     check_file,
@@ -29,18 +30,18 @@ commands = typer.Typer()
 @commands.command(epilog="Example: mien data fer2013.csv")
 def data(path: DataArgument, votes: VotesOption = None) -> None:
     """Count the images of a dataset by split and class."""
-    from mien.data.describe import describe
+    from mien.data.describe import describe_dataset
 
-    for line in describe(load(path, votes)):
+    for line in describe_dataset(load(path, votes)):
         typer.echo(line)
 
 
 @commands.command(
-    epilog="Example: mien train fer2013.csv --out runs/first --network tutorial-cnn --epochs 40"
+    epilog="Example: mien train fer2013.csv --output runs/first --network tutorial-cnn --epochs 40"
 )
 def train(
     data: DataArgument,
-    out: RunOption,
+    output: RunOption,
     resume: ResumeOption = False,
     network: Annotated[
         str | None,
@@ -66,9 +67,11 @@ def train(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Passes over the training images.", show_default=False)
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=2, help="Images a step.", show_default=False)] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=2, help="Images per step.", show_default=False)
+    ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(min=1e-9, help="The highest one of its schedule.", show_default=False)
+        float | None, typer.Option(min=1e-9, help="Peak of the learning rate schedule.", show_default=False)
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of the random numbers.", show_default=False)
@@ -79,10 +82,7 @@ def train(
     setting: SettingOption = None,
     votes: VotesOption = None,
 ) -> None:
-    """Train a network, export it, and score what was exported.
-
-    What is not named here has the value of the network's own recipe; the run's config.toml lists all settings.
-    """
+    """Train a network, export it, and score it; a run's config.toml lists all settings."""
     from mien.training.config import combine, parse_setting
     from mien.training.train import train
 
@@ -94,18 +94,20 @@ def train(
     changes |= {name: value for name, value in named.items() if value is not None}
     if resume and (network or config or changes):
         raise typer.BadParameter("goes on by the run's own settings: leave others out", param_hint="--resume")
-    check_outside("--out", out, data)
+    check_outside("--output", output, data)
     settings = combine(network, config, changes)
-    folder = train(load(data, votes), out, settings, resume=resume, devices=devices)
-    typer.echo(f"wrote {folder}: try it with mien image PHOTO --model {out}")
+    folder = train(load(data, votes), output, settings, resume=resume, devices=devices)
+    typer.echo(f"wrote {folder}: try it with mien image PHOTO --model {output}")
 
 
-@commands.command(epilog="Example: mien train-detector faces.parquet --faces fer2013.csv --out runs/detector")
+@commands.command(
+    epilog="Example: mien train-detector faces.parquet --faces fer2013.csv --output runs/detector"
+)
 def train_detector(
     data: Annotated[
         Path, typer.Argument(help="Parquet of photographs with boxes of their faces.", show_default=False)
     ],
-    out: RunOption,
+    output: RunOption,
     faces: Annotated[
         Path | None,
         typer.Option(
@@ -115,7 +117,7 @@ def train_detector(
     resume: ResumeOption = False,
     setting: DetectorSettingOption = None,
 ) -> None:
-    """Train a face detector, export it, and score it on photographs that it has not seen."""
+    """Train a face detector, export it, and score it on held-out photographs."""
     from mien.training.config import parse_setting
     from mien.training.detector.config import DetectorConfig
     from mien.training.detector.photographs import load_photographs
@@ -123,30 +125,32 @@ def train_detector(
 
     if resume and setting:
         raise typer.BadParameter("goes on by the run's own settings: leave others out", param_hint="--resume")
-    check_outside("--out", out, data)
+    check_outside("--output", output, data)
     changes = dict(parse_setting(text) for text in setting or ())
-    config = DetectorConfig.load(out) if resume else DetectorConfig.from_dict(changes)
+    config = DetectorConfig.load(output) if resume else DetectorConfig.from_dict(changes)
     pasted = None if faces is None else load(faces, None).split("train").images
     photographs = load_photographs(data, limit=config.limit)
-    folder = train_detector(photographs, pasted, out, config, resume=resume, name=data.name)
+    folder = train_detector(photographs, pasted, output, config, resume=resume, name=data.name)
     typer.echo(f"wrote {folder}: try it with mien image PHOTO --detector {folder}")
 
 
-@commands.command(epilog="Example: mien distill fer2013.csv --teacher runs/a --teacher runs/b --out soft.npz")
+@commands.command(
+    epilog="Example: mien distill fer2013.csv --teacher runs/a --teacher runs/b --output soft.npz"
+)
 def distill(
     data: DataArgument,
     teacher: Annotated[
-        list[str], typer.Option(help="A run, or a model; more than one are averaged.", show_default=False)
+        list[str], typer.Option(help="A run or a model; several are averaged.", show_default=False)
     ],
-    out: Annotated[Path, typer.Option(help="The file to write.", show_default=False)],
+    output: Annotated[Path, output_option("The file to write.")],
     config: Annotated[
         str, typer.Option(help="Settings of the student: a TOML file, or a recipe by its name.")
     ] = "mien-s",
     setting: SettingOption = None,
-    views: Annotated[int, typer.Option(min=1, max=256, help="Randomly changed views of every image.")] = 8,
+    views: Annotated[int, typer.Option(min=1, max=256, help="Randomly augmented views per image.")] = 8,
     votes: VotesOption = None,
 ) -> None:
-    """Write down what trained models think of the training images, for a student to learn from.
+    """Save the predictions of trained models on the training images, to train a student (knowledge distillation).
 
     The student is trained on the same data, with `mien train --config CONFIG --set teachers=FILE`.
     """
@@ -156,13 +160,13 @@ def distill(
     from mien.training.distill import distill
     from mien.training.splits import split_up
 
-    check_file("--out", out, data)
+    check_file("--output", output, data)
     models = [EmotionClassifier(name) for name in teacher]
     student = combine(None, config, dict(parse_setting(text) for text in setting or ()))
     dataset = split_up(load(data, votes), student)
     heads = heads_for(dataset, votes=student.ferplus_weight > 0)
     with progress_bar() as progress:
         soft = distill(models, dataset.split("train"), heads, views=views, progress=progress)
-    soft.save(out)
+    soft.save(output)
     same = shlex.join(["--config", config, *(word for text in setting or () for word in ("--set", text))])
-    typer.echo(f"wrote {out}: train with {same} --set teachers={out}")
+    typer.echo(f"wrote {output}: train with {same} --set teachers={output}")

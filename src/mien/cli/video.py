@@ -12,32 +12,32 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.options import (
+    OUTPUT,
+    SERVER,
     AggregateOption,
     BlurOption,
-    DetectorOption,
-    DetectorSizeOption,
     FaceFormatOption,
     ImageFormat,
     MinGroupOption,
-    MinQualityOption,
-    ModelOption,
     OutputOption,
     PatienceOption,
+    RecognizerOptions,
+    SamplingOptions,
     SmoothingOption,
     ThumbnailsOption,
+    output_option,
+    with_groups,
 )
 from mien.cli.support import (
     check_hidden,
     check_written,
-    open_recognizer,
     open_stream,
     progress_bar,
-    say_left_out,
+    say_filtered,
     server_settings,
     write_aggregate,
 )
 from mien.errors import MissingExtraError
-from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
 from mien.video.smoothing import TIME_CONSTANT
 
 if TYPE_CHECKING:
@@ -48,54 +48,67 @@ if TYPE_CHECKING:
 
 commands = typer.Typer()
 
+AnnotateOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write clips with boxes and labels: a .mp4 file, or a folder.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
+]
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write an HTML page a clip: an .html file, or a folder.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
+]
+WebOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--web/--no-web",
+        help="Show a page of the browser, or never.  [default: where OpenCV has no window]",
+        show_default=False,
+        rich_help_panel=SERVER,
+    ),
+]
+PortOption = Annotated[
+    int, typer.Option(help="Port of the page; 0 for a free one.", min=0, max=65535, rich_help_panel=SERVER)
+]
+
 
 @commands.command(epilog="Example: mien video clip.mp4 --format csv --output faces.csv --annotate faces.mp4")
+@with_groups
 def video(
     paths: Annotated[list[str], typer.Argument(help="Clips, folders or globs.", show_default=False)],
+    *,
     format: FaceFormatOption = ImageFormat.TABLE,
     output: OutputOption = None,
-    annotate: Annotated[
-        Path | None,
-        typer.Option(help="Write clips with boxes and labels: a .mp4 file, or a folder.", show_default=False),
-    ] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(help="Write a page a clip: an .html file, or a folder.", show_default=False),
-    ] = None,
-    every: Annotated[
-        int | None, typer.Option(help="Read every N-th frame.  [default: all]", show_default=False)
-    ] = None,
-    fps: Annotated[
-        float | None, typer.Option(help="Read so many frames a second of the clip.", show_default=False)
-    ] = None,
-    start: Annotated[float, typer.Option(help="Begin at this second.")] = 0.0,
-    end: Annotated[float | None, typer.Option(help="End before this second.", show_default=False)] = None,
+    annotate: AnnotateOption = None,
+    report: ReportOption = None,
+    sampling: SamplingOptions,
     patience: PatienceOption = 1.0,
     smoothing: SmoothingOption = TIME_CONSTANT,
-    min_quality: MinQualityOption = 0.0,
-    detector: DetectorOption = DEFAULT_DETECTOR,
-    detector_size: DetectorSizeOption = DETECTOR_SIZE,
-    model: ModelOption = DEFAULT_MODEL,
+    recognition: RecognizerOptions,
     blur_faces: BlurOption = False,
     no_thumbnails: ThumbnailsOption = False,
     aggregate: AggregateOption = False,
     min_group: MinGroupOption = 10,
 ) -> None:
-    """Tell the expressions in clips: who is who, frame by frame, smoothed over time."""
+    """Recognise the expressions in clips, with face tracking and temporal smoothing."""
     from mien.video.clips import Clip, find_clips, output_paths
-    from mien.video.reader import Sampling
 
     check_written(format.value, output, aggregate, written := {"--annotate": annotate, "--report": report})
     check_hidden("--blur-faces", blur_faces, written)
     check_hidden("--no-thumbnails", no_thumbnails, {"--report": report})
-    files = find_clips(paths)
+    files, frames = find_clips(paths), sampling.sampling()
     try:
-        sampling = Sampling(every, fps, start, end)
         drawn = output_paths(annotate, files, ".mp4", "-annotated") if annotate else [None] * len(files)
         pages = output_paths(report, files, ".html") if report else [None] * len(files)
-        recognizer = open_recognizer(model, detector, detector_size, min_quality=min_quality)
+        recognizer = recognition.recognizer()
         clips = [
-            Clip(recognizer, file, sampling, patience, smoothing, mp4, page, blur_faces, not no_thumbnails)
+            Clip(recognizer, file, frames, patience, smoothing, mp4, page, blur_faces, not no_thumbnails)
             for file, mp4, page in zip(files, drawn, pages, strict=True)
         ]
     except ValueError as error:
@@ -117,7 +130,7 @@ def _write_frames(
     """Rows of frames; whether a clip could not be read to its end."""
     from mien.output.writers import open_writer
 
-    failed, left_out = False, 0
+    failed, filtered = False, 0
     with (
         open_stream(output, binary=format is ImageFormat.PARQUET) as stream,
         open_writer(format.value, stream, recognizer.labels, smoothed=True) as writer,
@@ -125,13 +138,13 @@ def _write_frames(
         for result in results:
             writer.write(result)
             failed = failed or result.error is not None
-            left_out += result.left_out
-    say_left_out(left_out, recognizer.min_quality, " (each in every frame)")
+            filtered += result.filtered
+    say_filtered(filtered, recognizer.min_quality, " (each in every frame)")
     return failed
 
 
 def _on_page(web: bool | None) -> bool:
-    """Whether the browser shows the camera: where it is wished, or where a person watches and there is no window."""
+    """Whether the browser shows the camera: on request, or if a person watches and there is no window."""
     from mien.video.display import has_window
 
     if web is False or (web is None and (not sys.stderr.isatty() or has_window())):
@@ -157,31 +170,24 @@ def _show_page(live: Iterator[LiveFrame], write: Callable[[FrameResult], None], 
         raise watched.error
 
 
-@commands.command(epilog="Example: mien camera 0 --record faces.csv")
+@commands.command(epilog="Example: mien camera 0 --output faces.csv")
+@with_groups
 def camera(
     source: Annotated[
         str, typer.Argument(help="Number of a camera, rtsp:// or http:// address, clip, or folder.")
     ] = "0",
-    record: Annotated[
-        Path | None,
-        typer.Option(help="Write rows: a .csv, .jsonl, .json or .parquet file.", show_default=False),
+    *,
+    output: Annotated[
+        Path | None, output_option("Write rows: a .csv, .jsonl, .json or .parquet file.")
     ] = None,
+    sampling: SamplingOptions,
     patience: PatienceOption = 1.0,
     smoothing: SmoothingOption = TIME_CONSTANT,
-    web: Annotated[
-        bool | None,
-        typer.Option(
-            "--web/--no-web",
-            help="Show a page of the browser, or never.  [default: where OpenCV has no window]",
-            show_default=False,
-        ),
-    ] = None,
-    port: Annotated[int, typer.Option(help="Port of the page; 0 for a free one.", min=0, max=65535)] = 0,
-    detector: DetectorOption = DEFAULT_DETECTOR,
-    detector_size: DetectorSizeOption = DETECTOR_SIZE,
-    model: ModelOption = DEFAULT_MODEL,
+    web: WebOption = None,
+    port: PortOption = 0,
+    recognition: RecognizerOptions,
 ) -> None:
-    """Tell the expressions in front of a camera, live, in a window or, where there is none, on a page of the browser;
+    """Recognise expressions live from a camera, in a window or, if there is none, on a page in the browser;
     q or Ctrl-C quits."""
     from mien.output.writers import open_writer
     from mien.video.camera import Camera
@@ -189,26 +195,27 @@ def camera(
     from mien.video.face_tracker import FaceTracker
     from mien.video.live import watch_live
 
-    kind = record.suffix.lower().removeprefix(".") if record else "csv"
+    kind = output.suffix.lower().removeprefix(".") if output else "csv"
     if kind not in ("csv", "jsonl", "json", "parquet"):
-        raise typer.BadParameter(f"{record}: expected .csv, .jsonl, .json or .parquet", param_hint="--record")
-    on_page = _on_page(web)
-    recognizer = open_recognizer(model, detector, detector_size)
+        raise typer.BadParameter(f"{output}: expected .csv, .jsonl, .json or .parquet", param_hint="--output")
+    frames_wanted, on_page = sampling.sampling(), _on_page(web)
+    recognizer = recognition.recognizer()
     try:
         face_tracker = FaceTracker(recognizer, patience=patience, smoothing=smoothing)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    live = watch_live(face_tracker, Camera(source, say=lambda line: typer.echo(f"mien: {line}", err=True)))
+    say: Callable[[str], None] = lambda line: typer.echo(f"mien: {line}", err=True)  # noqa: E731
+    live = watch_live(face_tracker, Camera(source, say, frames_wanted))
     with ExitStack() as stack:
         stack.enter_context(closing(live))
         first = next(live, None)  # a missing camera is an error before there is a file or a window
         write: Callable[[FrameResult], None] = lambda result: None  # noqa: E731
-        if record is not None:
-            stream = stack.enter_context(open_stream(record, binary=kind == "parquet"))
+        if output is not None:
+            stream = stack.enter_context(open_stream(output, binary=kind == "parquet"))
             write = stack.enter_context(open_writer(kind, stream, recognizer.labels, smoothed=True)).write
         frames = chain([first] if first else [], live)
         if on_page:
-            settings = server_settings(model=model, detector=detector, detector_size=detector_size, port=port)
+            settings = server_settings(**recognition.named(), port=port)
             _show_page(frames, write, settings)
             return
         view = stack.enter_context(open_display())

@@ -21,7 +21,7 @@ class Split:
     """The faces of one split.
 
     Attributes:
-        images: (n, 48, 48) uint8 grey; an `np.memmap`, read only, where they lie in a temporary file.
+        images: (n, 48, 48) uint8 grey; an `np.memmap`, read only, if they are in a temporary file.
         targets: (n,) int64, index into `Dataset.labels`.
         names: where each of the n images came from: "fer2013.csv:17" (line, the header is 1),
             "train.parquet:17" (row, the first is 0) or "test/angry/x.png".

@@ -10,7 +10,7 @@ from mien.data.rows import PUBLISHED_COUNTS, USAGES
 from mien.labels import LABELS
 
 
-def describe(dataset: Dataset) -> list[str]:
+def describe_dataset(dataset: Dataset) -> list[str]:
     """A dataset in lines for people: images and classes by split, FER+ votes, FER2013's published counts."""
     lines = []
     classes = len(dataset.labels)

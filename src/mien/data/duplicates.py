@@ -13,7 +13,7 @@ Images = NDArray[np.uint8]
 Ints = NDArray[np.int64]
 Progress = Callable[[int, int], None]
 
-# Both limits were chosen by looking at pairs of FER2013's pictures: see docs/audit.md.
+# Both limits were chosen by looking at pairs of FER2013's pictures: see docs/how-to/audit.md.
 _ALIKE = 0.88  # correlation of two thumbnails from which on a pair is looked at closely
 _SAME = 0.75  # correlation of the details from which on it is one photograph
 _THUMBNAIL = 16
@@ -83,7 +83,7 @@ def exact_groups(images: Images) -> list[Ints]:
 
 
 def _digest(image: Images) -> bytes:
-    """What tells images apart, in 16 bytes: as pixels, images in a file might not fit into memory."""
+    """The identity of an image, in 16 bytes: pixels of images in a file might not fit into memory."""
     return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
 
 

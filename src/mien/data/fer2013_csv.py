@@ -26,7 +26,7 @@ _VOTES_HEADER = [
 
 
 def is_pixel_csv(path: Path) -> bool:
-    """Whether a file begins with the header of FER2013's CSV. Raises OSError."""
+    """Whether a file starts with the header of FER2013's CSV. Raises OSError."""
     with path.open("rb") as file:
         return {"emotion", "pixels"} <= set(_columns(file.readline(_LONGEST_LINE)))
 
@@ -59,7 +59,7 @@ def read_csv(path: Path, source: Source, progress: Progress) -> None:
 
 
 def read_csv_column(path: Path, column: str) -> dict[str, str]:
-    """One more column of a CSV that `read_csv` reads: name of an image, as of `Row`, -> value.
+    """One more column of a CSV that `read_csv` reads: name of an image, as in `Row`, -> value.
 
     Raises:
         DatasetError: no such column, or a line that is not as expected.

@@ -20,7 +20,7 @@ _EXPRESSIONS = len(FERPLUS_LABELS)
 def vote_shares(votes: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Share of each expression among the votes for an expression: (n, 10) counts -> (n, 8).
 
-    Rows sum to 1; a row is zeros where most voters saw no face, or nobody named an expression.
+    Rows sum to 1; a row is zeros if most voters saw no face, or none named an expression.
     """
     named = votes[:, :_EXPRESSIONS].astype(np.float32)
     named[votes[:, -1] > named.max(axis=1)] = 0
@@ -30,7 +30,7 @@ def vote_shares(votes: NDArray[np.uint8]) -> NDArray[np.float32]:
 def majority(votes: NDArray[np.uint8]) -> NDArray[np.int64]:
     """The expression with the most votes, (n,): index into `FERPLUS_LABELS`, the first of equals.
 
-    -1 where "unknown" or "not a face" has the most, or where there are no votes.
+    -1 if "unknown" or "not a face" has the most, or if there are no votes.
     """
     winner = votes.argmax(axis=1)
     return np.where((winner < _EXPRESSIONS) & (votes.sum(axis=1) > 0), winner, -1)
@@ -71,7 +71,7 @@ def vote_agreement(
     """Compare a model's probabilities with the votes for the same images.
 
     Shares are of all votes for an expression: where the model has fewer labels than the eight of FER+, the votes
-    for the missing ones (contempt) agree with no answer, and images with such a majority are left out.
+    for the missing ones (contempt) agree with no prediction, and images with such a majority are skipped.
 
     Args:
         probabilities: (n, k).

@@ -36,11 +36,11 @@ class GroupColumn:
     values: Mapping[str, str]
 
     def groups(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The group of every image, "" where there is none.
+        """The group of every image, "" if there is none.
 
         Args:
             names: of the images, `Split.names`. Who is not in the column by the whole name is by the file's name alone,
-                where it is the only one of that name.
+                if it is the only one with that name.
 
         Raises:
             DatasetError: no image has a group, or there are more than `MOST_GROUPS`.

@@ -1,4 +1,4 @@
-"""A dataset from wherever it lies: which of its forms it has is told by looking."""
+"""Load a dataset from any path; its form is detected."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def load_dataset(
     memory: int = 2**30,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Read a dataset, 2.3 KB an image. Its form is told by looking at it.
+    """Read a dataset, 2.3 KB per image. Its form is detected.
 
     - Kaggle's FER2013: `fer2013.csv`, `icml_face_data.csv`, `train.csv`, or a folder with one of them.
     - Parquet: a file, or a folder of `*.parquet`, with the columns `image` (bytes, or a struct with `bytes`)

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.files import atomic_file
 from mien._core.parallel import map_chunks
 from mien.data.dataset import Dataset, Split
 from mien.data.rows import (
@@ -55,7 +56,7 @@ def read_parquet(paths: list[Path], source: Source, progress: Progress) -> None:
 
 
 def read_parquet_columns(paths: list[Path], columns: list[str]) -> dict[str, tuple[str, ...]]:
-    """More columns of Parquet files: name of a row, as of `Row`, -> their values as text, "" for none.
+    """More columns of Parquet files: name of a row, as in `Row`, -> their values as text, "" for none.
 
     Raises:
         DatasetError: a file is broken, or has no such column.
@@ -215,7 +216,7 @@ def write_parquet(target: Path, dataset: Dataset) -> None:
     ]
     schema = pa.schema(fields, metadata={b"huggingface": _metadata(dataset, column, voted)})
     words = {split: word for word, split in USAGES.items()} if dataset.is_fer2013 else {}
-    with pq.ParquetWriter(target, schema) as writer:
+    with atomic_file(target) as file, pq.ParquetWriter(file, schema) as writer:
         for name, split in dataset.splits.items():
             for start in range(0, len(split), _BATCH):
                 rows = [

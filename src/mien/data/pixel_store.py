@@ -1,4 +1,4 @@
-"""Where the pixels of a dataset lie: in memory while they are few, in a temporary file beyond that."""
+"""Storage of a dataset's pixels: in memory up to a limit, in a temporary file above it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class PixelMemory:
     Attributes:
         limit: bytes that may be used.
         used: bytes that are.
-        in_files: bytes that lie in files instead.
+        in_files: bytes in files instead.
         expected: how many images there will be in all; 0: not known.
     """
 
@@ -68,7 +68,7 @@ class Pixels:
             self._write(images.tobytes())
 
     def array(self) -> npt.NDArray[np.uint8]:
-        """All images, (n, 48, 48) uint8; an `np.memmap`, read only, where they lie in a file. Ends the adding.
+        """All images, (n, 48, 48) uint8; an `np.memmap`, read only, if they are in a file. Ends the adding.
 
         Raises:
             DatasetError: there is no room for the last of them.

@@ -59,7 +59,7 @@ class Row(NamedTuple):
         split: one of `SPLITS`.
         image: (48, 48) uint8 grey.
         label: a word.
-        name: where it came from.
+        name: its source.
         place: which row it is in Kaggle's fer2013.csv, by which FER+ votes are joined; -1: not known.
         votes: `VOTE_COLUMNS` bytes; None: its form has no votes.
     """
@@ -130,7 +130,7 @@ def split_of_usage(usage: str, where: str) -> str:
     """The split that a value of FER2013's Usage column means.
 
     Raises:
-        DatasetError: it is none of the three; `where` begins the message.
+        DatasetError: it is none of the three; the message starts with `where`.
     """
     split = USAGES.get(usage.strip())
     if split is None:
@@ -155,7 +155,7 @@ def decode_crop(data: bytes, where: str) -> npt.NDArray[np.uint8]:
     """An encoded picture of any size and colour as (48, 48) uint8 grey.
 
     Raises:
-        DatasetError: the bytes are no readable picture; `where` begins the message.
+        DatasetError: the bytes are not a readable picture; the message starts with `where`.
     """
     if data.startswith(_PLAIN_PNG) and not any(chunk in data for chunk in _CHUNKS_THAT_CHANGE_PIXELS):
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

@@ -10,13 +10,12 @@ import re
 import shutil
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
+from mien._core.zips import ZIP_ERRORS, zip_reason
 from mien.data.rows import Progress, split_of_folder
 from mien.errors import DatasetError
 from mien.images.find import SUFFIXES
@@ -41,7 +40,7 @@ def unpacked(path: Path, progress: Progress) -> Iterator[Path]:
     An error of the body that names the temporary folder names the archive instead.
 
     Args:
-        path: anything; whether it is an archive is told by its first bytes.
+        path: any path; its first bytes show whether it is an archive.
         progress: called with (done, total) bytes while unpacking.
 
     Raises:
@@ -79,9 +78,8 @@ def _unpack(path: Path, folder: Path, progress: Progress) -> None:
                 _write(archive, member, folder / name)
                 done += member.file_size
                 progress(done, total)
-    except (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DatasetError(f"{path}: expected a whole zip archive: {reason}") from None
+    except ZIP_ERRORS as error:
+        raise DatasetError(f"{path}: expected a whole zip archive: {zip_reason(error)}") from None
 
 
 def _members(archive: zipfile.ZipFile, path: Path) -> Iterator[tuple[zipfile.ZipInfo, PurePosixPath]]:
@@ -98,7 +96,7 @@ def _members(archive: zipfile.ZipFile, path: Path) -> Iterator[tuple[zipfile.Zip
             )
         if member.is_dir() or name.suffix.lower() not in SUFFIXES | _TABLES:
             continue
-        # What a folder's reader leaves out, and what macOS adds: __MACOSX/._face.png.
+        # What the folder reader skips, and what macOS adds: __MACOSX/._face.png.
         if name.name.startswith(".") or any(part.startswith((".", "__")) for part in name.parts[:-1]):
             continue
         if stat.S_ISLNK(member.external_attr >> 16):
@@ -137,11 +135,11 @@ def _write(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> N
 
 
 def _root(folder: Path) -> Path:
-    """The folder in which the dataset begins."""
+    """The root folder of the dataset."""
     while len(entries := list(folder.iterdir())) == 1 and entries[0].is_dir():
         inner = entries[0]
         holds_more = any(entry.is_dir() or entry.suffix.lower() in _TABLES for entry in inner.iterdir())
-        if split_of_folder(inner.name) or not holds_more:  # a split or a class: it says what its pictures are
+        if split_of_folder(inner.name) or not holds_more:  # a split or a class: its name labels its pictures
             break
         folder = inner
     return folder

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from mien._core.text import percent
+from mien._core.text import Table, percent
 from mien.errors import DatasetError
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.scores import EvaluationReport, score
+from mien.evaluation.tables import VOTE_SHARE, figures
 from mien.metrics import significance
-from mien.models.tta import FLIP, TEN_CROP
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models, A and B, on the same n images, one view an image.
+    """Two models, A and B, on the same n images, one view per image.
 
     Attributes:
         first, second: the scores of A and of B.
@@ -49,13 +49,13 @@ class Comparison:
 
 
 def compare(first: Predictions, second: Predictions) -> Comparison:
-    """Compare the answers of two models.
+    """Compare the predictions of two models.
 
     The test is McNemar's: it looks only at the images on which one of the models alone is right (see
     `mien.significance.mcnemar_p_value`). It takes the images for independent, which copies among them are not.
 
     Raises:
-        DatasetError: the answers are not on the same images with the same right answers.
+        DatasetError: the predictions are not on the same images with the same true labels.
     """
     same = first.labels == second.labels and first.part.names == second.part.names
     if not same or not np.array_equal(first.targets, second.targets):
@@ -80,31 +80,19 @@ def compare(first: Predictions, second: Predictions) -> Comparison:
     )
 
 
-def score_rows(comparison: Comparison) -> list[tuple[str, str, str]]:
+def score_table(comparison: Comparison) -> Table:
     """The scores side by side: what, A, B."""
-    pair = (comparison.first, comparison.second)
-    rows: list[tuple[str, ...]] = [
-        ("accuracy", *(percent(r.accuracy, r.interval) for r in pair)),
-        ("balanced accuracy", *(percent(r.balanced_accuracy) for r in pair)),
-        ("macro F1", *(percent(r.macro_f1) for r in pair)),
-        ("calibration error", *(f"{r.calibration_error:.3f}" for r in pair)),
-        ("AURC", *(f"{r.risk_coverage.aurc:.3f}" for r in pair)),
+    first, second = figures(comparison.first), figures(comparison.second)
+    rows = [
+        (name, figure.text, second[name].text)
+        for name, figure in first.items()
+        if name in second and name != VOTE_SHARE
     ]
-    for name in (FLIP, TEN_CROP):
-        views = [r.views[name] for r in pair if r.views]
-        if len(views) == 2:
-            rows.append((name, *(percent(view.accuracy, view.interval) for view in views)))
-    rests = [r.without_copies for r in pair if r.without_copies and r.without_copies.accuracy is not None]
-    if len(rests) == 2:
-        rows.append(("without copies", *(percent(r.accuracy or 0.0, r.interval) for r in rests)))
-    votes = [r.ferplus for r in pair if r.ferplus]
-    if len(votes) == 2:
-        rows.append(("FER+ majority", *(percent(v.majority, v.interval) for v in votes)))
-    return [(row[0], row[1], row[2]) for row in rows]
+    return Table(("score", "A", "B"), rows)
 
 
 def difference_line(comparison: Comparison) -> str:
-    """The difference of the accuracies in points, and what the test says of it."""
+    """The difference of the accuracies in points, and the result of the test."""
     low, high = (100 * end for end in comparison.interval)
     return (
         f"A minus B: {100 * comparison.difference:+.2f} points (95 %: {low:+.2f} to {high:+.2f}); "
@@ -116,16 +104,17 @@ def difference_line(comparison: Comparison) -> str:
 def format_comparison(comparison: Comparison) -> str:
     """The comparison as lines for people."""
     first, second = comparison.first, comparison.second
-    rows = [("", "A", "B"), *score_rows(comparison)]
-    rows += [
-        (f"F1 {label}", percent(scores["f1"]), percent(second.per_class[label]["f1"]))
-        for label, scores in first.per_class.items()
+    rows = [
+        *score_table(comparison).rows,
+        *(
+            (f"F1 {label}", percent(scores["f1"]), percent(second.per_class[label]["f1"]))
+            for label, scores in first.per_class.items()
+        ),
     ]
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    table = [f"{what:{widths[0]}}  {a:{widths[1]}}  {b}".rstrip() for what, a, b in rows]
+    table = Table(("", "A", "B"), rows).text(align="<<")
     models = [
         f"{letter}: {r.model}, head {r.head}, SHA-256 {r.sha256[:12]}…"
         for letter, r in (("A", first), ("B", second))
     ]
     what = f"{first.data}, split {first.split}: {first.n} images"
-    return "\n".join([what, *models, "", *table, "", difference_line(comparison)])
+    return "\n".join([what, *models, "", table, "", difference_line(comparison)])

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.files import write_json
 from mien._core.text import percent
-from mien.evaluation.comparison import Comparison, compare, difference_line, score_rows
+from mien.evaluation.comparison import Comparison, compare, difference_line, score_table
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.provenance import data_facts, familiarity, model_facts
 from mien.evaluation.report import PAGE, SCORES, SHOWN_FACES, write_evaluation
@@ -35,17 +35,17 @@ def write_report(
     """Write the report of one model, by `write_evaluation`, or of two, by `write_comparison`; the same arguments.
 
     Raises:
-        ValueError: neither one nor two, or the robustness of two.
+        ValueError: not one or two models, or the robustness of two.
     """
     if len(found) == 1:
         return write_evaluation(
             found[0], folder, command=command, robustness=robustness, thumbnails=thumbnails
         )
     if robustness is not None:
-        raise ValueError("robustness belongs into the report of one model")
+        raise ValueError("robustness belongs in the report of one model")
     if len(found) == 2:
         return write_comparison(found[0], found[1], folder, command=command, thumbnails=thumbnails)
-    raise ValueError(f"answers of {len(found)} models: expected one or two")
+    raise ValueError(f"predictions of {len(found)} models: expected one or two")
 
 
 def write_comparison(
@@ -57,8 +57,8 @@ def write_comparison(
     `confusion_matrix_a.png`, `reliability_a.png` and the same with `_b`. Files of these names are replaced.
 
     Args:
-        first, second: the answers of A and of B on the same images.
-        folder: made when missing.
+        first, second: the predictions of A and B on the same images.
+        folder: created if missing.
         command: the command line, for the record.
         thumbnails: whether pictures of the dataset are shown.
 
@@ -66,7 +66,7 @@ def write_comparison(
         The page.
 
     Raises:
-        DatasetError: the answers are not on the same images.
+        DatasetError: the predictions are not on the same images.
         OSError: a file cannot be written.
     """
     comparison = compare(first, second)
@@ -74,7 +74,7 @@ def write_comparison(
     scores = comparison.first
     page = Report(
         f"A: {scores.model}, B: {comparison.second.model}",
-        f"On {scores.data}, split {scores.split}, {scores.n:,} images, one view an image unless it says otherwise.",
+        f"On {scores.data}, split {scores.split}, {scores.n:,} images, one view per image unless stated otherwise.",
         thumbnails=thumbnails,
     )
     _add_test(page, comparison)
@@ -84,12 +84,12 @@ def write_comparison(
     _add_faces(page, "only B is right", first, second, second.correct & ~first.correct)
     _add_facts(page, (first, second), command)
     page.write(folder / PAGE)
-    (folder / SCORES).write_text(json.dumps(comparison.to_dict(), indent=2) + "\n", encoding="utf-8")
+    write_json(folder / SCORES, comparison.to_dict())
     return folder / PAGE
 
 
 def _add_test(page: Report, comparison: Comparison) -> None:
-    page.table(("score", "A", "B"), score_rows(comparison))
+    page.add(score_table(comparison))
     page.heading("Is the difference more than chance?")
     page.paragraph(difference_line(comparison) + ".")
     page.table(
@@ -100,15 +100,15 @@ def _add_test(page: Report, comparison: Comparison) -> None:
         ],
     )
     page.paragraph(
-        "The p-value is how often so great a difference, or a greater one, would come about if both models were right "
-        "equally often. It looks only at the images on which one alone is right, and takes images for independent. "
-        "It says nothing of what another training run of the same recipe would give."
+        "The p-value is how often a difference at least this large would occur if both models had the same accuracy. "
+        "It uses only the images on which exactly one model is right, and assumes independent images. "
+        "It says nothing about another training run of the same recipe."
     )
 
 
 def _add_classes(page: Report, comparison: Comparison, folder: Path) -> None:
     first, second = comparison.first.per_class, comparison.second.per_class
-    page.heading("Class by class")
+    page.heading("Scores per class")
     series = {
         f"F1 of {letter}": [values["f1"] for values in scores.values()]
         for letter, scores in (("A", first), ("B", second))
@@ -128,32 +128,30 @@ def _add_classes(page: Report, comparison: Comparison, folder: Path) -> None:
         confusion_matrix_chart(np.array(scores.confusion_matrix), scores.labels, path)
         name = f"{letter.upper()}: {scores.model}"
         page.chart(
-            path, f"Confusion matrix of {name}", f"{name}; rows are the true label, columns the answer."
+            path, f"Confusion matrix of {name}", f"{name}; rows are the true label, columns the prediction."
         )
 
 
 def _add_confidence(page: Report, pair: tuple[Predictions, Predictions], folder: Path) -> None:
-    page.heading("Keeping the confident answers only")
+    page.heading("Selective prediction")
     curves = {
-        f"{letter} {answers.config.name}": (answers.confidences, answers.correct)
-        for letter, answers in zip("AB", pair, strict=True)
+        f"{letter} {predictions.config.name}": (predictions.confidences, predictions.correct)
+        for letter, predictions in zip("AB", pair, strict=True)
     }
     risk_coverage_chart(curves, folder / "risk_coverage.png")
-    page.chart(
-        folder / "risk_coverage.png", "Accuracy of the answers kept against the share kept, for both models"
-    )
-    page.heading("Is the confidence true?")
-    for letter, answers in zip("ab", pair, strict=True):
+    page.chart(folder / "risk_coverage.png", "Accuracy against coverage, for both models")
+    page.heading("Calibration")
+    for letter, predictions in zip("ab", pair, strict=True):
         path = folder / f"reliability_{letter}.png"
-        reliability_chart(answers.confidences, answers.correct, path)
-        name = f"{letter.upper()}: {answers.config.name}"
+        reliability_chart(predictions.confidences, predictions.correct, path)
+        name = f"{letter.upper()}: {predictions.config.name}"
         page.chart(path, f"Reliability diagram of {name}", name)
 
 
 def _add_faces(
     page: Report, title: str, first: Predictions, second: Predictions, chosen: NDArray[np.bool_]
 ) -> None:
-    """Faces on which the models differ, those first that the two are surest of together."""
+    """Faces on which the models differ, the highest joint confidence first."""
     places = np.flatnonzero(chosen)
     sure = (first.confidences + second.confidences)[places]
     places = places[np.argsort(-sure, kind="stable")][:SHOWN_FACES]
@@ -166,15 +164,15 @@ def _add_faces(
 
 def _caption(first: Predictions, second: Predictions, place: int) -> str:
     lines = [f"label: {first.labels[first.targets[place]]}"]
-    for letter, answers in (("A", first), ("B", second)):
-        said = answers.labels[answers.predictions[place]]
-        lines.append(f"{letter}: {said} {percent(float(answers.confidences[place]))}")
+    for letter, predictions in (("A", first), ("B", second)):
+        word = predictions.labels[predictions.predicted[place]]
+        lines.append(f"{letter}: {word} {percent(float(predictions.confidences[place]))}")
     return "\n".join([*lines, first.part.names[place]])
 
 
 def _add_facts(page: Report, pair: tuple[Predictions, Predictions], command: str) -> None:
-    page.heading("How this was measured")
-    for letter, answers in zip("AB", pair, strict=True):
-        page.facts([(f"{letter}: {name}", value) for name, value in model_facts(answers)])
-        page.paragraph(familiarity(answers))
+    page.heading("Measurement record")
+    for letter, predictions in zip("AB", pair, strict=True):
+        page.facts([(f"{letter}: {name}", value) for name, value in model_facts(predictions)])
+        page.paragraph(familiarity(predictions))
     page.facts(data_facts(pair[0], command))

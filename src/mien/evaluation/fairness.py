@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._core.text import percent
+from mien._core.text import Table, percent, percent_range
 from mien.errors import DatasetError
 from mien.evaluation.predictions import Predictions
 from mien.metrics import calibration, classification, significance
@@ -25,11 +25,11 @@ class GroupScore:
 
     Attributes:
         n: images.
-        accuracy: share of right answers.
+        accuracy: share of correct predictions.
         interval: 95 % of it, Wilson's.
         balanced_accuracy: mean recall over the expressions that occur in the group.
-        mean_confidence: of the answers.
-        calibration_error: expected, 15 bins.
+        mean_confidence: of the predictions.
+        calibration_error: the expected one.
         chance_calibration_error: what it would be on average if every confidence were true; never 0.
         few: whether the group has fewer than `FEW` images.
     """
@@ -85,24 +85,15 @@ class ModelAudit:
 
     def to_text(self) -> str:
         """A table for people, percent rounded."""
-        header, *rows = [GROUP_HEADER, *group_rows(self)]
-        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-        lines = [
-            "  ".join([f"{row[0]:{widths[0]}}", *map(str.rjust, row[1:], widths[1:])]).rstrip()
-            for row in (header, *rows)
-        ]
         what = f"{self.model} on {self.data}, split {self.split}, head {self.head}: {self.whole.n} images"
-        return "\n".join([what, "", *lines, *(["", *gap_lines(self)] if self.column else [])])
+        return "\n".join([what, "", self.table().text(), *(["", *gap_lines(self)] if self.column else [])])
 
-
-GROUP_HEADER = (
-    "group", "n", "accuracy", "95 % interval", "mean recall", "confidence", "calibration", "by chance",
-)  # fmt: skip
-
-
-def group_rows(audit: ModelAudit) -> list[tuple[str, ...]]:
-    """The cells of a table below `GROUP_HEADER`: all images, then every group; small groups have a star."""
-    return [_cells("all", audit.whole), *(_cells(name, one) for name, one in audit.groups.items())]
+    def table(self) -> Table:
+        """All images, then every group; small groups have a star."""
+        columns = (
+            "group", "n", "accuracy", "95 % interval", "mean recall", "confidence", "calibration", "by chance",
+        )  # fmt: skip
+        return Table(columns, [_cells(name, one) for name, one in {"all": self.whole, **self.groups}.items()])
 
 
 def gap_lines(audit: ModelAudit) -> list[str]:
@@ -126,13 +117,13 @@ def gap_lines(audit: ModelAudit) -> list[str]:
 
 
 def audit_groups(
-    answers: Predictions, groups: Sequence[str] | None = None, column: str | None = None
+    predictions: Predictions, groups: Sequence[str] | None = None, column: str | None = None
 ) -> ModelAudit:
-    """Score answers as a whole and by group.
+    """Score predictions as a whole and by group.
 
     Args:
-        answers: of the model.
-        groups: one an image of `answers.part`, "" for none; None: no groups.
+        predictions: of the model.
+        groups: one per image of `predictions.part`, "" for none; None: no groups.
         column: what the groups are called.
 
     Raises:
@@ -140,49 +131,51 @@ def audit_groups(
         ValueError: not as many groups as images.
     """
     places = {} if groups is None else group_places(groups)
-    if groups is not None and len(groups) != len(answers.part):
-        raise ValueError(f"{len(groups)} groups for {len(answers.part)} images: expected one an image")
+    if groups is not None and len(groups) != len(predictions.part):
+        raise ValueError(f"{len(groups)} groups for {len(predictions.part)} images: expected one per image")
     if groups is not None and not places:
-        raise DatasetError(f"{answers.dataset.name}: no image of the split {answers.split!r} has a group")
-    scores = {name: _score(answers, here) for name, here in places.items()}
+        raise DatasetError(
+            f"{predictions.dataset.name}: no image of the split {predictions.split!r} has a group"
+        )
+    scores = {name: _score(predictions, here) for name, here in places.items()}
     return ModelAudit(
-        model=answers.config.name,
-        data=answers.dataset.name,
-        split=answers.split,
-        head=answers.head,
-        sha256=answers.config.sha256,
+        model=predictions.config.name,
+        data=predictions.dataset.name,
+        split=predictions.split,
+        head=predictions.head,
+        sha256=predictions.config.sha256,
         column=None if groups is None else column or "group",
-        whole=_score(answers, np.arange(len(answers.part))),
+        whole=_score(predictions, np.arange(len(predictions.part))),
         groups=scores,
         without_group=0 if groups is None else sum(not name for name in groups),
-        largest_gap=_largest_gap(answers, {n: p for n, p in places.items() if not scores[n].few}),
+        largest_gap=_largest_gap(predictions, {n: p for n, p in places.items() if not scores[n].few}),
     )
 
 
 def group_places(groups: Sequence[str]) -> dict[str, NDArray[np.int64]]:
-    """Group -> the places of its images, the largest group first, then by name; without those that have none."""
+    """Group -> the indices of its images, the largest group first, then by name, without ungrouped images."""
     names = np.array(groups, object)
     found = {name: np.flatnonzero(names == name) for name in sorted(set(groups) - {""})}
     return dict(sorted(found.items(), key=lambda item: -len(item[1])))
 
 
-def answers_of(answers: Predictions, places: NDArray[np.int64]) -> Predictions:
-    """The answers on some of the images, by their places in rising order."""
-    chosen = np.zeros(len(answers.part), np.bool_)
+def predictions_of(predictions: Predictions, places: NDArray[np.int64]) -> Predictions:
+    """The predictions on some of the images, by their indices in rising order."""
+    chosen = np.zeros(len(predictions.part), np.bool_)
     chosen[places] = True
     return replace(
-        answers,
-        part=answers.part.take(chosen),
-        targets=answers.targets[chosen],
-        probabilities=answers.probabilities[chosen],
+        predictions,
+        part=predictions.part.take(chosen),
+        targets=predictions.targets[chosen],
+        probabilities=predictions.probabilities[chosen],
         views={},
     )
 
 
-def _score(answers: Predictions, places: NDArray[np.int64]) -> GroupScore:
-    correct, confidences = answers.correct[places], answers.confidences[places]
+def _score(predictions: Predictions, places: NDArray[np.int64]) -> GroupScore:
+    correct, confidences = predictions.correct[places], predictions.confidences[places]
     matrix = classification.confusion_matrix(
-        answers.targets[places], answers.predictions[places], len(answers.labels)
+        predictions.targets[places], predictions.predicted[places], len(predictions.labels)
     )
     return GroupScore(
         n=len(places),
@@ -196,12 +189,12 @@ def _score(answers: Predictions, places: NDArray[np.int64]) -> GroupScore:
     )
 
 
-def _largest_gap(answers: Predictions, places: dict[str, NDArray[np.int64]]) -> LargestGap | None:
+def _largest_gap(predictions: Predictions, places: dict[str, NDArray[np.int64]]) -> LargestGap | None:
     if len(places) < 2:
         return None
     names, order = list(places), np.concatenate(list(places.values()))
     numbers = np.repeat(np.arange(len(places)), [len(here) for here in places.values()])
-    test = gap_test(answers.correct[order], numbers, answers.targets[order])
+    test = gap_test(predictions.correct[order], numbers, predictions.targets[order])
     return LargestGap(names[test.low], names[test.high], test.gap, test.p_value, test.p_value_by_label)
 
 
@@ -210,7 +203,7 @@ def _cells(name: str, one: GroupScore) -> tuple[str, ...]:
         f"{name} *" if one.few else name,
         f"{one.n:,}",
         percent(one.accuracy),
-        f"{100 * one.interval[0]:.1f} to {100 * one.interval[1]:.1f} %",
+        percent_range(one.interval),
         percent(one.balanced_accuracy),
         percent(one.mean_confidence),
         f"{one.calibration_error:.3f}",
@@ -223,19 +216,19 @@ def _p(value: float) -> str:
 
 
 def _often(value: float) -> str:
-    return "less than 0.1 %" if value < 0.001 else f"{100 * value:.1f} %"
+    return "less than 0.1 %" if value < 0.001 else percent(value)
 
 
 def _verdict(gap: LargestGap) -> str:
     if gap.p_value_by_label < 0.05:
         return (
-            "Chance alone would rarely do this (once in twenty columns where there is nothing, at p = 0.05): look into "
-            "why. A test does not tell the reason: groups can differ in "
-            "pictures, labels and labellers as well as in faces."
+            "Chance alone rarely causes such a gap (in one of twenty columns without a real difference, at p = 0.05): "
+            "investigate it. The test does not show the cause: groups can differ in "
+            "pictures, labels and annotators as well as in faces."
         )
     if gap.p_value < 0.05:
-        return "The groups differ, as far as this shows because they show other expressions."
+        return "The groups differ, but the test attributes this to their different expressions."
     return (
-        "So chance is enough to explain it. That does not say that the groups are treated alike: small differences "
+        "Chance is enough to explain the gap. This does not show that the groups are treated alike: small differences "
         "need many images to be found."
     )

@@ -1,17 +1,18 @@
-"""The audit of a model for people: `report.html` with everything inside, PNGs, `audit.json`. No face is shown."""
+"""The report of a model audit: a self-contained `report.html` without faces, PNGs and `audit.json`."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from mien.evaluation.fairness import FEW, GROUP_HEADER, ModelAudit, gap_lines, group_rows
+from mien._core.files import write_json
+from mien.evaluation.fairness import FEW, ModelAudit, gap_lines
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.provenance import data_facts, familiarity, model_facts
-from mien.evaluation.robustness import ROBUSTNESS_HEADER, RobustnessReport, robustness_rows
+from mien.evaluation.robustness import RobustnessReport
 from mien.evaluation.robustness_chart import robustness_chart
 from mien.evaluation.score_charts import groups_chart, reliability_chart
+from mien.metrics.calibration import BINS
 from mien.output.html import Report
 
 PAGE, DATA = "report.html", "audit.json"
@@ -19,7 +20,7 @@ PAGE, DATA = "report.html", "audit.json"
 
 def write_model_audit(
     audit: ModelAudit,
-    answers: Predictions,
+    predictions: Predictions,
     folder: Path,
     *,
     robustness: Mapping[str, RobustnessReport] | None = None,
@@ -31,9 +32,9 @@ def write_model_audit(
     `robustness.png`. Files of these names are replaced.
 
     Args:
-        audit: of these answers.
-        answers: of the model.
-        folder: made when missing.
+        audit: of these predictions.
+        predictions: of the model.
+        folder: created if missing.
         robustness: "all" -> of all images, and up to three groups by name.
         command: the command line, for the record.
 
@@ -50,25 +51,25 @@ def write_model_audit(
         f"On {audit.data}, split {audit.split}, head {audit.head}, {audit.whole.n:,} images.",
     )
     _add_groups(page, audit, folder)
-    _add_calibration(page, answers, folder)
+    _add_calibration(page, predictions, folder)
     if robustness:
         _add_robustness(page, robustness, folder)
     page.heading("What this cannot show")
     for text in _LIMITS:
         page.paragraph(text)
-    page.heading("How this was measured")
-    page.facts([*model_facts(answers), *data_facts(answers, command)])
+    page.heading("Measurement record")
+    page.facts([*model_facts(predictions), *data_facts(predictions, command)])
     page.write(folder / PAGE)
     values = audit.to_dict() | {"robustness": {n: one.to_dict() for n, one in (robustness or {}).items()}}
-    (folder / DATA).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / DATA, values)
     return folder / PAGE
 
 
 _LIMITS = (
-    "Labels are what somebody saw. If those who labelled the pictures judged one group otherwise than another, the "
-    "model looks right where it repeats them.",
-    "Only faces that are in the dataset count. How often a detector misses the faces of a group is not measured here.",
-    "Groups that nobody wrote down are not seen, nor are their combinations unless a column has them.",
+    "Labels are human judgements. If the annotators labelled one group differently from another, the model looks "
+    "accurate where it repeats their bias.",
+    "Only faces in the dataset count. How often a detector misses the faces of a group is not measured here.",
+    "Groups that are not recorded are invisible, and so are combinations of groups without a column.",
 )
 
 
@@ -87,45 +88,49 @@ def _add_groups(page: Report, audit: ModelAudit, folder: Path) -> None:
             "Points: accuracy; lines: 95 % interval; in brackets: images; "
             f"*: fewer than {FEW}. The dashed line is the accuracy of all.",
         )
-    page.table(GROUP_HEADER, group_rows(audit))
+    page.add(audit.table())
     if audit.column is None:
         page.paragraph("No groups were given: name a column with --group.")
         return
     for line in gap_lines(audit):
         page.paragraph(line)
     page.paragraph(
-        f"Intervals are of each group alone: of {len(audit.groups)} groups some lie apart by chance, the more groups "
-        "the surer. That is why one test is made, of the largest gap of all pairs, against the largest gap of all "
-        "pairs after exchanging images between groups at random (10,000 times). Choosing the column after looking at "
-        "several makes p too small."
+        f"Each interval is for one group alone. Among {len(audit.groups)} groups, some do not overlap by chance, "
+        "and more groups make this more likely. So there is a single permutation test: the largest gap of all pairs, "
+        "compared with the largest gap after exchanging images between groups at random (10,000 times). "
+        "If the column was chosen after looking at several, p is too small."
     )
 
 
-def _add_calibration(page: Report, answers: Predictions, folder: Path) -> None:
-    page.heading("Is the confidence true?")
-    reliability_chart(answers.confidences, answers.correct, folder / "reliability.png")
+def _add_calibration(page: Report, predictions: Predictions, folder: Path) -> None:
+    page.heading("Calibration")
+    reliability_chart(predictions.confidences, predictions.correct, folder / "reliability.png")
     page.chart(
         folder / "reliability.png",
         "Reliability diagram: accuracy against confidence",
-        "Of all images. Below the diagonal the model says more than it keeps; above it, it is too modest.",
+        "All images. Below the diagonal the model is overconfident; above it, underconfident.",
     )
     page.paragraph(
         "In the table above, a group whose mean confidence lies above its accuracy is promised too much. Calibration: "
-        "the expected calibration error, 15 bins. By chance: what it would be on average with as many images if every "
-        "confidence were true; an error near it is no sign of wrong confidences."
+        f"the expected calibration error, {BINS} bins. By chance: what it would be on average with as many images if "
+        "every confidence were true; an error near it is no sign of wrong confidences."
     )
-    page.paragraph(familiarity(answers))
+    page.paragraph(familiarity(predictions))
 
 
 def _add_robustness(page: Report, robustness: Mapping[str, RobustnessReport], folder: Path) -> None:
-    page.heading("Faces that are moved, blurred, noisy, small, dark or compressed")
+    page.heading("Robustness to corruptions")
     robustness_chart(robustness, folder / "robustness.png")
     groups = [name for name in robustness if name != "all"]
     page.chart(
         folder / "robustness.png",
-        "Accuracy against the level of damage, a panel a condition",
-        "The same images, damaged. Dashed: the accuracy without damage; bands: 95 % intervals."
-        + (f" Besides all images: {' and '.join(groups)}, the ends of the largest gap." if groups else ""),
+        "Accuracy against the level of corruption, one panel per corruption",
+        "The same images, corrupted. Dashed: the accuracy without corruption; bands: 95 % intervals."
+        + (
+            f" Besides all images: {' and '.join(groups)}, the two groups of the largest gap."
+            if groups
+            else ""
+        ),
     )
     page.paragraph("All images:")
-    page.table(ROBUSTNESS_HEADER, robustness_rows(robustness["all"]))
+    page.add(robustness["all"].table())

@@ -1,51 +1,136 @@
-"""MODEL_CARD.md: what a model is, what it was made from, how right it is and where it ends, all from one measurement.
+"""Model cards: what a model is, what it was made from, how right it is and where it ends.
 
-After Mitchell et al., "Model cards for model reporting", arXiv 1810.03993.
+MODEL_CARD.md has all of it, from one measurement; the README.md of a model's folder what its configuration says. After
+Mitchell et al., "Model cards for model reporting", arXiv 1810.03993.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from mien._core.text import percent
+from mien._core.files import write_atomically
+from mien._core.text import Table, percent
 from mien.data.dataset import Dataset
 from mien.evaluation.predictions import Predictions, predict_split
 from mien.evaluation.provenance import data_facts, familiarity, model_facts
-from mien.evaluation.robustness import ROBUSTNESS_HEADER, Progress, damage_and_score, robustness_rows
+from mien.evaluation.robustness import Progress, damage_and_score
 from mien.evaluation.scores import EvaluationReport, score
+from mien.evaluation.tables import VOTE_SHARE, class_table, coverage_table, figures
+from mien.metrics.calibration import BINS
 from mien.models.classifier import EmotionClassifier
 from mien.models.registry import ModelConfig
 
-Rows = Iterable[Sequence[str]]
+_SCORES = ("accuracy", "balanced accuracy", "macro F1", "calibration error")
 
 _FER2013 = """\
 - Pictures and labels: FER2013 (Goodfellow et al., "Challenges in representation learning", arXiv 1307.0414),
-  from the Kaggle challenge of 2013: faces of 48 x 48 pixels, found by an image search for words of emotion,
-  which are the labels, and looked through by people. No licence of the pictures is known to us; they are of
+  from the Kaggle challenge of 2013: faces of 48 x 48 pixels, found by an image search for emotion words,
+  which are the labels, and reviewed by people. The licence of the pictures is unknown; they show
   people who did not ask to be in it. mien ships none of them.
-- Votes: FER+ (Barsoum et al., arXiv 1608.01041), ten people's votes on the same pictures, published under the
+- Votes: FER+ (Barsoum et al., arXiv 1608.01041), votes of ten people on the same pictures, published under the
   MIT licence.
 - Known faults: labels that contradict the votes or each other, identical pictures in several splits, pictures
   without a face (`mien audit` lists them)."""
 
-_LIMITS = """\
+_LIMITS = (
+    """\
 - It tells the expression that a face **shows**, not what a person feels: people show what they do not feel, and
-  feel what they do not show (Barrett et al., Psychological Science in the Public Interest 20(1), 2019).
-- The labels are noisy, and so are these figures: see how often the dataset's own labels are what most voters
-  saw.
+  feel what they do not show (Barrett et al., Psychological Science in the Public Interest 20(1), 2019).""",
+    """\
+- The labels are noisy, and so are these figures: people agree with FER2013's on about two of three faces.
 - The pictures of FER2013 are from the web: posed, acted, stock photographs, mostly looking at the camera.
-  Candid, turned or covered faces are harder; the table of damages says how much harder some of it is.
+  Candid, turned or covered faces are harder.""",
+    """\
 - Nothing is recorded of how old the people are, of which sex or origin, so that nothing is known about whether
   it is equally right for all. It must be assumed that it is not.
 - A few words are not all that faces show. What fits none of them gets the nearest, with little confidence at
-  best.
-
+  best.""",
+    """
 ## Uses to refuse
 
 Deciding about people: hiring, school, police, borders, insurance, credit, care. Watching people at work or in
 class (in the European Union that is forbidden, but for medical reasons and safety: Regulation (EU) 2024/1689,
-Article 5(1)(f)). Lie detection, diagnosis. Reading faces of people who do not know of it."""
+Article 5(1)(f)). Lie detection, diagnosis. Reading faces of people who do not know of it.""",
+)
+
+_FOLDER_CARD = """\
+# {name}
+
+Tells {labels} apart in a grey crop of one face, {size} x {size} pixels.
+
+- Input `crops`: uint8 (n, {size}, {size}); normalisation is inside.
+- Outputs, probabilities: {outputs}.
+- Trained on {data}, {train} images (SHA-256 of the data {sha256}…).
+- Made with {created_with}; its settings are in `config.json`.
+
+## Scores on the validation split, one view an image
+
+{scores}
+
+`ferplus` is scored against the majority of the FER+ votes, the other heads against the dataset's labels. The
+temperatures ({temperatures}), the shares of the blend ({blend}) and the threshold of `uncertain`
+({uncertain_below:.2f}) were fitted on {calibration}{chosen}{origin}
+
+## Limits
+
+{limits}
+"""
+
+_HELD_BACK = "{:,} images of the training split that were not trained on."
+_SAME = (
+    "this same\nsplit: its calibration error flatters the model a little. A head's accuracy does not depend on them; "
+    "that of a blend\nof two heads may a little."
+)
+_CHOSEN = " The epoch was chosen by the accuracy on this split, too, which flatters that accuracy a little."
+_BEGAN = " The training began with the weights of {}, which may have seen images of this split."
+
+
+def write_folder_card(folder: Path) -> None:
+    """Write a model folder's README.md from its configuration.
+
+    Raises:
+        ModelError: there is none.
+        OSError: the file cannot be written.
+    """
+    config = ModelConfig.load(folder)
+    images = config.data["images"]
+    rows = [
+        (
+            f"`{head}`",
+            f"{found['n']:,}",
+            percent(found["accuracy"], tuple(found["interval"])),
+            percent(found["balanced_accuracy"]),
+            percent(found["macro_f1"]),
+            f"{found['calibration_error']:.3f}",
+        )
+        for head, found in config.metrics.items()
+    ]
+    text = _FOLDER_CARD.format(
+        name=config.name,
+        labels=", ".join(config.labels),
+        size=config.input_size,
+        outputs=", ".join(f"`{head}` (n, {len(labels)})" for head, labels in config.outputs.items()),
+        data=config.data["name"],
+        train=images["train"],
+        sha256=config.data["sha256"][:16],
+        created_with=config.created_with,
+        scores=Table(("head", "n", *_SCORES), rows).markdown(),
+        temperatures=", ".join(f"{head} {t:.2f}" for head, t in config.temperature.items()),
+        blend=", ".join(f"{head} {share:.2f}" for head, share in config.blend.items()),
+        calibration=_HELD_BACK.format(images["calibration"]) if "calibration" in images else _SAME,
+        uncertain_below=config.uncertain_below,
+        chosen=_CHOSEN if config.training.get("early_stopping") else "",
+        origin=_BEGAN.format(config.training["init"]) if config.training.get("init") else "",
+        limits=_limits(config),
+    )
+    write_atomically(folder / "README.md", text)
+
+
+def _limits(config: ModelConfig) -> str:
+    """What is true of all such models, and of those that learned from FER2013."""
+    general, fer2013, *more = _LIMITS
+    return "\n".join([general, *([fer2013] if "fer2013" in config.outputs else []), *more])
 
 
 def write_model_card(
@@ -57,13 +142,13 @@ def write_model_card(
     command: str = "",
     progress: Progress | None = None,
 ) -> None:
-    """Score every head of a model on a split, as it is and damaged, and write the card.
+    """Score every head of a model on a split, unchanged and corrupted, and write the card.
 
     Args:
         classifier: the model.
         dataset: the data; its labels must be the model's.
         path: the Markdown file.
-        split: as of `mien.evaluation.scores.evaluate`.
+        split: as in `mien.evaluation.scores.evaluate`.
         command: the command line, for the record.
         progress: called with (what is being done, images done, images in all).
 
@@ -72,35 +157,35 @@ def write_model_card(
         OSError: the file cannot be written.
     """
     first = predict_split(classifier, dataset, split=split)
-    answers = {
+    predictions = {
         head: predict_split(classifier, dataset, split=split, head=head) for head in _heads(classifier, first)
     }
-    scores = {head: score(found) for head, found in answers.items()}
-    damaged = damage_and_score(classifier, answers["blend"], progress=progress)
+    scores = {head: score(found) for head, found in predictions.items()}
+    damaged = damage_and_score(classifier, predictions["blend"], progress=progress)
     config = classifier.config
     parts = [
         f"# Model card: {config.name}",
-        f"Tells {', '.join(config.labels)} apart in a grey crop of one face, {config.input_size} x "
-        f"{config.input_size} pixels. `blend` is what users get: {_words(config.blend)}.",
-        "For telling what expression a face shows, where a mistake harms nobody: art, games, accessibility that its "
-        "user has chosen, research on pictures with consent, teaching.",
+        f"Classifies a grey crop of one face, {config.input_size} x {config.input_size} pixels, as one of "
+        f"{', '.join(config.labels)}. `blend` is the default output: {_words(config.blend)}.",
+        "Intended use: recognising the expression that a face shows, if errors harm nobody: art, games, accessibility "
+        "chosen by its user, research on pictures with consent, teaching.",
         f"## Data\n\n{_origin(config, dataset)}\n\n{familiarity(first)}",
         f"## Recipe\n\n{_recipe(config)}",
-        f"## How right it is\n\nOn the split `{first.split}`, one view an image, 95 % intervals by bootstrap.\n\n"
+        f"## Accuracy\n\nOn the split `{first.split}`, one view per image, 95 % intervals by bootstrap.\n\n"
         + _score_table(scores),
         *_copies(scores),
         *_votes(scores),
-        *(f"### Class by class: `{head}`\n\n{_class_table(report)}" for head, report in scores.items()),
+        *_classes(scores),
         f"## Is its confidence true?\n\n{_confidence(scores, config)}",
         "## How right it stays\n\nThe head `blend` on the same images, damaged.\n\n"
-        + _table(ROBUSTNESS_HEADER, robustness_rows(damaged)),
-        f"## Limits\n\n{_LIMITS}",
+        + damaged.table().markdown(),
+        f"## Limits\n\n{_limits(config)}",
         "## How this was measured\n\n"
         + "\n".join(
             f"- {name}: {value}" for name, value in (*model_facts(first), *data_facts(first, command))
         ),
     ]
-    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    write_atomically(path, "\n\n".join(parts) + "\n")
 
 
 def _heads(classifier: EmotionClassifier, first: Predictions) -> list[str]:
@@ -119,7 +204,7 @@ def _words(shares: Mapping[str, float]) -> str:
 
 
 def _origin(config: ModelConfig, dataset: Dataset) -> str:
-    """Of the data that the model was trained on, as far as it is known."""
+    """The model's training data, as far as known."""
     known = dataset.is_fer2013 and config.data.get("name") == dataset.name
     return _FER2013 if known else _counts(config)
 
@@ -135,7 +220,7 @@ def _recipe(config: ModelConfig) -> str:
     lines = [_counts(config), f"- Made with {config.created_with or 'not recorded'}."]
     if teachers := config.data.get("teachers"):
         lines.append(
-            f"- Taught by {len(teachers)} teachers, whose answers on the training images are part of the targets."
+            f"- Distilled from {len(teachers)} teachers, whose predictions on training images are part of the targets."
         )
     if training:
         lines.append(
@@ -155,100 +240,66 @@ def _recipe(config: ModelConfig) -> str:
 
 
 def _score_table(scores: dict[str, EvaluationReport]) -> str:
-    header = ("head", "scored against", "n", "accuracy", "balanced accuracy", "macro F1", "calibration error")
-    return _table(
-        header,
-        [
-            (
-                f"`{head}`",
-                "FER+ majority, 8 expressions" if head == "ferplus" else "the dataset's labels",
-                f"{report.n:,}",
-                percent(report.accuracy, report.interval),
-                percent(report.balanced_accuracy),
-                percent(report.macro_f1),
-                f"{report.calibration_error:.3f}",
-            )
-            for head, report in scores.items()
-        ],
-    )
+    rows = []
+    for head, report in scores.items():
+        against = "FER+ majority, 8 expressions" if head == "ferplus" else "the dataset's labels"
+        found = figures(report)
+        rows.append((f"`{head}`", against, f"{report.n:,}", *(found[name].text for name in _SCORES)))
+    return Table(("head", "scored against", "n", *_SCORES), rows).markdown()
 
 
 def _copies(scores: dict[str, EvaluationReport]) -> list[str]:
     rows = []
     for head, report in scores.items():
-        rest = report.without_copies
-        if rest is not None and rest.copies and rest.accuracy is not None and rest.interval is not None:
+        rest, found = report.without_copies, figures(report)
+        if rest is not None and rest.copies and "without copies" in found:
             on_copies = "" if rest.accuracy_on_copies is None else percent(rest.accuracy_on_copies)
             rows.append(
-                (
-                    f"`{head}`",
-                    f"{rest.n:,}",
-                    percent(rest.accuracy, rest.interval),
-                    f"{rest.copies:,}",
-                    on_copies,
-                )
+                (f"`{head}`", f"{rest.n:,}", found["without copies"].text, f"{rest.copies:,}", on_copies)
             )
     if not rows:
         return []
     text = "### Without copies\n\nSome images are in the training split as well, pixel for pixel.\n\n"
-    return [text + _table(("head", "n without", "accuracy without", "copies", "accuracy on copies"), rows)]
+    columns = ("head", "n without", "accuracy without", "copies", "accuracy on copies")
+    return [text + Table(columns, rows).markdown()]
 
 
 def _votes(scores: dict[str, EvaluationReport]) -> list[str]:
-    found = {head: report.ferplus for head, report in scores.items() if report.ferplus is not None}
-    if not found:
+    voted = {head: report.ferplus for head, report in scores.items() if report.ferplus is not None}
+    if not voted:
         return []
-    header = (
-        "head", "n", "answers equal to the majority", "share of votes for the answer", "correlation of shares",
+    columns = (
+        "head", "n", "predictions equal to the majority", "share of votes for the answer", "correlation of shares",
         "of doubt",
     )  # fmt: skip
-    rows = [
-        (
-            f"`{head}`",
-            f"{votes.n:,}",
-            percent(votes.majority, votes.interval),
-            f"{percent(votes.vote_share)} of at most {percent(votes.highest_vote_share)}",
-            f"{votes.correlation:.3f}",
-            f"{votes.ambiguity:.3f}",
+    rows = []
+    for head, votes in voted.items():
+        told = (figures(scores[head])[name].text for name in ("FER+ majority", VOTE_SHARE))
+        rows.append(
+            (f"`{head}`", f"{votes.n:,}", *told, f"{votes.correlation:.3f}", f"{votes.ambiguity:.3f}")
         )
-        for head, votes in found.items()
-    ]
-    labels = next(iter(found.values())).labels
+    labels = next(iter(voted.values())).labels
     return [
         "### Against the FER+ votes\n\n"
         f"The dataset's own labels are the majority in {percent(labels)}. Correlation: Pearson's, of all probabilities "
         "with the vote shares; of doubt: Spearman's, of the entropy of the probabilities with that of the votes.\n\n"
-        + _table(header, rows)
+        + Table(columns, rows).markdown()
     ]
 
 
-def _class_table(report: EvaluationReport) -> str:
-    return _table(
-        ("class", "precision", "recall", "F1", "n"),
-        [
-            (label, *(percent(values[key]) for key in ("precision", "recall", "f1")), f"{values['n']:,}")
-            for label, values in report.per_class.items()
-        ],
-    )
+def _classes(scores: dict[str, EvaluationReport]) -> list[str]:
+    tables = {head: class_table(report) for head, report in scores.items()}
+    return [f"### {table.title}: `{head}`\n\n{table.markdown()}" for head, table in tables.items()]
 
 
 def _confidence(scores: dict[str, EvaluationReport], config: ModelConfig) -> str:
     temperatures = ", ".join(f"{head} {value:.2f}" for head, value in config.temperature.items())
-    lines = [f"Temperatures {temperatures}; the calibration errors are above (expected, 15 bins)."]
+    lines = [f"Temperatures {temperatures}; the calibration errors are above (expected, {BINS} bins)."]
     certain = scores["blend"].certain
     if certain is not None:
         kept = "none of them is" if certain.accuracy is None else f"{percent(certain.accuracy)} of those are"
         lines.append(
             f"Predictions below {percent(certain.threshold)} confidence are flagged as uncertain. On this split "
-            f"{percent(certain.coverage)} of the answers are not, and {kept} the dataset's label."
+            f"{percent(certain.coverage)} of the predictions are not (coverage), and {kept} the dataset's label."
         )
-    rows = [
-        (percent(point["coverage"]), percent(point["accuracy"]), percent(point["threshold"]))
-        for point in scores["blend"].risk_coverage.points
-    ]
-    return "\n".join(lines) + "\n\n" + _table(("kept", "accuracy of those kept", "least confidence"), rows)
-
-
-def _table(header: Sequence[str], rows: Rows) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return "\n".join(lines) + "\n\n" + coverage_table(scores["blend"]).markdown()

@@ -1,4 +1,4 @@
-"""What a figure was measured on, with what, when and where; and whether the model knew these images."""
+"""Provenance of a figure: model, data, versions, date, machine, and whether the model was trained on the data."""
 
 from __future__ import annotations
 
@@ -11,39 +11,37 @@ from mien._core.version import __version__
 from mien.evaluation.predictions import Predictions
 
 _UNKNOWN = (
-    "Whether the model was trained on these images is not known: {why}. If it was, these scores say how well it "
-    "remembers them; if it was calibrated on them, the calibration error flatters it."
+    "Whether the model was trained on these images is not known: {why}. If it was, these scores measure how well it "
+    "remembers them; if it was calibrated on them, the calibration error is too low."
 )
 
-_TAUGHT = (
-    " It learned from {n} other models, too; on what these were trained is told by their own configurations."
-)
-_CHOSEN = " The epoch was chosen by the accuracy on this split, which flatters that accuracy a little."
+_TAUGHT = " It was also distilled from {n} other models; their own configurations name their training data."
+_CHOSEN = " The epoch was chosen by the accuracy on this split, so that accuracy is slightly too high."
 
 
-def model_facts(answers: Predictions) -> list[tuple[str, str]]:
-    """Which model answered, as pairs of name and value."""
-    config = answers.config
+def model_facts(predictions: Predictions) -> list[tuple[str, str]]:
+    """The model, as pairs of name and value."""
+    config = predictions.config
     return [
         ("model", config.name),
         ("SHA-256", config.sha256),
         ("made with", config.created_with or "not recorded"),
-        ("head", f"{answers.head}: {', '.join(answers.labels)}"),
+        ("head", f"{predictions.head}: {', '.join(predictions.labels)}"),
     ]
 
 
-def data_facts(answers: Predictions, command: str) -> list[tuple[str, str]]:
-    """On which images, how, when and where, as pairs of name and value.
+def data_facts(predictions: Predictions, command: str) -> list[tuple[str, str]]:
+    """Data, command, date and machine, as pairs of name and value.
 
     Args:
-        answers: of the model.
-        command: the command line that was given, or "" where there was none.
+        predictions: of the model.
+        command: the command line, or "" if there was none.
     """
     return [
-        ("data", answers.dataset.name),
-        ("data's SHA-256, over all its splits", answers.dataset.fingerprint()),
-        ("split", answers.split),
-        ("images scored", f"{len(answers.part):,}"),
+        ("data", predictions.dataset.name),
+        ("SHA-256 of the data, over all splits", predictions.dataset.fingerprint()),
+        ("split", predictions.split),
+        ("images scored", f"{len(predictions.part):,}"),
         ("command", command or "not recorded"),
         ("date", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
         (
@@ -54,36 +52,36 @@ def data_facts(answers: Predictions, command: str) -> list[tuple[str, str]]:
     ]
 
 
-def familiarity(answers: Predictions) -> str:
-    """Whether the model knew the images before, told from the data that its configuration names."""
-    taught = answers.config.data.get("teachers")
-    return _familiarity(answers) + (_TAUGHT.format(n=len(taught)) if taught else "")
+def familiarity(predictions: Predictions) -> str:
+    """Whether the model was trained on these images, according to the training data in its configuration."""
+    taught = predictions.config.data.get("teachers")
+    return _familiarity(predictions) + (_TAUGHT.format(n=len(taught)) if taught else "")
 
 
-def _familiarity(answers: Predictions) -> str:
-    trained, origin = answers.config.data, answers.config.training.get("init")
-    if origin and trained.get("sha256") != answers.dataset.fingerprint():
-        return _UNKNOWN.format(why=f"its training began with the weights of {origin}, which may know them")
+def _familiarity(predictions: Predictions) -> str:
+    trained, origin = predictions.config.data, predictions.config.training.get("init")
+    if origin and trained.get("sha256") != predictions.dataset.fingerprint():
+        return _UNKNOWN.format(why=f"its training started from the weights of {origin}, which may know them")
     if "sha256" not in trained:
-        return _UNKNOWN.format(why="its configuration does not say on what it was trained")
-    if trained["sha256"] != answers.dataset.fingerprint():
+        return _UNKNOWN.format(why="its configuration does not name its training data")
+    if trained["sha256"] != predictions.dataset.fingerprint():
         why = f"it was trained on data named {trained.get('name', '?')} with another SHA-256"
-        if trained.get("name") == answers.dataset.name:
-            why += ", which a part of the same data has too, since it is taken over all splits"
+        if trained.get("name") == predictions.dataset.name:
+            why += ", which a part of the same data also has, because it covers all splits"
         return _UNKNOWN.format(why=why)
-    if answers.split == "train":
+    if predictions.split == "train":
         return (
             "The model was trained on this split: the scores say how well it remembers these images, not how "
             "well it does on new ones."
         )
-    chosen = _CHOSEN if answers.config.training.get("early_stopping") else ""
-    if answers.split == "validation" and "calibration" in trained.get("images", {}):
+    chosen = _CHOSEN if predictions.config.training.get("early_stopping") else ""
+    if predictions.split == "validation" and "calibration" in trained.get("images", {}):
         return (
             "The model was trained on other splits of this dataset. Its temperatures, blend and threshold of "
             f"'uncertain' were fitted on {trained['images']['calibration']:,} images of the split 'train' that it was "
             f"not trained on; settings of the training were chosen on this split.{chosen}"
         )
-    if answers.split == "validation":
+    if predictions.split == "validation":
         return (
             "The model was trained on this dataset, and the temperatures of its heads and its threshold of "
             "'uncertain' were fitted on this split: the calibration error flatters it a little. A head's accuracy "

@@ -1,18 +1,17 @@
-"""A folder for people about one model on one split: `report.html` with everything inside, PNGs, `scores.json`."""
+"""The report of one model on one split: a self-contained `report.html`, PNGs and `scores.json`."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._core.text import percent
+from mien._core.files import write_json
+from mien._core.text import percent, percent_range
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.provenance import data_facts, familiarity, model_facts
-from mien.evaluation.robustness import ROBUSTNESS_HEADER, RobustnessReport, robustness_rows
+from mien.evaluation.robustness import RobustnessReport
 from mien.evaluation.robustness_chart import robustness_chart
 from mien.evaluation.score_charts import (
     confusion_matrix_chart,
@@ -22,15 +21,24 @@ from mien.evaluation.score_charts import (
     risk_coverage_chart,
 )
 from mien.evaluation.scores import EvaluationReport, score
+from mien.evaluation.tables import class_table, coverage_table, figures
 from mien.labels import FERPLUS_LABELS
+from mien.metrics.calibration import BINS
 from mien.output.html import Report
 
 PAGE, SCORES = "report.html", "scores.json"
 SHOWN_FACES = 24
 
+_SHOWN = {
+    "accuracy": "accuracy",
+    "balanced accuracy": "balanced accuracy: mean recall",
+    "macro F1": "macro F1",
+    "calibration error": f"calibration error, {BINS} bins",
+}
+
 
 def write_evaluation(
-    answers: Predictions,
+    predictions: Predictions,
     folder: Path,
     *,
     command: str = "",
@@ -44,10 +52,10 @@ def write_evaluation(
     `robustness.json`. Files of these names are replaced.
 
     Args:
-        answers: of the model; flip and ten-crop are in the report where they were asked for.
-        folder: made when missing.
+        predictions: of the model; flip and ten-crop are in the report if they were requested.
+        folder: created if missing.
         command: the command line, for the record.
-        robustness: of the same model on the same images, for a section of its own.
+        robustness: of the same model on the same images, for a separate section.
         thumbnails: whether pictures of the dataset are shown; without, there is no `mistakes.png`.
 
     Returns:
@@ -57,36 +65,32 @@ def write_evaluation(
         OSError: a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    scores = score(answers)
+    scores = score(predictions)
     page = Report(
         f"{scores.model} on {scores.data}",
-        f"Split {scores.split}, head {scores.head}, {scores.n:,} images, one view an image unless it says otherwise.",
+        f"Split {scores.split}, head {scores.head}, {scores.n:,} images, one view per image unless stated otherwise.",
         thumbnails=thumbnails,
     )
-    _add_scores(page, answers, scores)
+    _add_scores(page, predictions, scores)
     _add_classes(page, scores, folder)
-    _add_confidence(page, answers, scores, folder)
+    _add_confidence(page, predictions, scores, folder)
     if robustness is not None:
         _add_robustness(page, robustness, folder)
-    _add_mistakes(page, answers, folder, thumbnails)
-    page.heading("How this was measured")
-    page.facts([*model_facts(answers), *data_facts(answers, command)])
+    _add_mistakes(page, predictions, folder, thumbnails)
+    page.heading("Measurement record")
+    page.facts([*model_facts(predictions), *data_facts(predictions, command)])
     page.write(folder / PAGE)
-    _write_json(scores.to_dict(), folder / SCORES)
+    write_json(folder / SCORES, scores.to_dict())
     return folder / PAGE
 
 
-def _add_scores(page: Report, answers: Predictions, scores: EvaluationReport) -> None:
+def _add_scores(page: Report, predictions: Predictions, scores: EvaluationReport) -> None:
+    found = figures(scores)
     page.table(
         ("score", "value", "95 % interval"),
-        [
-            ("accuracy", percent(scores.accuracy), interval(scores.interval)),
-            ("balanced accuracy: mean recall", percent(scores.balanced_accuracy), ""),
-            ("macro F1", percent(scores.macro_f1), ""),
-            ("calibration error, 15 bins", f"{scores.calibration_error:.3f}", ""),
-        ],
+        [(title, found[name].value, found[name].interval) for name, title in _SHOWN.items()],
     )
-    page.paragraph(familiarity(answers))
+    page.paragraph(familiarity(predictions))
     if scores.views:
         _add_views(page, scores)
     if scores.without_copies is not None:
@@ -96,17 +100,17 @@ def _add_scores(page: Report, answers: Predictions, scores: EvaluationReport) ->
 
 
 def _add_views(page: Report, scores: EvaluationReport) -> None:
-    page.heading("More views of an image")
+    page.heading("Test-time augmentation")
     page.table(
         ("views", "accuracy", "95 % interval", "calibration error"),
         [
-            (name, percent(view.accuracy), interval(view.interval), f"{view.calibration_error:.3f}")
+            (name, percent(view.accuracy), percent_range(view.interval), f"{view.calibration_error:.3f}")
             for name, view in (scores.views or {}).items()
         ],
     )
     page.paragraph(
         "Flip: the mean of the probabilities of the image and its mirror image. Ten-crop: of the four corner crops, "
-        "the centre crop and their mirror images. Everything else here is from a single view, as users get it."
+        "the centre crop and their mirror images. Everything else here uses a single view, as users get it."
     )
 
 
@@ -114,20 +118,25 @@ def _add_copies(page: Report, scores: EvaluationReport) -> None:
     rest = scores.without_copies
     if rest is None:
         return
-    page.heading("Without copies of training images")
+    page.heading("Train/test leakage: accuracy without copies of training images")
     groups = [
         ("all images", scores.n, scores.accuracy, scores.interval),
-        ("without those that have a copy in train", rest.n, rest.accuracy, rest.interval),
-        ("only those that have a copy", rest.copies, rest.accuracy_on_copies, None),
+        ("without copies of training images", rest.n, rest.accuracy, rest.interval),
+        ("only copies of training images", rest.copies, rest.accuracy_on_copies, None),
     ]
     page.table(
         ("images", "n", "accuracy", "95 % interval"),
         [
-            (name, f"{n:,}", "" if share is None else percent(share), "" if ends is None else interval(ends))
+            (
+                name,
+                f"{n:,}",
+                "" if share is None else percent(share),
+                "" if ends is None else percent_range(ends),
+            )
             for name, n, share, ends in groups
         ],
     )
-    page.paragraph("A copy is the same picture, pixel for pixel; its label in train may be another one.")
+    page.paragraph("A copy is identical pixel for pixel; its label in train may differ.")
 
 
 def _add_votes(page: Report, scores: EvaluationReport) -> None:
@@ -138,130 +147,113 @@ def _add_votes(page: Report, scores: EvaluationReport) -> None:
     page.table(
         ("agreement", "value"),
         [
-            ("answers equal to the majority", percent(votes.majority, votes.interval)),
+            ("predictions equal to the majority", percent(votes.majority, votes.interval)),
             ("the dataset's own labels equal to the majority", percent(votes.labels)),
-            ("mean share of the votes that the answer has", percent(votes.vote_share)),
-            ("... the highest that is possible", percent(votes.highest_vote_share)),
+            ("mean share of votes for the prediction", percent(votes.vote_share)),
+            ("... the highest possible", percent(votes.highest_vote_share)),
             ("correlation of probabilities and vote shares", f"{votes.correlation:.3f}"),
-            ("rank correlation of the model's doubt and the voters' disagreement", f"{votes.ambiguity:.3f}"),
+            (
+                "rank correlation of the model's uncertainty and the voters' disagreement",
+                f"{votes.ambiguity:.3f}",
+            ),
         ],
     )
     page.paragraph(
-        f"On the {votes.n:,} images whose majority is one of the model's labels. The share of the votes is how "
-        "often one voter, drawn at random, would agree with the answer."
+        f"On the {votes.n:,} images whose majority is one of the model's labels. The share of votes is how "
+        "often a random voter would agree with the prediction."
     )
 
 
 def _add_classes(page: Report, scores: EvaluationReport, folder: Path) -> None:
-    page.heading("Class by class")
+    table = class_table(scores)
+    page.heading(table.title)
     series = {
         name: [values[key] for values in scores.per_class.values()]
         for name, key in (("precision", "precision"), ("recall", "recall"), ("F1", "f1"))
     }
     per_class_chart(series, scores.labels, folder / "per_class.png")
     page.chart(folder / "per_class.png", "Precision, recall and F1 of every class as bars")
-    page.table(
-        ("class", "precision", "recall", "F1", "n"),
-        [
-            (label, *(percent(values[key]) for key in ("precision", "recall", "f1")), f"{values['n']:,}")
-            for label, values in scores.per_class.items()
-        ],
-    )
+    page.table(table.columns, table.rows)
     matrix = np.array(scores.confusion_matrix)
     confusion_matrix_chart(matrix, scores.labels, folder / "confusion_matrix.png")
     page.heading("Confusion matrix")
     page.chart(
         folder / "confusion_matrix.png",
         "Confusion matrix with percent of each row and counts",
-        "Rows are the true label, columns the answer; percent of the row, and number of images.",
+        "Rows are the true label, columns the prediction; percent of the row, and number of images.",
     )
 
 
-def _add_confidence(page: Report, answers: Predictions, scores: EvaluationReport, folder: Path) -> None:
-    reliability_chart(answers.confidences, answers.correct, folder / "reliability.png")
-    page.heading("Is the confidence true?")
+def _add_confidence(page: Report, predictions: Predictions, scores: EvaluationReport, folder: Path) -> None:
+    reliability_chart(predictions.confidences, predictions.correct, folder / "reliability.png")
+    page.heading("Calibration")
     page.chart(
         folder / "reliability.png",
         "Reliability diagram: accuracy against confidence",
-        "Below the diagonal the model says more than it keeps; above it, it is too modest.",
+        "Below the diagonal the model is overconfident; above it, underconfident.",
     )
-    curve = {scores.model: (answers.confidences, answers.correct)}
+    curve = {scores.model: (predictions.confidences, predictions.correct)}
     risk_coverage_chart(curve, folder / "risk_coverage.png")
-    page.heading("Keeping the confident answers only")
+    page.heading("Selective prediction")
     page.chart(
         folder / "risk_coverage.png",
-        "Accuracy of the answers kept against the share kept",
-        "The faint line is the accuracy of all answers.",
+        "Accuracy against coverage",
+        "Coverage: share of predictions kept, the most confident first. The faint line is the accuracy of all.",
     )
-    page.table(
-        ("kept", "accuracy of those kept", "least confidence"),
-        [
-            (percent(point["coverage"]), percent(point["accuracy"]), percent(point["threshold"]))
-            for point in scores.risk_coverage.points
-        ],
-    )
+    page.add(coverage_table(scores))
     page.paragraph(
-        f"Area under this curve {scores.risk_coverage.area:.3f}, so that the area under the risk-coverage curve "
-        f"(AURC) is {scores.risk_coverage.aurc:.3f}; with answers kept at random it would be about "
+        f"Area under this curve {scores.risk_coverage.area:.3f}, so the area under the risk-coverage curve "
+        f"(AURC) is {scores.risk_coverage.aurc:.3f}; with predictions kept at random, it would be about "
         f"{1 - scores.accuracy:.3f}."
     )
 
 
 def _add_robustness(page: Report, robustness: RobustnessReport, folder: Path) -> None:
     robustness_chart({robustness.model: robustness}, folder / "robustness.png")
-    _write_json(robustness.to_dict(), folder / "robustness.json")
+    write_json(folder / "robustness.json", robustness.to_dict())
     page.heading("Faces that are moved, blurred, noisy, small, dark or compressed")
     page.chart(
         folder / "robustness.png",
-        "Accuracy against the level of damage, a panel a condition",
-        "The same images, damaged. The dashed line is the accuracy without damage, the band the 95 % interval.",
+        "Accuracy against the level of corruption, one panel per corruption",
+        "The same images, corrupted. The dashed line is the accuracy without corruption, the band the 95 % interval.",
     )
-    page.table(ROBUSTNESS_HEADER, robustness_rows(robustness))
+    page.add(robustness.table())
     page.paragraph(
         "Shifts go into a direction and turns to a side that differ from image to image; shift, scale and rotation "
         "repeat the edge of the image where nothing is left of it. Points: difference to the accuracy without damage. "
-        "Confidence: the mean one. Calibration: the calibration error, 15 bins."
+        f"Confidence: the mean one. Calibration: the calibration error, {BINS} bins."
     )
 
 
-def _write_json(values: dict[str, Any], path: Path) -> None:
-    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-
-
-def _add_mistakes(page: Report, answers: Predictions, folder: Path, thumbnails: bool) -> None:
-    places = answers.mistakes(SHOWN_FACES)
+def _add_mistakes(page: Report, predictions: Predictions, folder: Path, thumbnails: bool) -> None:
+    places = predictions.mistakes(SHOWN_FACES)
     if len(places) == 0 or not thumbnails:
         (folder / "mistakes.png").unlink(missing_ok=True)  # of an earlier report
-    page.heading("The most confident mistakes")
+    page.heading("Most confident mistakes")
     if len(places) == 0:
-        page.paragraph("There are none: every answer is right.")
+        page.paragraph("There are none: every prediction is correct.")
         return
-    images = list(answers.part.images[places])
-    captions = [caption(answers, int(place)) for place in places]
+    images = list(predictions.part.images[places])
+    captions = [caption(predictions, int(place)) for place in places]
     if thumbnails:
         faces_chart(images, captions, folder / "mistakes.png")
     page.faces(images, captions)
 
 
-def caption(answers: Predictions, place: int) -> str:
-    """What is under a face: its label, what was said, what the voters saw, and where the image is from."""
-    said = answers.labels[answers.predictions[place]]
+def caption(predictions: Predictions, place: int) -> str:
+    """The caption of a face: label, prediction, majority of the votes, and the image's name."""
+    word = predictions.labels[predictions.predicted[place]]
     lines = [
-        f"label: {answers.labels[answers.targets[place]]}",
-        f"said: {said} {percent(float(answers.confidences[place]))}",
+        f"label: {predictions.labels[predictions.targets[place]]}",
+        f"predicted: {word} {percent(float(predictions.confidences[place]))}",
     ]
-    votes = answers.part.votes
+    votes = predictions.part.votes
     if votes is not None and votes[place].any():
         lines.append(f"FER+: {_vote_words(votes[place])}")
-    return "\n".join([*lines, answers.part.names[place]])
+    return "\n".join([*lines, predictions.part.names[place]])
 
 
 def _vote_words(votes: NDArray[np.uint8]) -> str:
     names = (*FERPLUS_LABELS, "unknown", "no face")
     most = int(votes.argmax())
     return f"{names[most]} {votes[most]} of {votes.sum()}"
-
-
-def interval(ends: tuple[float, float]) -> str:
-    """The ends of an interval of shares, in percent."""
-    return f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f} %"

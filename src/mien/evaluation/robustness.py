@@ -1,4 +1,4 @@
-"""How right a model stays when faces are moved, blurred, noisy, small, dark or compressed."""
+"""Robustness to corruptions: shift, scale, rotation, blur, noise, low resolution, low light, JPEG."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._core.text import percent
+from mien._core.text import Table, percent
 from mien.data.dataset import Dataset
 from mien.evaluation.predictions import Predictions, predict_split
 from mien.images import corruptions
@@ -26,14 +26,14 @@ _IMAGES_AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class Condition:
-    """One kind of damage, from nothing to hard.
+    """One kind of corruption, from none to strong.
 
     Attributes:
         unit: of the levels.
         levels: what is measured, in the order in which it is shown.
-        undamaged: the level that leaves a picture as it is; None where there is none.
-        damage: (picture, level, its place among the pictures) -> damaged picture, (h, w) uint8 both. The place
-            decides what differs from picture to picture, so that every run damages every picture alike.
+        undamaged: the level without corruption; None if there is none.
+        damage: (picture, level, its index) -> corrupted picture, both (h, w) uint8. The index determines what
+            varies between pictures, so every run corrupts every picture in the same way.
     """
 
     unit: str
@@ -90,18 +90,18 @@ CONDITIONS: dict[str, Condition] = {
         lambda image, level, place: corruptions.jpeg(image, int(level)),
     ),
 }
-"""Name -> condition. In the first three the crops of detectors differ from a dataset's, in the others cameras do."""
+"""Name -> condition. The first three model how detectors' crops differ from a dataset's, the others cameras."""
 
 
 @dataclass(frozen=True)
 class RobustnessScore:
-    """How right the answers are, and how sure.
+    """Accuracy and confidence of the predictions.
 
     Attributes:
-        accuracy: share of right answers.
+        accuracy: share of correct predictions.
         interval: 95 % of it, by bootstrap over the images.
-        mean_confidence: mean probability of the answers.
-        calibration_error: expected, 15 bins.
+        mean_confidence: mean probability of the predictions.
+        calibration_error: the expected one.
     """
 
     accuracy: float
@@ -127,7 +127,7 @@ class RobustnessCurve:
 
     Attributes:
         unit: of the levels.
-        points: in the order of the condition's levels, the undamaged one among them where there is one.
+        points: in the order of the condition's levels, including the uncorrupted one if there is one.
     """
 
     unit: str
@@ -140,13 +140,13 @@ class RobustnessCurve:
 
 @dataclass(frozen=True)
 class RobustnessReport:
-    """How right one head stays on one split under every condition, one view an image.
+    """Robustness of one head on one split under every condition, one view per image.
 
     Attributes:
         model, data, split, head: what was scored on what.
         n: number of images.
         sha256: of the model.
-        undamaged: of the images as they are.
+        undamaged: scores of the unchanged images.
         curves: name of a condition, in the order of `CONDITIONS` -> its scores.
     """
 
@@ -165,33 +165,23 @@ class RobustnessReport:
 
     def to_text(self) -> str:
         """A table for people, percent rounded."""
-        header, *rows = [ROBUSTNESS_HEADER, *robustness_rows(self)]
-        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-        lines = [
-            "  ".join([f"{row[0]:{widths[0]}}", *map(str.rjust, row[1:], widths[1:])]).rstrip()
-            for row in (header, *rows)
-        ]
         what = f"{self.model} on {self.data}, split {self.split}, head {self.head}: {self.n} images, damaged"
-        return "\n".join([what, "", *lines])
+        return "\n".join([what, "", self.table().text()])
 
+    def table(self) -> Table:
+        """The undamaged images, then every level with damage.
 
-ROBUSTNESS_HEADER = ("condition", "level", "accuracy", "points", "confidence", "calibration")
-
-
-def robustness_rows(report: RobustnessReport) -> list[tuple[str, ...]]:
-    """The cells of a table below `ROBUSTNESS_HEADER`: the undamaged images, then every level with damage.
-
-    "points" is the difference to the accuracy of the undamaged images, "confidence" the mean one, "calibration" the
-    expected calibration error.
-    """
-    rows = [_cells("undamaged", "", report.undamaged, report.undamaged)]
-    for name, curve in report.curves.items():
-        title = f"{name}, {curve.unit}"
-        for point in curve.points:
-            if point.level != CONDITIONS[name].undamaged:
-                rows.append(_cells(title, curve.level_text(point.level), point, report.undamaged))
-                title = ""  # once a condition
-    return rows
+        "points" is the difference to the accuracy of the undamaged images, "confidence" the mean one, "calibration"
+        the expected calibration error.
+        """
+        rows = [_cells("undamaged", "", self.undamaged, self.undamaged)]
+        for name, curve in self.curves.items():
+            title = f"{name}, {curve.unit}"
+            for point in curve.points:
+                if point.level != CONDITIONS[name].undamaged:
+                    rows.append(_cells(title, curve.level_text(point.level), point, self.undamaged))
+                    title = ""  # once a condition
+        return Table(("condition", "level", "accuracy", "points", "confidence", "calibration"), rows)
 
 
 def measure_robustness(
@@ -202,17 +192,19 @@ def measure_robustness(
     head: str = "auto",
     progress: Progress | None = None,
 ) -> RobustnessReport:
-    """Score a model on a split as it is, and under every level of `CONDITIONS`.
+    """Score a model on a split unchanged, and under every level of `CONDITIONS`.
 
-    Two runs give the same figures. Pixels are read some at a time.
+    Two runs give the same figures. Pixels are read in batches.
 
     Args:
         classifier: the model.
-        dataset, split, head: as of `mien.evaluation.scores.evaluate`.
+        dataset: as `mien.evaluate` takes it.
+        split: as `mien.evaluate` takes it.
+        head: as `mien.evaluate` takes it.
         progress: called with (what is being done, images done, images in all).
 
     Raises:
-        DatasetError, ModelError: as of `mien.evaluation.scores.evaluate`.
+        DatasetError, ModelError: as `mien.evaluate` raises them.
     """
     return damage_and_score(
         classifier, predict_split(classifier, dataset, split=split, head=head), progress=progress
@@ -220,61 +212,63 @@ def measure_robustness(
 
 
 def damage_and_score(
-    classifier: EmotionClassifier, answers: Predictions, *, progress: Progress | None = None
+    classifier: EmotionClassifier, predictions: Predictions, *, progress: Progress | None = None
 ) -> RobustnessReport:
-    """The same from answers that are there: they are the undamaged point, from one view.
+    """The same from existing predictions: they are the uncorrupted point, from one view.
 
     Args:
-        classifier: the model that gave the answers.
-        answers: on the images as they are.
-        progress: as of `measure_robustness`.
+        classifier: the model that made the predictions.
+        predictions: on the unchanged images.
+        progress: as in `measure_robustness`.
     """
     report = progress or (lambda what, done, total: None)
-    undamaged, n = _score(answers), len(answers.part)
+    undamaged, n = _score(predictions), len(predictions.part)
     levels = [(name, level) for name, condition in CONDITIONS.items() for level in condition.levels]
     points: dict[str, list[RobustnessPoint]] = {name: [] for name in CONDITIONS}
     for done, (name, level) in enumerate(levels):
         report(f"{name} {level:g}", done * n, len(levels) * n)
         condition, score = CONDITIONS[name], undamaged
         if level != condition.undamaged:
-            score = _score(_answer_damaged(classifier, answers, condition, level))
+            score = _score(_predict_corrupted(classifier, predictions, condition, level))
         points[name].append(RobustnessPoint(**vars(score), level=level))
     report("done", len(levels) * n, len(levels) * n)
     return RobustnessReport(
-        model=answers.config.name,
-        data=answers.dataset.name,
-        split=answers.split,
-        head=answers.head,
+        model=predictions.config.name,
+        data=predictions.dataset.name,
+        split=predictions.split,
+        head=predictions.head,
         n=n,
-        sha256=answers.config.sha256,
+        sha256=predictions.config.sha256,
         undamaged=undamaged,
         curves={name: RobustnessCurve(CONDITIONS[name].unit, tuple(found)) for name, found in points.items()},
     )
 
 
-def _answer_damaged(
-    classifier: EmotionClassifier, answers: Predictions, condition: Condition, level: float
+def _predict_corrupted(
+    classifier: EmotionClassifier, predictions: Predictions, condition: Condition, level: float
 ) -> Predictions:
-    """The answers on the same images, damaged."""
+    """The predictions on the same images, corrupted."""
     parts = [
-        classifier.predict_proba(_damage(answers.part.images, start, condition, level), head=answers.head)
-        for start in range(0, len(answers.part), _IMAGES_AT_ONCE)
+        classifier.predict_proba(
+            _damage(predictions.part.images, start, condition, level), head=predictions.head
+        )
+        for start in range(0, len(predictions.part), _IMAGES_AT_ONCE)
     ]
-    return replace(answers, probabilities=np.concatenate(parts), views={})
+    return replace(predictions, probabilities=np.concatenate(parts), views={})
 
 
 def _damage(images: NDArray[np.uint8], start: int, condition: Condition, level: float) -> NDArray[np.uint8]:
-    """The images from `start` on, not too many for memory, damaged."""
+    """The images from `start` on, few enough for memory, corrupted."""
     chunk = np.asarray(images[start : start + _IMAGES_AT_ONCE])
     return np.stack([condition.damage(image, level, place) for place, image in enumerate(chunk, start)])
 
 
-def _score(answers: Predictions) -> RobustnessScore:
+def _score(predictions: Predictions) -> RobustnessScore:
     return RobustnessScore(
-        accuracy=float(answers.correct.mean()),
-        interval=significance.bootstrap_interval(answers.correct),
-        mean_confidence=float(answers.confidences.mean()),
-        calibration_error=calibration.calibration_error(answers.confidences, answers.correct),
+        accuracy=float(predictions.correct.mean()),
+        interval=significance.bootstrap_interval(predictions.correct),
+        mean_confidence=float(predictions.confidences.mean()),
+        calibration_error=calibration.calibration_error(predictions.confidences, predictions.correct),
     )
 
 

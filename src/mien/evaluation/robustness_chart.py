@@ -1,4 +1,4 @@
-"""The chart of what damage does to accuracy, as a PNG file. matplotlib is imported inside, as in charts.py."""
+"""The chart of accuracy under corruptions, as a PNG file. matplotlib is imported inside, as in charts.py."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mien._core.text import percent
 from mien.evaluation.score_charts import SERIES
 from mien.output.figures import INK, new_figure, save_figure, set_style
 
@@ -24,7 +25,7 @@ _MARKERS = ("o", "s", "^", "D")
 
 
 def robustness_chart(reports: Mapping[str, RobustnessReport], path: str | PathLike[str]) -> None:
-    """Accuracy against the level of damage, a panel a condition; bands are 95 % intervals.
+    """Accuracy against the level of corruption, one panel per condition; bands are 95 % intervals.
 
     Args:
         reports: name of a model -> its report; one to four of the same conditions.
@@ -47,7 +48,7 @@ def _robustness_figure(reports: Mapping[str, RobustnessReport]) -> Figure:
     if not 1 <= len(reports) <= len(SERIES) or any(levels != measured[0] for levels in measured):
         raise ValueError(f"{len(reports)} reports: expected one to {len(SERIES)}, of the same conditions")
     names = list(measured[0])
-    rows = -(-(len(names) + 1) // _COLUMNS)  # the legend has a panel of its own
+    rows = -(-(len(names) + 1) // _COLUMNS)  # the legend has its own panel
     figure = new_figure(8.6, 0.4 + 2.4 * rows)
     grid = figure.subplots(rows, _COLUMNS, sharey=True, squeeze=False).ravel()
     for axes, name in zip(grid, names, strict=False):
@@ -79,7 +80,7 @@ def _add_legend(axes: Axes, curves: tuple[list[Artist], list[str]]) -> None:
 
 
 def _draw_condition(axes: Axes, name: str, reports: Mapping[str, RobustnessReport]) -> None:
-    """One panel: the curve of every model, and its accuracy without damage as a dashed line."""
+    """One panel: the curve of every model, and its accuracy without corruption as a dashed line."""
     set_style(axes, "y")
     for place, (model, report) in enumerate(reports.items()):
         points, color = report.curves[name].points, SERIES[place]
@@ -89,7 +90,7 @@ def _draw_condition(axes: Axes, name: str, reports: Mapping[str, RobustnessRepor
         axes.axhline(report.undamaged.accuracy, color=color, linewidth=1, linestyle="--")
         axes.plot(
             levels, [point.accuracy for point in points], color=color, marker=_MARKERS[place], markersize=4,
-            linewidth=1.6, label=f"{model} (undamaged {100 * report.undamaged.accuracy:.1f} %)",
+            linewidth=1.6, label=f"{model} (undamaged {percent(report.undamaged.accuracy)})",
         )  # fmt: skip
     curve = next(iter(reports.values())).curves[name]
     ticks = [point.level for point in curve.points]
@@ -102,7 +103,7 @@ def _draw_condition(axes: Axes, name: str, reports: Mapping[str, RobustnessRepor
 
 
 def _limits(reports: Mapping[str, RobustnessReport]) -> tuple[float, float]:
-    """Of the common axis: tenths that all intervals lie between, with room for the width of a line at 0 and 1."""
+    """Limits of the common axis: tenths that enclose all intervals, with room for the line width at 0 and 1."""
     ends = np.array(
         [
             point.interval

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.metrics.calibration import selective_accuracy
+from mien._core.text import percent
+from mien.metrics.calibration import BINS, in_bins, selective_accuracy
 from mien.output.figures import INK, VALIDATION, new_figure, save_figure, set_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which people with any colour vision tell apart.
+# Okabe and Ito's colours, which people with any colour vision can distinguish.
 SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7")
 _LINES = ("-", "--", ":", "-.")
 
@@ -42,9 +43,9 @@ def reliability_chart(
     confidences: NDArray[np.floating[Any]],
     correct: NDArray[np.bool_],
     path: str | PathLike[str],
-    bins: int = 15,
+    bins: int = BINS,
 ) -> None:
-    """Accuracy against confidence: on the diagonal a model is as often right as it says; below: the counts.
+    """Reliability diagram: accuracy against confidence; on the diagonal a model is calibrated; below: the counts.
 
     Args:
         confidences: (n,) the highest probability of each prediction, 0 to 1.
@@ -62,14 +63,14 @@ def reliability_chart(
 def risk_coverage_chart(
     curves: Mapping[str, tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]], path: str | PathLike[str]
 ) -> None:
-    """Accuracy of the answers that are kept, against the share that is kept, the most confident first.
+    """Accuracy of the predictions that are kept, against the share that is kept, the most confident first.
 
     Args:
-        curves: name -> ((n,) confidences from 0 to 1, (n,) bool whether each answer was right).
+        curves: name -> ((n,) confidences from 0 to 1, (n,) bool whether each prediction was right).
         path: the PNG file to write; its folder exists.
 
     Raises:
-        ValueError: no curve, or one without answers.
+        ValueError: no curve, or one without predictions.
         OSError: the file cannot be written.
     """
     save_figure(_risk_coverage_figure(curves), path)
@@ -137,9 +138,9 @@ def _confusion_figure(matrix: NDArray[np.integer[Any]], labels: Sequence[str]) -
     axes = figure.subplots()
     # The light end of the map only: dark text is readable on all of it.
     axes.imshow(percents, cmap=ListedColormap(colormaps["Blues"](np.linspace(0, 0.6, 256))), vmin=0, vmax=100)
-    for (row, column), percent in np.ndenumerate(percents):
+    for (row, column), share in np.ndenumerate(percents):
         weight = "bold" if row == column else "normal"
-        text = f"{percent:.0f} %\n{counts[row, column]:,}"
+        text = f"{share:.0f} %\n{counts[row, column]:,}"
         axes.text(column, row, text, ha="center", va="center", fontsize=9, color=INK, fontweight=weight)
     names = [f"{label} ({total:,})" for label, total in zip(labels, totals[:, 0], strict=True)]
     axes.set_yticks(range(len(labels)), names, parse_math=False)
@@ -162,27 +163,23 @@ def _reliability_figure(
             f"confidences of shape {said.shape}, correct of shape {right.shape}, {bins} bins: "
             "expected two arrays of one equal length above 0, and at least one bin"
         )
-    edges = np.linspace(0, 1, bins + 1)
-    which = np.clip(np.digitize(said, edges) - 1, 0, bins - 1)
-    counts = np.bincount(which, minlength=bins)
+    starts = np.arange(bins) / bins
+    counts, hits, sums = in_bins(said, right, bins)
     filled = counts > 0
-    accuracy = np.bincount(which, right, bins)[filled] / counts[filled]
-    confidence = np.bincount(which, said, bins)[filled] / counts[filled]
+    accuracy, confidence = hits[filled] / counts[filled], sums[filled] / counts[filled]
     figure = new_figure(5.4, 6.0)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3.4, 1])
     top.plot([0, 1], [0, 1], "--", color=INK, linewidth=1, label="perfectly calibrated")
-    top.bar(edges[:-1][filled], accuracy, 1 / bins, align="edge", color="#9fc9e6", edgecolor="white")
+    top.bar(starts[filled], accuracy, 1 / bins, align="edge", color="#9fc9e6", edgecolor="white")
     top.plot(confidence, accuracy, "o-", color=VALIDATION, markersize=4, label="accuracy in each bin")
-    bottom.bar(edges[:-1], counts, 1 / bins, align="edge", color="#b0b0b0", edgecolor="white")
+    bottom.bar(starts, counts, 1 / bins, align="edge", color="#b0b0b0", edgecolor="white")
     for axes in (top, bottom):
         set_style(axes, "y")
         axes.set(xlim=(0, 1))
         axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     top.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     top.set(ylim=(0, 1), ylabel="accuracy")
-    top.set_title(
-        f"mean confidence {100 * said.mean():.1f} %, accuracy {100 * right.mean():.1f} %", fontsize=11
-    )
+    top.set_title(f"mean confidence {percent(said.mean())}, accuracy {percent(right.mean())}", fontsize=11)
     top.legend(frameon=False, loc="upper left")
     bottom.set(xlabel="confidence", ylabel="predictions")
     return figure
@@ -194,7 +191,7 @@ def _risk_coverage_figure(
     from matplotlib.ticker import PercentFormatter
 
     if not curves or any(len(said) == 0 for said, _ in curves.values()):
-        raise ValueError("no answers: expected one curve or more, each of one answer or more")
+        raise ValueError("no predictions: expected one curve or more, each with at least one prediction")
     figure = new_figure(5.4, 4.4)
     axes = figure.subplots()
     set_style(axes, "both")
@@ -202,13 +199,13 @@ def _risk_coverage_figure(
     for place, (name, (confidences, correct)) in enumerate(curves.items()):
         coverage, accuracy = selective_accuracy(np.asarray(confidences), np.asarray(correct))
         color, line = SERIES[place % len(SERIES)], _LINES[place % len(_LINES)]
-        # A threshold cannot keep fewer answers than the first does: the curve begins there.
+        # No threshold keeps fewer predictions than the first does: the curve starts there.
         label = f"{name}: area {accuracy.mean():.3f}"
         axes.plot(coverage, accuracy, line, color=color, label=label, linewidth=1.8)
         axes.axhline(accuracy[-1], color=color, linewidth=0.8, alpha=0.5)
         lowest = min(lowest, float(accuracy[-1]), float(accuracy[coverage >= 0.05].min()))
     axes.set(xlim=(0, 1), ylim=(max(0.0, np.floor(10 * lowest - 0.5) / 10), 1.005))
-    axes.set(xlabel="share of answers kept, the most confident first", ylabel="accuracy of those kept")
+    axes.set(xlabel="coverage: share of predictions kept, the most confident first", ylabel="accuracy")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     legend = axes.legend(frameon=False, loc="lower left")
@@ -225,7 +222,7 @@ def _per_class_figure(series: Mapping[str, Sequence[float]], labels: Sequence[st
             f"series of {[len(values) for values in series.values()]} values for {len(labels)} labels: "
             f"expected one to {len(SERIES)} series, with a value a label"
         )
-    # Bars that lie: labels of any length are read without turning the head.
+    # Horizontal bars: labels of any length stay readable.
     figure = new_figure(6.0, 1.3 + 0.22 * (len(series) + 1) * len(labels))
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,4 +1,4 @@
-"""How right a model is: the ONNX file that users get, on a split of a dataset."""
+"""Scores of a model: the ONNX file that users get, on a split of a dataset."""
 
 from __future__ import annotations
 
@@ -8,25 +8,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._core.text import percent
 from mien.data.dataset import Dataset
 from mien.data.ferplus import VoteAgreement, vote_agreement
 from mien.evaluation.predictions import Predictions, predict_split
+from mien.evaluation.tables import format_report
 from mien.metrics import calibration, classification, significance
 from mien.models.classifier import EmotionClassifier
-from mien.models.tta import SINGLE
 
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 
 
 @dataclass(frozen=True)
 class ViewScore:
-    """Scores of the same answers from one view of every image, or from several averaged.
+    """Scores of the predictions from one view per image, or from the mean of several.
 
     Attributes:
-        accuracy: share of right answers.
+        accuracy: share of correct predictions.
         interval: 95 % of it, by bootstrap over the images.
-        calibration_error: expected, 15 bins.
+        calibration_error: the expected one.
     """
 
     accuracy: float
@@ -39,11 +38,11 @@ class DeduplicatedScores:
     """Scores without the images that have a copy, pixel for pixel, in the split "train".
 
     Attributes:
-        copies: how many were left out.
+        copies: number of images removed.
         n: how many are left.
         accuracy: of those that are left; None where none is.
         interval: 95 % of it; None where none is.
-        accuracy_on_copies: of those that were left out; None where there is none.
+        accuracy_on_copies: on the removed images; None if there are none.
     """
 
     copies: int
@@ -55,13 +54,13 @@ class DeduplicatedScores:
 
 @dataclass(frozen=True)
 class RiskCoverage:
-    """What is gained by keeping confident answers only (Geifman & El-Yaniv, arXiv 1705.08500).
+    """Selective prediction: accuracy against coverage (Geifman & El-Yaniv, arXiv 1705.08500).
 
     Attributes:
         area: under the curve of accuracy against coverage, 1 - aurc; 1 is best.
-        aurc: mean error of the answers kept, over all thresholds; 0 is best.
-        points: for some coverages, the threshold of the confidence that keeps at least as many answers, how many
-            it keeps, and how right these are.
+        aurc: mean error of the predictions kept, over all thresholds; 0 is best.
+        points: for some coverages, the threshold of the confidence that keeps at least as many predictions, how many
+            it keeps, and their accuracy.
     """
 
     area: float
@@ -71,12 +70,12 @@ class RiskCoverage:
 
 @dataclass(frozen=True)
 class SelectiveScores:
-    """The answers that are not flagged as uncertain: those users are told to rely on.
+    """Selective prediction at the model's own threshold: the predictions that are not flagged as uncertain.
 
     Attributes:
         threshold: of the confidence, from the model's configuration.
-        coverage: share of the answers that reach it.
-        accuracy: share of right ones among them; None where there is none.
+        coverage: share of the predictions that reach it.
+        accuracy: of these predictions; None if there are none.
     """
 
     threshold: float
@@ -86,7 +85,7 @@ class SelectiveScores:
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """Scores of one head on one split, one view an image except where it says otherwise.
+    """Scores of one head on one split, one view per image unless stated otherwise.
 
     Attributes:
         model: name of the model.
@@ -95,18 +94,18 @@ class EvaluationReport:
         head: output that was scored.
         labels: in the order of the confusion matrix.
         n: number of images.
-        accuracy: share of right answers.
+        accuracy: share of correct predictions.
         interval: 95 % of the accuracy, by bootstrap over the images.
         balanced_accuracy: mean recall over the labels that occur.
         macro_f1: mean F1.
-        calibration_error: expected, 15 bins.
+        calibration_error: the expected one.
         confusion_matrix: counts, rows true, columns predicted.
         per_class: label -> precision, recall, f1, n.
         sha256: of the model.
-        risk_coverage: accuracy of the confident answers.
-        without_copies: None where there is no split "train", or it is the one that is scored.
-        ferplus: agreement with the FER+ votes; None where there are none, or the labels are others.
-        certain: of the head "blend", whose threshold the model has; None for other heads.
+        risk_coverage: accuracy of the confident predictions.
+        without_copies: None if there is no split "train", or if it is the scored split.
+        ferplus: agreement with the FER+ votes; None without votes, or with other labels.
+        certain: for the head "blend", which has a threshold; None for other heads.
         views: "single view", "flip", "ten-crop" -> scores; None unless asked for.
     """
 
@@ -139,7 +138,7 @@ class EvaluationReport:
         return format_report(self)
 
     def summary(self) -> dict[str, Any]:
-        """The scores that fit on a line."""
+        """The scores that fit on one line."""
         names = ("n", "accuracy", "interval", "balanced_accuracy", "macro_f1", "calibration_error")
         return {name: getattr(self, name) for name in names}
 
@@ -160,7 +159,7 @@ def evaluate(
         split: "train", "validation" or "test"; without one the validation split, else the test split, else
             the only one.
         head: "auto" takes the head that was trained on such labels: "fer2013" on FER2013, else "blend".
-            "ferplus" is scored against the majority of the FER+ votes, eight labels, where there is one.
+            "ferplus" is scored against the majority of the FER+ votes, eight labels, if there is one.
         views: score flip and ten-crop too, which takes ten times as long; all else stays single view.
 
     Raises:
@@ -170,17 +169,17 @@ def evaluate(
     return score(predict_split(classifier, dataset, split=split, head=head, views=views))
 
 
-def score(answers: Predictions) -> EvaluationReport:
-    """The scores of answers that are there."""
-    labels, correct, confidences = answers.labels, answers.correct, answers.confidences
-    matrix = classification.confusion_matrix(answers.targets, answers.predictions, len(labels))
+def score(predictions: Predictions) -> EvaluationReport:
+    """The scores of existing predictions."""
+    labels, correct, confidences = predictions.labels, predictions.correct, predictions.confidences
+    matrix = classification.confusion_matrix(predictions.targets, predictions.predicted, len(labels))
     scores = zip(*classification.precision_recall_f1(matrix), matrix.sum(axis=1), strict=True)
-    views = {name: _view_score(part, answers.targets) for name, part in answers.views.items()}
+    views = {name: _view_score(part, predictions.targets) for name, part in predictions.views.items()}
     return EvaluationReport(
-        model=answers.config.name,
-        data=answers.dataset.name,
-        split=answers.split,
-        head=answers.head,
+        model=predictions.config.name,
+        data=predictions.dataset.name,
+        split=predictions.split,
+        head=predictions.head,
         labels=labels,
         n=len(correct),
         accuracy=float(correct.mean()),
@@ -193,11 +192,11 @@ def score(answers: Predictions) -> EvaluationReport:
             label: {"precision": float(p), "recall": float(r), "f1": float(f), "n": int(n)}
             for label, (p, r, f, n) in zip(labels, scores, strict=True)
         },
-        sha256=answers.config.sha256,
+        sha256=predictions.config.sha256,
         risk_coverage=_risk_coverage(confidences, correct),
-        without_copies=_without_copies(answers),
-        ferplus=_vote_agreement(answers),
-        certain=_certain(answers) if answers.head == "blend" else None,
+        without_copies=_without_copies(predictions),
+        ferplus=_vote_agreement(predictions),
+        certain=_certain(predictions) if predictions.head == "blend" else None,
         views=views or None,
     )
 
@@ -214,7 +213,7 @@ def _view_score(probabilities: NDArray[np.float64], targets: NDArray[np.int64]) 
 def _risk_coverage(confidences: NDArray[np.floating], correct: NDArray[np.bool_]) -> RiskCoverage:
     coverage, accuracy = calibration.selective_accuracy(confidences, correct)
     ranked = np.sort(confidences)[::-1]
-    # The rounding of a share must not ask for one answer more than it means.
+    # The rounding of a share must not ask for one prediction more than it means.
     places = [int(np.searchsorted(coverage, wanted - 1e-9)) for wanted in COVERAGES]
     aurc = calibration.area_under_risk_coverage(confidences, correct)
     return RiskCoverage(
@@ -231,21 +230,21 @@ def _risk_coverage(confidences: NDArray[np.floating], correct: NDArray[np.bool_]
     )
 
 
-def _certain(answers: Predictions) -> SelectiveScores:
-    threshold = answers.config.uncertain_below
-    kept = answers.correct[answers.confidences >= threshold]
+def _certain(predictions: Predictions) -> SelectiveScores:
+    threshold = predictions.config.uncertain_below
+    kept = predictions.correct[predictions.confidences >= threshold]
     return SelectiveScores(
         threshold=threshold,
-        coverage=len(kept) / len(answers.correct),
+        coverage=len(kept) / len(predictions.correct),
         accuracy=float(kept.mean()) if len(kept) else None,
     )
 
 
-def _without_copies(answers: Predictions) -> DeduplicatedScores | None:
-    copied = answers.copied
+def _without_copies(predictions: Predictions) -> DeduplicatedScores | None:
+    copied = predictions.copied
     if copied is None:
         return None
-    rest, copies = answers.correct[~copied], answers.correct[copied]
+    rest, copies = predictions.correct[~copied], predictions.correct[copied]
     return DeduplicatedScores(
         copies=len(copies),
         n=len(rest),
@@ -255,63 +254,8 @@ def _without_copies(answers: Predictions) -> DeduplicatedScores | None:
     )
 
 
-def _vote_agreement(answers: Predictions) -> VoteAgreement | None:
-    if answers.part.votes is None:
+def _vote_agreement(predictions: Predictions) -> VoteAgreement | None:
+    if predictions.part.votes is None:
         return None
-    names = [answers.dataset.labels[target] for target in answers.part.targets]
-    return vote_agreement(answers.probabilities, answers.part.votes, answers.labels, names)
-
-
-def format_report(report: EvaluationReport) -> str:
-    """The report as lines for people, percent rounded."""
-    first = max(12, *(len(label) + 1 for label in report.labels))
-    lines = [
-        f"{report.model} on {report.data}, split {report.split}, head {report.head}: {report.n} images",
-        f"accuracy           {percent(report.accuracy, report.interval)}",
-        f"balanced accuracy  {percent(report.balanced_accuracy)}",
-        f"macro F1           {percent(report.macro_f1)}",
-        f"calibration error  {report.calibration_error:.3f}",
-        *_further_lines(report),
-        "",
-        f"{'':{first}}{'precision':>10}{'recall':>10}{'F1':>10}{'n':>8}",
-    ]
-    for label, scores in report.per_class.items():
-        cells = "".join(f"{100 * scores[key]:>8.1f} %" for key in ("precision", "recall", "f1"))
-        lines.append(f"{label:{first}}{cells}{scores['n']:>8}")
-    width = max(map(len, report.labels)) + 1
-    lines += ["", "confusion matrix: rows true, columns predicted"]
-    lines.append(" " * first + "".join(f"{label:>{width}}" for label in report.labels))
-    for label, row in zip(report.labels, report.confusion_matrix, strict=True):
-        lines.append(f"{label:{first}}" + "".join(f"{count:>{width}}" for count in row))
-    return "\n".join(lines)
-
-
-def _further_lines(report: EvaluationReport) -> list[str]:
-    """What only some reports have, and what confidence is good for."""
-    lines = []
-    for name, view in (report.views or {}).items():
-        if name != SINGLE:  # that is what all else is
-            lines.append(f"{name:<18} {percent(view.accuracy, view.interval)}")
-    if (rest := report.without_copies) is not None and rest.accuracy is not None:
-        lines.append(
-            f"without copies     {percent(rest.accuracy, rest.interval)}"
-            f": {rest.n} images, {rest.copies} have a copy in train"
-        )
-    if (votes := report.ferplus) is not None:
-        lines.append(
-            f"FER+ majority      {percent(votes.majority, votes.interval)}: {votes.n} images with one"
-        )
-        lines.append(
-            f"FER+ vote share    {percent(votes.vote_share)} of at most {percent(votes.highest_vote_share)}"
-        )
-    if (certain := report.certain) is not None and certain.accuracy is not None:
-        lines.append(
-            f"not uncertain      {percent(certain.accuracy)} right: {percent(certain.coverage)} of the answers, "
-            f"confidence from {percent(certain.threshold)}"
-        )
-    half = report.risk_coverage.points[-1]
-    lines.append(
-        f"risk-coverage      AURC {report.risk_coverage.aurc:.3f}; "
-        f"the most confident {100 * half['coverage']:.0f} %: {percent(half['accuracy'])} right"
-    )
-    return lines
+    names = [predictions.dataset.labels[target] for target in predictions.part.targets]
+    return vote_agreement(predictions.probabilities, predictions.part.votes, predictions.labels, names)

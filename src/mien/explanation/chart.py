@@ -30,7 +30,7 @@ _STRONGEST = 0.75  # of the colour, where the heat is highest: the face must sho
 
 
 def explanation_chart(explanation: Explanation, path: str | PathLike[str], title: str | None = None) -> None:
-    """What the model saw, where it looked, and what it says without that place, side by side.
+    """The model's input, the region that decided, and the prediction without that region, side by side.
 
     Args:
         explanation: of one face.
@@ -44,11 +44,11 @@ def explanation_chart(explanation: Explanation, path: str | PathLike[str], title
 
 
 def explained_picture(picture: NDArray[np.uint8], explanations: Sequence[Explanation]) -> NDArray[np.uint8]:
-    """A copy of the picture with the heat over every face, each by its own scale, and with boxes and labels.
+    """A copy of the picture with a heat map over every face, each with its own scale, and with boxes and labels.
 
     Args:
         picture: (H, W, 3) uint8 RGB, that the explanations' faces were found in.
-        explanations: of its faces; those of crops on their own are left out.
+        explanations: of its faces; those of crops without a picture are skipped.
     """
     height, width = picture.shape[:2]
     strength = np.zeros((height, width), np.float32)
@@ -68,7 +68,7 @@ def explained_picture(picture: NDArray[np.uint8], explanations: Sequence[Explana
 
 
 def _labelled(face: FaceEmotion, explanation: Explanation) -> FaceEmotion:
-    """The face with the explained expression as its label: the heat is that of this one, not of the answer."""
+    """The face with the explained expression as its label, because the heat belongs to it, not to the prediction."""
     if _answers(explanation):
         return face
     return replace(face, prediction=Prediction({explanation.emotion: explanation.probability}))
@@ -80,7 +80,7 @@ def _scale(heat: Heat) -> float:
 
 
 def _strength(heat: Heat) -> Heat:
-    """0 to 1: 0 where hiding takes nothing."""
+    """0 to 1: 0 where hiding costs nothing."""
     return np.asarray(np.clip(heat / _scale(heat), 0, 1), np.float32)
 
 
@@ -99,7 +99,7 @@ def _explanation_figure(explanation: Explanation, title: str | None) -> Figure:
     word = explanation.emotion + ("?" if explanation.prediction.uncertain and _answers(explanation) else "")
     before, after = 100 * explanation.probability, 100 * explanation.hidden_probability
     _show(saw, explanation.crop, f"{word} {before:.0f} %")
-    # Enlarged, so that the heat is smooth and the outline of the region is not a staircase of 48 pixels.
+    # Enlarged, for a smooth heat map and outline instead of a staircase of 48 pixels.
     factor = max(1, 384 // len(explanation.crop))
     size = (factor * len(explanation.crop),) * 2
     face = cv2.resize(explanation.crop, size, interpolation=cv2.INTER_CUBIC)
@@ -110,9 +110,9 @@ def _explanation_figure(explanation: Explanation, title: str | None) -> Figure:
     _show(looked, heated, where)
     for axes in (looked, without):
         _outline(axes, explanation.region, factor if axes is looked else 1)
-    _show(without, explanation.hidden, f"without the outlined place: {after:.0f} %")
+    _show(without, explanation.hidden, f"without the outlined region: {after:.0f} %")
     caption = (
-        f"{100 * REGION:.0f} % of the picture hidden; as much hidden\n"
+        f"{100 * REGION:.0f} % of the picture hidden; the same area\n"
         f"elsewhere leaves {100 * explanation.elsewhere_probability:.0f} % on average"
     )
     without.text(0.5, -0.04, caption, transform=without.transAxes, ha="center", va="top", fontsize=9)
@@ -125,7 +125,7 @@ def _explanation_figure(explanation: Explanation, title: str | None) -> Figure:
 
 
 def _answers(explanation: Explanation) -> bool:
-    """Whether it is the model's answer that is explained."""
+    """Whether the explained expression is the model's prediction."""
     return explanation.emotion == explanation.prediction.emotion
 
 
@@ -137,7 +137,7 @@ def _show(axes: Axes, image: NDArray[np.uint8], title: str) -> None:
 
 def _outline(axes: Axes, region: Region, factor: int) -> None:
     """The border of the region, drawn on an image that is `factor` times as large."""
-    padded = np.pad(region.astype(float), 1)  # so that it is closed at the border, too
+    padded = np.pad(region.astype(float), 1)  # so that it is also closed at the border
     places = factor * (np.arange(len(padded)) - 0.5) - 0.5
     axes.contour(places, places, padded, levels=[0.5], colors=[_OUTLINE], linewidths=1.6)
 

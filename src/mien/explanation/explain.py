@@ -1,4 +1,4 @@
-"""`explain`: where in a face its expression was read, and what is left of the answer without that place."""
+"""`explain`: the region of a face that decided the prediction, and the prediction without that region."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from mien.results import FaceEmotion, Prediction
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Where one expression of one face was read.
+    """The region of a face that decided one expression.
 
     Attributes:
         crop: (size, size) uint8 grey, what the model saw.
-        prediction: its answer.
-        emotion: the expression that is explained: the answer, or the one that was asked for.
+        prediction: of the face.
+        emotion: the expression that is explained: the prediction, or the one that was asked for.
         heat: (size, size) float32, -1 to 1: how far the probability of `emotion` falls when a pixel's surroundings
-            are hidden; negative where it rises.
+            are hidden; negative if it rises.
         region: (size, size) bool, the tenth of the crop with the highest heat.
         hidden: (size, size) uint8, the crop without this region.
         hidden_probability: of `emotion` in `hidden`.
         elsewhere_probability: mean of the same when as much is hidden, in the same shape, at 15 other places.
         face: the face in its picture; None for a crop on its own.
-        square: where the crop lies in the picture; None for a crop on its own.
+        square: the crop's position in the picture; None for a crop without a picture.
     """
 
     crop: NDArray[np.uint8]
@@ -64,7 +64,7 @@ class Explanation:
         return f"{self.emotion} {before}; without the marked tenth {here}, without a tenth elsewhere {others}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON: the face's own fields first; the maps are left out."""
+        """Plain values, ready for JSON: the face's own fields first, without the maps."""
         return {
             **({} if self.face is None else self.face.to_dict()),
             "explained": self.emotion,
@@ -81,13 +81,13 @@ def explain(
 ) -> list[Explanation]:
     """The explanation of every face of a picture, in the detector's order; empty without a face.
 
-    About 160 answers of the model a face. It says where the model looked, not whether it is right, nor why. Threads may
+    About 160 predictions of the model per face. It shows what the model used, not whether it is right. Threads may
     call it at the same time, also with one recognizer.
 
     Args:
         image: what `EmotionRecognizer.recognize` takes.
         recognizer: finds and reads the faces; None for mien's defaults.
-        emotion: the expression to explain; None for each face's answer.
+        emotion: the expression to explain; None for each face's prediction.
 
     Raises:
         ImageError, TypeError, ValueError: the picture cannot be read; ValueError also for an expression that the model
@@ -132,9 +132,9 @@ def explain_crop(
     """The explanation of a crop of any size, (h, w) grey or (h, w, 3) RGB, uint8.
 
     Args:
-        classifier: whose answer is explained.
+        classifier: whose prediction is explained.
         crop: one face, cut out.
-        emotion: the expression to explain; None for the answer.
+        emotion: the expression to explain; None for the prediction.
         face, square: what the result says of the crop's picture.
 
     Raises:

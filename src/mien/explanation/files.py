@@ -1,8 +1,7 @@
-"""The files of `mien explain`: a chart a face, a picture with the heat over all its faces, and explanations.json."""
+"""The files of `mien explain`: one chart per face, a heat map over all faces of a picture, and explanations.json."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.files import write_json
 from mien.explanation.chart import explained_picture, explanation_chart
 from mien.explanation.explain import Explanation
 from mien.images.read import save_image
@@ -23,7 +23,7 @@ FILE = "explanations.json"
 class ExplanationFiles:
     """Writes what explains pictures into a folder; made by `open_explanations`.
 
-    `photo.jpg` becomes `photo-face1-why.png`, and `photo-why.png` where it has two faces or more; of two pictures with
+    `photo.jpg` becomes `photo-face1-why.png`, and `photo-why.png` if it has two faces or more; of two pictures with
     one name, the second becomes `photo-2-…`.
     """
 
@@ -39,7 +39,7 @@ class ExplanationFiles:
 
         Args:
             result: of the picture.
-            picture: (H, W, 3) uint8 RGB; None where it could not be read.
+            picture: (H, W, 3) uint8 RGB; None if it could not be read.
             explanations: of its faces.
 
         Returns:
@@ -66,7 +66,7 @@ class ExplanationFiles:
     def close(self) -> None:
         """Write `explanations.json`: of every picture what `mien image --format json` says, and of every face more."""
         path = in_folder(self._folder, FILE)
-        path.write_text(json.dumps(self._items, indent=2) + "\n", encoding="utf-8")
+        write_json(path, self._items)
 
 
 @contextmanager

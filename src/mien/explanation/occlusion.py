@@ -2,7 +2,8 @@
 
 Occlusion sensitivity (Zeiler and Fergus, "Visualizing and understanding convolutional networks", ECCV 2014). A part is
 hidden by the blurred crop, as grey squares are things of their own to a network. Size and step of the patches were
-chosen by benchmarks/explain.py among these, larger ones, Gaussian ones and random masks (RISE): docs/explain.md.
+chosen by benchmarks/explain.py among these, larger ones, Gaussian ones and random masks (RISE):
+docs/explanation/explain.md.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def heat_map(
     """What hiding each place takes from a label's probability, by patches in one batch.
 
     Args:
-        classifier: whose answers are explained.
+        classifier: whose predictions are explained.
         crop: (size, size) uint8 grey, of the model's own size.
         label: index into the classifier's labels.
         masks: (n, size, size), 0 to 1: what is hidden, one after the other; None for `patches`.
@@ -76,7 +77,7 @@ def hide(crop: NDArray[np.uint8], masks: NDArray[np.float32]) -> NDArray[np.uint
 
     Args:
         crop: (size, size) uint8 grey.
-        masks: (n, size, size), 1 where it is hidden, 0 where it stays, soft in between.
+        masks: (n, size, size), 1 for hidden, 0 for visible, soft in between.
 
     Returns:
         (n, size, size) uint8.
@@ -87,14 +88,14 @@ def hide(crop: NDArray[np.uint8], masks: NDArray[np.float32]) -> NDArray[np.uint
 
 
 def soft(region: Region) -> NDArray[np.float32]:
-    """A region as a mask without hard edges, which would be features of their own: (size, size), 0 to 1."""
+    """A region as a mask without hard edges, which would be features themselves: (size, size), 0 to 1."""
     return np.asarray(cv2.GaussianBlur(region.astype(np.float32), (0, 0), len(region) / 48), np.float32)
 
 
 def elsewhere(region: Region) -> NDArray[np.bool_]:
     """The same region moved over the whole crop by quarters of its side, (15, size, size).
 
-    What leaves on one side comes in on the other, so that area and shape stay.
+    What leaves on one side enters on the other, so area and shape stay.
     """
     size = len(region)
     return np.stack([np.roll(region, (round(y * size), round(x * size)), (0, 1)) for y, x in _SHIFTS])
@@ -110,10 +111,10 @@ def patches(size: int, patch: float = PATCH, step: float = STEP) -> NDArray[np.f
         step: from one place to the next over the crop's side, at most `patch`.
 
     Returns:
-        (n, size, size) float32, 0 to 1, read-only; every pixel lies in one or more.
+        (n, size, size) float32, 0 to 1, read-only; every pixel is in one or more.
     """
     half, edge = size * patch / 2, size / 24
-    # They begin half a patch's reach outside, so that the border is hidden as often as nearly any other place.
+    # They start half a patch outside, so the border is hidden about as often as any other place.
     centers = np.arange(half / 2, size - half / 2 + 1e-6, size * step)
     pixels = np.arange(size) + 0.5
     along = np.clip((half - np.abs(pixels - centers[:, None])) / edge + 0.5, 0, 1)

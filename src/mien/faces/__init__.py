@@ -1,1 +1,1 @@
-"""Faces found, turned upright, judged, anonymised."""
+"""Face detection, alignment, face quality and anonymisation."""

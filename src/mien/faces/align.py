@@ -17,7 +17,7 @@ ASPECT = 0.78
 
 
 TILTED = 10.0
-"""Heads tilted by so many degrees or more are cropped upright: measured by benchmarks/tilt.py."""
+"""Heads tilted by this many degrees or more are cropped upright: measured by benchmarks/tilt.py."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def tilt(face: Face) -> float:
 
 
 def upright(image: NDArray[np.uint8], face: Face, angle: float) -> tuple[NDArray[np.uint8], Box]:
-    """The surroundings of a face, turned about its middle so that a tilt of `angle` degrees is gone, and its box there.
+    """The surroundings of a face, rotated about its centre to remove a tilt of `angle` degrees, and its box there.
 
     A tilted head's box is wider than that of the same head upright: it is taken for the box around an ellipse that was
     turned, as far as that can be, and shrunk to the same height over width as an upright face's.

@@ -27,7 +27,7 @@ HOLD = 0.5
 """Seconds for which a place in a clip stays hidden after the face there was seen last, in case it was only missed."""
 
 SAME_HEAD = 0.3
-"""Boxes that share so much of the smaller one are one head, and get one mosaic."""
+"""Boxes that share at least this much of the smaller one are one head, and get one mosaic."""
 
 Hide: TypeAlias = Callable[[NDArray[np.uint8], FrameResult], NDArray[np.uint8]]
 """A picture (H, W, 3) uint8 RGB and its result -> the picture as it may be shown."""
@@ -38,7 +38,7 @@ def anonymize_faces(picture: NDArray[np.uint8], boxes: Iterable[Box]) -> NDArray
 
     Args:
         picture: left as it is.
-        boxes: faces in pixels; what of them lies outside the picture does not matter.
+        boxes: faces in pixels; parts outside the picture are ignored.
     """
     shown = picture.copy()
     height, width = picture.shape[:2]
@@ -51,7 +51,7 @@ def anonymize_faces(picture: NDArray[np.uint8], boxes: Iterable[Box]) -> NDArray
 def anonymized_areas(boxes: Iterable[Box], width: int, height: int) -> list[tuple[int, int, int, int]]:
     """What is hidden for boxes in a picture of that size: `x1 y1 x2 y2` in whole pixels, the largest last."""
     areas = []
-    for box in sorted(_heads(boxes), key=lambda box: box.width * box.height):
+    for box in sorted(_heads(boxes), key=lambda box: box.area):
         across, down = REACH * box.width, REACH * box.height
         x1, y1 = max(0, int(box.x1 - across)), max(0, int(box.y1 - down))
         x2, y2 = min(width, int(box.x2 + across) + 1), min(height, int(box.y2 + down) + 1)
@@ -61,10 +61,10 @@ def anonymized_areas(boxes: Iterable[Box], width: int, height: int) -> list[tupl
 
 
 def _heads(boxes: Iterable[Box]) -> list[Box]:
-    """Boxes of the same head as one: mosaics that lie over each other, each from another grid, would show more."""
+    """Boxes of the same head as one: overlapping mosaics from different grids would reveal more."""
     heads: list[Box] = []
     for box in boxes:
-        while (other := next((head for head in heads if _shared(head, box) > SAME_HEAD), None)) is not None:
+        while (other := next((head for head in heads if _is_same(head, box)), None)) is not None:
             heads.remove(other)
             box = Box(
                 min(box.x1, other.x1), min(box.y1, other.y1), max(box.x2, other.x2), max(box.y2, other.y2)
@@ -73,18 +73,14 @@ def _heads(boxes: Iterable[Box]) -> list[Box]:
     return heads
 
 
-def _shared(first: Box, second: Box) -> float:
-    """The share of the smaller box that lies in the other, 0 to 1."""
-    across = min(first.x2, second.x2) - max(first.x1, second.x1)
-    down = min(first.y2, second.y2) - max(first.y1, second.y1)
-    smaller = min(first.width * first.height, second.width * second.height)
-    return max(0.0, across) * max(0.0, down) / smaller
+def _is_same(first: Box, second: Box) -> bool:
+    return first.intersection(second) > SAME_HEAD * min(first.area, second.area)
 
 
 class FaceAnonymizer:
     """Hides the faces of a picture, or of one clip frame by frame.
 
-    Besides the faces of a result it hides those of a search of its own, in every frame, and in a clip the places where
+    Besides the faces of a result it hides those of its own detection, in every frame, and in a clip the places where
     a face was seen up to `HOLD` seconds before.
 
     Args:

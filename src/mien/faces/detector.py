@@ -19,7 +19,7 @@ from mien.faces.onnx_detector import DetectorModel, MienDetector, detector_folde
 from mien.faces.yunet import YuNetDetector, fetch_yunet
 from mien.images.crop import crop_face
 from mien.images.read import ImageSource, read_image
-from mien.models.registry import DEFAULT_DETECTOR, DETECTOR_SIZE
+from mien.models.registry import DEFAULT_DETECTOR, DETECTOR_SIZE, MIN_SIZE
 from mien.results import Face
 
 HAAR_MARGIN = 0.98
@@ -44,14 +44,14 @@ class FaceDetector:
     """Finds the faces of a picture.
 
     Threads may share it: with mien's own network they search at the same time, with OpenCV's detectors, which keep
-    state between calls, one after the other (`concurrent` tells which). Processes may share it: its pickle says what
+    state between calls, one after the other (see `concurrent`). Processes may share it: its pickle says what
     to load.
 
     Args:
         backend: "mien", mien's own network; "haar", OpenCV's cascades for upright frontal faces; "yunet", fetched
             once from OpenCV Zoo; the folder of a run of `mien train-detector`; or the path of a YuNet file, ending
             in .onnx.
-        min_size: faces whose box has a shorter side, in pixels of the picture, are left out.
+        min_size: faces whose box has a shorter side, in pixels of the picture, are dropped.
         size: pictures are scaled to this long side before mien's own network searches them, in pixels.
         threads: of one call of mien's own network; None for as many as the machine has cores. OpenCV's detectors
             follow `cv2.setNumThreads`.
@@ -65,7 +65,7 @@ class FaceDetector:
         self,
         backend: str = DEFAULT_DETECTOR,
         *,
-        min_size: int = 20,
+        min_size: int = MIN_SIZE,
         size: int = DETECTOR_SIZE,
         threads: int | None = None,
     ) -> None:
@@ -120,15 +120,15 @@ class FaceDetector:
         return self._large(faces)
 
     def detect_batch(self, images: Sequence[ImageSource]) -> list[list[Face]]:
-        """The faces of several pictures, each as `detect` gives them; pictures of one size are searched together."""
+        """The faces of several pictures, each as from `detect`; pictures of one size go in one batch."""
         if self._mien is None:
             return [self.detect(image) for image in images]
         return [self._large(faces) for faces in self._mien.detect_batch([read_image(one) for one in images])]
 
     def crop(self, image: NDArray[np.uint8], face: Face, *, size: int = 48) -> NDArray[np.uint8]:
-        """A face as a model's input, (size, size) uint8 grey: framed as FER2013's, upright where it can be told.
+        """A face as a model's input, (size, size) uint8 grey: framed as FER2013's, upright if the tilt is known.
 
-        A head whose eyes tell a tilt of `TILTED` degrees or more is turned by it; without landmarks, as by Haar, it
+        A head whose eyes show a tilt of `TILTED` degrees or more is rotated; without landmarks, as with Haar, it
         stays as it is.
 
         Args:
@@ -155,7 +155,7 @@ class FaceDetector:
 
 
 def search_to_anonymize() -> Callable[[NDArray[np.uint8]], list[Face]]:
-    """The search for `FaceAnonymizer`, by mien's own detector: rather a mosaic too many than a face too few."""
+    """Detection for `FaceAnonymizer`, by mien's own detector: it prefers false positives to missed faces."""
     searches = [
         MienDetector(long_side=side, score_factor=ANONYMIZING_FACTOR).detect for side in ANONYMIZING_SIZES
     ]

@@ -1,4 +1,4 @@
-"""The grid of answers of mien's face detector: where its cells lie, and what their numbers mean.
+"""The output grid of mien's face detector: the positions of its cells, and the meaning of their numbers.
 
 A cell's fifteen numbers are the logit of its score; the box as its centre's offset from the cell's (x, y) and the
 logarithms of its width and height; and the offsets of five landmarks (x, y). All lengths are in strides.
@@ -59,14 +59,14 @@ def decode(answers: Floats, centers: Floats, sides: Floats) -> tuple[Floats, Flo
 def vote(
     scores: Floats, boxes: Floats, landmarks: Floats, kept: NDArray[np.intp], overlap: float
 ) -> tuple[Floats, Floats]:
-    """Each kept box as the mean of all that tell of the same face, weighted by their scores, and so its landmarks.
+    """Each kept box, and its landmarks, as the mean of all boxes of the same face, weighted by their scores.
 
     One cell's box is noisier than what all cells near a face say together (Gidaris and Komodakis, ICCV 2015).
 
     Args:
         scores, boxes, landmarks: (n,), (n, 4), (n, 5, 2).
         kept: places of k boxes, as `suppress` gives them.
-        overlap: intersection over union with a kept box from which a box tells of the same face.
+        overlap: intersection over union with a kept box from which a box belongs to the same face.
 
     Returns:
         Boxes (k, 4) and landmarks (k, 5, 2).

@@ -3,7 +3,7 @@
 One cascade searches the whole picture and keeps every hit, true or false. Each group of hits is then looked at
 again, enlarged and in its own light, by other cascades: a second frontal one at three tilts of the head, and the
 profile one in both directions. A face's score grows with the hits of the search and the votes of the others.
-The numbers below were chosen and fitted with benchmarks/detectors.py; docs/detection.md has the measurements.
+The numbers below were chosen and fitted with benchmarks/detectors.py; docs/how-to/detection.md has the measurements.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ HIT_WEIGHT, VOTE_WEIGHT, BIAS = 0.85, 2.25, -5.2
 """The score is the logistic function of HIT_WEIGHT log(1 + hits) + VOTE_WEIGHT log(1 + votes) + BIAS."""
 
 MIN_SCORE = 0.6
-"""Faces with a lower score are left out."""
+"""Faces with a lower score are dropped."""
 
 # The close-up: a square around a candidate, resized so that the candidate has a side of 36 pixels.
 _FACE = 36

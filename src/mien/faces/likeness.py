@@ -2,7 +2,7 @@
 
 Dalal and Triggs, "Histograms of oriented gradients for human detection", CVPR 2005, with a logistic function instead of
 their support vector machine. The weights in face_likeness.json are fitted by
-benchmarks/quality_fit.py; docs/quality.md says to what, and what they can and cannot tell.
+benchmarks/quality_fit.py; docs/explanation/quality.md has the data, and what it can and cannot detect.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FILE = Path(__file__).parent / "face_likeness.json"
 
 
 def likeness(image: NDArray[np.uint8]) -> float:
-    """Log odds that a crop is a face: above 0 rather a face, below 0 rather not.
+    """Log odds that a crop is a face: above 0 more likely a face, below 0 more likely not.
 
     Args:
         image: a crop of any size, as `to_crop` takes it.

@@ -1,7 +1,7 @@
 """The search of mien's face detector: pictures scaled for its network, its answers read in the pictures' own pixels.
 
 Every picture is looked at twice, whole and at a quarter of that size, which costs a sixteenth more: the network knows
-faces of 9 to 260 pixels, and of faces that fill a picture only the small view tells.
+faces of 9 to 260 pixels, and faces that fill a picture appear only in the small view.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ ENLARGED = 2.0
 QUARTER = 4
 
 OVERLAP = 0.4
-"""Two boxes with a higher intersection over union tell of one face: the one with the higher score stays, and all of
-them say where it lies."""
+"""Two boxes with a higher intersection over union are one face: the one with the higher score stays, and all of
+them determine its position."""
 
 VOTER = 0.05
-"""Boxes with a lower score than this, and than the least of a face, have no say in where a face lies."""
+"""Boxes with a lower score than this, and than the threshold of a face, do not affect its position."""
 
 INSIDE = 0.7
-"""The same where so much of the smaller box lies in the other: a part of a face may look like a smaller one."""
+"""The same if at least this much of the smaller box is in the other: a part of a face may look like a smaller one."""
 
 LARGE = 0.7
 """A face whose longer side is this share of the picture's: the picture was taken of it ..."""
@@ -48,13 +48,13 @@ SMALLEST_IN_QUARTER = 40.0
 """Boxes with a shorter longer side, in pixels of the small view, are left to the whole one."""
 
 MOST_BOXES = 1000
-"""So many of the best boxes are compared with one another; no picture has more faces that can be told."""
+"""This many of the best boxes are compared; no picture has more recognisable faces."""
 
 DARK, LIT, MOST_LIGHT = 160, 230, 16
 """A picture in which hardly a pixel (1 in 100) reaches the first grey level is brightened until one in 100 reaches the
-second, but no more than so many times: the network was trained on few pictures as dark as that."""
+second, but at most this many times: the network was trained on few pictures as dark as that."""
 
-_EVERY = 8  # a row and a column of so many are enough to tell how bright a picture is
+_EVERY = 8  # one row and column out of this many are enough to measure the brightness
 
 _BATCH = 8
 
@@ -90,10 +90,10 @@ def search(
     """The faces of several pictures; views of one size go through the network together.
 
     Args:
-        network: tells the answers of the cells.
+        network: gives the output of the cells.
         images: (H, W, 3) uint8 RGB each.
         long_side: that pictures are scaled to, in pixels; small ones are enlarged by `ENLARGED` at most.
-        min_score: boxes with a lower score are left out, as are those whose middle lies outside of the picture.
+        min_score: boxes with a lower score are dropped, as are those whose centre is outside of the picture.
     """
     views = [(place, view) for place, image in enumerate(images) for view in views_of(image, long_side)]
     groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
@@ -155,7 +155,7 @@ def _view(small: NDArray[np.uint8], size: tuple[int, int], **sizes: float) -> Vi
 
 
 def _read(answers: Floats, view: View, min_score: float) -> Found:
-    """The boxes that a view's cells tell of, each face by several cells."""
+    """The boxes of a view's cells; several cells respond to each face."""
     least = math.log(min_score / (1 - min_score))
     sure = np.flatnonzero(answers[:, 0] >= least)
     centers, sides = cell_grid(*view.image.shape[:2])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mien._core.boxes import Floats
 from mien._core.per_process import PerProcess
+from mien._core.settings import check_limits, check_types
 from mien.errors import DetectorError
 from mien.faces.grid import OUTPUTS
 from mien.faces.multiscale import search
@@ -40,8 +41,8 @@ class DetectorModel:
 
     Attributes:
         sha256: of the ONNX file.
-        min_score: boxes with a lower score are left out.
-        margin: of `crop_face`, so that the crop is framed as the pictures that expressions are learned from.
+        min_score: boxes with a lower score are dropped.
+        margin: of `crop_face`, so the crop is framed like the training pictures of the expressions.
         data: what it was trained on.
         metrics: scores on the validation pictures.
         training: the settings it was trained with.
@@ -60,10 +61,8 @@ class DetectorModel:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "same_as", tuple(self.same_as))
-        for name, low, high in (("min_score", 0, 1), ("margin", 0, 10)):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not low < value < high:
-                raise ValueError(f"{name}={value!r}: expected more than {low} and less than {high}")
+        check_types(self)
+        check_limits(self, {"min_score": (0, 1), "margin": (0, 10)}, inside=True)
 
     @classmethod
     def load(cls, folder: Path) -> DetectorModel:
@@ -80,7 +79,7 @@ class DetectorModel:
 
 
 def detector_folder(folder: Path | None) -> Path:
-    """Where the two files lie: of the shipped detector for None, of a run in its `export`."""
+    """The paths of the two files: of the shipped detector for None, of a run in its `export`."""
     folder = folder or SHIPPED
     return folder / "export" if (folder / "export" / CONFIG_FILE).is_file() else folder
 
@@ -96,7 +95,7 @@ class MienDetector:
         score_factor: on the least score that a box must have: below 1 finds more faces, and more that are none.
 
     Raises:
-        DetectorError: the files are missing, damaged, or no such network.
+        DetectorError: the files are missing, damaged, or not such a network.
         ValueError: a long side below 32 pixels.
     """
 
@@ -123,7 +122,7 @@ class MienDetector:
         return self.detect_batch([image])[0]
 
     def detect_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:
-        """The faces of several images, each as `detect` finds them; those of one size go together."""
+        """The faces of several images, each as from `detect`; images of one size go in one batch."""
         found = search(self.answers, images, self.long_side, self._least_score)
         return [
             [

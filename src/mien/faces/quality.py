@@ -1,7 +1,8 @@
-"""How good a face's crop is: a score from 0 to 1, and in words why it should not be trusted.
+"""How good a face's crop is: a score from 0 to 1, and in words the issues that speak against it.
 
-Each reason holds where the model has lost 4 to 13 points of accuracy when good pictures are made worse in that one way
-(benchmarks/quality.py; docs/quality.md has the figures). Of FER2013's own pictures fewer than 1 % fall below.
+Each issue holds where the model has lost 4 to 13 points of accuracy when good pictures are made worse in that one way
+(benchmarks/quality.py; docs/explanation/quality.md has the figures). Of FER2013's own pictures fewer than 1 % fall
+below.
 
 The score is 1 where nothing speaks against the crop, and falls with each fault: exp(-sum of weight times fault). It is
 the share that is left of what the model knows beyond guessing, if the crop's looks are all that is known.
@@ -39,7 +40,7 @@ WEIGHTS = {"small": 0.057, "blurred": 0.046, "dark": 0.132, "bright": 0.078, "pa
 
 
 def judge(image: NDArray[np.uint8], box: Box) -> Quality:
-    """The score of a crop, and every reason not to trust it: "small", "dark", "bright", "blurred", "unclear".
+    """The score of a crop, and every issue that speaks against it: "small", "dark", "bright", "blurred", "unclear".
 
     Args:
         image: the face's crop as `FaceDetector.crop` makes it; any uint8 array that `to_crop` takes.
@@ -59,11 +60,11 @@ def judge(image: NDArray[np.uint8], box: Box) -> Quality:
         "blurred": sharpness(crop) < MIN_SHARPNESS,
         "unclear": like < MIN_LIKENESS,
     }
-    return Quality(float(np.exp(-cost)), tuple(reason for reason, true in holds.items() if true))
+    return Quality(float(np.exp(-cost)), tuple(issue for issue, true in holds.items() if true))
 
 
 def faults(crop: NDArray[np.uint8], box: Box, like: float) -> dict[str, float]:
-    """How far a crop falls short of a good one, each 0 or more: doublings, for "unclear" steps of four in log odds.
+    """The faults of a crop, each 0 or more: missing doublings, for "unclear" steps of four in log odds.
 
     Args:
         crop: (48, 48) uint8 grey.
@@ -87,7 +88,7 @@ def _doublings(enough: float, value: float) -> float:
 
 
 def sharpness(crop: NDArray[np.uint8]) -> float:
-    """How fine the detail is: the Laplacian's variance over the crop's own, so that contrast does not count.
+    """Sharpness: the variance of the Laplacian over that of the crop, so contrast does not matter.
 
     About 0.7 for FER2013's pictures, 0.07 for the same blurred by a Gaussian of one pixel; 0 without any contrast.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.files import write_atomically
 from mien._core.per_process import PerProcess
 from mien.errors import DetectorError
 from mien.results import Box, Face
@@ -27,7 +27,7 @@ TIMEOUT = 30.0
 """Seconds without an answer after which a download is given up."""
 
 MIN_SCORE = 0.8
-"""Hits with a lower score are left out."""
+"""Hits with a lower score are dropped."""
 
 OVERLAP = 0.3
 """Of two hits with a higher intersection over union the better one stays."""
@@ -72,7 +72,7 @@ class YuNetDetector:
             small = cv2.copyMakeBorder(small, 0, below, 0, beside, cv2.BORDER_REPLICATE)
         net = self._net()
         net.setInputSize(small.shape[1::-1])
-        rows: Any = net.detect(small)[1]  # None where there is no face
+        rows: Any = net.detect(small)[1]  # None without a face
         return [] if rows is None else [_face(row) for row in rows / np.array([scale] * 14 + [1.0])]
 
 
@@ -100,7 +100,7 @@ def fetch_yunet() -> Path:
     The cache is `$MIEN_CACHE`, or `~/.cache/mien`.
 
     Raises:
-        DetectorError: it can be neither read nor fetched; the message says which file to bring, and where to.
+        DetectorError: it can be neither read nor downloaded; the message names the file and where to put it.
     """
     path = Path(os.environ.get("MIEN_CACHE") or Path.home() / ".cache" / "mien") / YUNET_FILE
     advice = f"bring {YUNET_FILE} from OpenCV Zoo to {path}, or pass the path of the file"
@@ -117,7 +117,8 @@ def fetch_yunet() -> Path:
             f"expected {YUNET_SHA256[:12]}...: {advice}"
         )
     try:
-        _write(path, data)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, data)
     except OSError as error:
         raise DetectorError(f"cannot write {path} ({error.strerror}): {advice}") from None
     return path
@@ -140,18 +141,6 @@ def _download(url: str) -> bytes:
     if len(data) > MAX_DOWNLOAD:
         raise OSError(f"more than {MAX_DOWNLOAD / 1e6:.0f} MB")
     return data
-
-
-def _write(path: Path, data: bytes) -> None:
-    """All or nothing, also when two processes fetch at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(data)
-    try:
-        Path(file.name).replace(path)
-    except OSError:
-        Path(file.name).unlink(missing_ok=True)
-        raise
 
 
 def _sha256(data: bytes) -> str:

@@ -38,7 +38,7 @@ def blur(image: Image, sigma: float) -> Image:
 
 
 def noise(image: Image, sigma: float, rng: np.random.Generator) -> Image:
-    """Gaussian noise of that standard deviation in grey levels, as of a sensor in the dark."""
+    """Gaussian noise of that standard deviation in grey levels, like a sensor in low light."""
     return _uint8(image + rng.normal(0, sigma, image.shape))
 
 

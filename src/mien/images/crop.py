@@ -40,7 +40,7 @@ def crop_face(
 
     Args:
         image: uint8 as for `to_crop`; usually (H, W, 3) RGB.
-        box: the face in pixels of `image`; at least a part of the square must lie inside.
+        box: the face in pixels of `image`; at least a part of the square must be inside.
         margin: side of the square over the box's longer side; `FaceDetector.margin` fits a detector's boxes.
         size: side of the result in pixels.
 
@@ -59,7 +59,7 @@ def crop_face(
     x1, y1 = max(left, 0), max(top, 0)
     x2, y2 = min(left + pixels, width), min(top + pixels, height)
     if x1 >= x2 or y1 >= y2:
-        raise ValueError(f"{box} lies outside the picture of {width} x {height} pixels")
+        raise ValueError(f"{box} is outside the picture of {width} x {height} pixels")
     grey = to_grey(image[y1:y2, x1:x2])
     missing = (y1 - top, top + pixels - y2, x1 - left, left + pixels - x2)
     if any(missing):

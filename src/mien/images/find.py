@@ -15,12 +15,12 @@ SUFFIXES = frozenset(
 
 
 def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """The pictures that files, folders and glob patterns name, each once, in the order given.
+    """The pictures named by files, folders and glob patterns, each once, in the given order.
 
     Folders are searched with all their folders, in order of name, for files that end in `SUFFIXES`; hidden
-    files are left out. A file named on its own is kept whatever its ending. Nothing raises here: a path that
+    files are left out. A file named directly is kept with any ending. Nothing raises here: a path that
     is missing, a pattern without a match and a folder without pictures stay in the list as they are, and
-    `mien.read_image` says of each what is wrong, so that the others of a run go on.
+    `mien.read_image` reports what is wrong with each, so the others of a run are processed.
     """
     return find_files(paths, SUFFIXES)
 

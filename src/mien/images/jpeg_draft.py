@@ -57,7 +57,7 @@ def read_draft(data: bytes, side: int) -> tuple[NDArray[np.uint8], DraftScale]:
 
     Args:
         data: an encoded file.
-        side: JPEGs are decoded at the least of 1/8, 1/4 and 1/2 that leaves the long side so many pixels; 0 decodes
+        side: JPEGs are decoded at the smallest of 1/8, 1/4, 1/2 that leaves the long side this many pixels; 0 decodes
             all as they are.
 
     Raises:

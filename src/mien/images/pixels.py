@@ -1,4 +1,4 @@
-"""Arrays as pictures: their type and shape, grey, and what lies behind transparency."""
+"""Arrays as pictures: dtype and shape, grey, and the background of transparency."""
 
 from __future__ import annotations
 

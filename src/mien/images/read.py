@@ -26,7 +26,7 @@ class BinaryFile(Protocol):
     """An open binary file, or whatever else has its `read`: `io.BytesIO`, an upload, an HTTP answer."""
 
     def read(self, size: int, /) -> bytes:
-        """At most so many bytes; none at the end."""
+        """At most this many bytes; none at the end."""
 
 
 ImageSource: TypeAlias = (

@@ -1,1 +1,1 @@
-"""Numbers about answers; arrays in, numbers out."""
+"""Numbers about predictions; arrays in, numbers out."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,22 +20,42 @@ def softmax(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def calibration_error(confidences: Floats, correct: Bools, bins: int = 15) -> float:
+BINS = 15
+"""Intervals of the confidence, all of one width, in which it is compared with the accuracy."""
+
+
+def in_bins(
+    confidences: Floats, correct: Bools, bins: int = BINS
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Answers by intervals of the confidence, of equal width.
+
+    Args:
+        confidences: (n,) highest probability of every prediction, 0 to 1.
+        correct: (n,) whether the prediction was right.
+        bins: how many.
+
+    Returns:
+        Three arrays (bins,): how many answers (int64), how many of them are right, and the sum of their confidences
+        (float64).
+    """
+    place = np.clip((confidences * bins).astype(int), 0, bins - 1)
+    counts = np.bincount(place, minlength=bins)
+    return counts, np.bincount(place, correct.astype(np.float64), bins), np.bincount(place, confidences, bins)
+
+
+def calibration_error(confidences: Floats, correct: Bools, bins: int = BINS) -> float:
     """Expected calibration error: the mean gap between confidence and accuracy over bins of equal width.
 
     Guo et al., arXiv 1706.04599.
 
     Args:
-        confidences: (n,) highest probability of every answer, 0 to 1.
-        correct: (n,) whether the answer was right.
-        bins: how many.
+        confidences, correct, bins: as of `in_bins`.
 
     Returns:
         0 (confidence is accuracy) to 1.
     """
-    place = np.clip((confidences * bins).astype(int), 0, bins - 1)
-    gaps = np.bincount(place, weights=correct.astype(np.float64) - confidences, minlength=bins)
-    return float(np.abs(gaps).sum() / len(confidences))
+    counts, right, said = in_bins(confidences, correct, bins)
+    return float(np.abs(right - said).sum() / counts.sum())
 
 
 def fit_temperature(logits: Floats, targets: Floats, *, certainty: float = 0.5) -> float:
@@ -44,9 +65,9 @@ def fit_temperature(logits: Floats, targets: Floats, *, certainty: float = 0.5) 
 
     Args:
         logits: (n, k).
-        targets: (n, k) shares; a row of zeros does not count. Without any other row it is 1.
+        targets: (n, k) shares; rows of zeros are ignored. Without any other row it is 1.
         certainty: that the temperature is not too low, 0.5 to below 1: more gives the upper end of a one-sided
-            interval (by the sandwich estimate of its error), so that few images make the probabilities more modest.
+            interval (by the sandwich estimate of its error), so few images lower the confidence.
     """
     if not targets.any():
         return 1.0
@@ -73,7 +94,7 @@ def fit_mixture(first: Floats, second: Floats, targets: Sequence[Floats]) -> flo
 
     Args:
         first, second: (n, k) probabilities.
-        targets: one or more (n, k) of shares, each of equal weight; a row of zeros does not count.
+        targets: one or more (n, k) of shares, each of equal weight; rows of zeros are ignored.
 
     Returns:
         0 to 1; a half without any target.
@@ -81,7 +102,7 @@ def fit_mixture(first: Floats, second: Floats, targets: Sequence[Floats]) -> flo
     used = [target for target in targets if target.any()]
     if not used:
         return 0.5
-    # Cross-entropy is convex in the share, so that the one minimum is found.
+    # Cross-entropy is convex in the weight, so the search finds the only minimum.
     return _minimum(
         lambda share: sum(
             _cross_entropy(share * first + (1 - share) * second, target) / target.sum() for target in used
@@ -110,10 +131,10 @@ def _minimum(function: Callable[[float], float], low: float, high: float) -> flo
 def threshold_for_precision(
     confidences: Floats, correct: Bools, precision: float, *, certainty: float = 0.5
 ) -> float:
-    """The lowest confidence from which on the answers are right at that rate; 1.0 if they never are.
+    """The lowest confidence from which on the predictions are right at that rate; 1.0 if they never are.
 
     Args:
-        confidences: (n,) of the answers.
+        confidences: (n,) of the predictions.
         correct: (n,) whether they are right.
         precision: the rate.
         certainty: that the rate is reached on other images too, 0.5 to below 1: more asks for it of the lower end of
@@ -124,7 +145,7 @@ def threshold_for_precision(
     rates, z = np.cumsum(correct[order]) / n, normal_quantile(certainty)
     spread = z * np.sqrt(rates * (1 - rates) / n + (z / (2 * n)) ** 2)
     rates = (rates + z**2 / (2 * n) - spread) / (1 + z**2 / n)
-    # A threshold lets in all answers of equal confidence, or none of them: only the last of equals counts.
+    # A threshold lets in all predictions of equal confidence, or none of them: only the last of equals counts.
     last = np.append(np.diff(confidences[order]) != 0, True)
     good = np.flatnonzero((rates >= precision) & last)
     return float(confidences[order[good[-1]]]) if len(good) else 1.0
@@ -133,30 +154,30 @@ def threshold_for_precision(
 def selective_accuracy(
     confidences: Floats, correct: Bools
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Accuracy of the answers that are kept, against the share that is kept: the risk-coverage curve, with 1 - risk.
+    """Accuracy of the predictions kept, against coverage, the share kept: the risk-coverage curve, with 1 - risk.
 
-    Answers are kept from a threshold of the confidence on (Geifman & El-Yaniv, arXiv 1705.08500). Those of equal
-    confidence are kept together, so that the curve does not depend on the order of the answers.
+    Predictions are kept from a threshold of the confidence on (Geifman & El-Yaniv, arXiv 1705.08500). Those of equal
+    confidence are kept together, so the curve does not depend on the order of the predictions.
 
     Args:
-        confidences: (n,) highest probability of every answer, 0 to 1.
-        correct: (n,) whether the answer was right.
+        confidences: (n,) highest probability of every prediction, 0 to 1.
+        correct: (n,) whether the prediction was right.
 
     Returns:
-        coverage: (n,), the share that is kept by a threshold at the confidence of each answer, rising to 1.
+        coverage: (n,), the share that is kept by a threshold at the confidence of each prediction, rising to 1.
         accuracy: (n,), the share of right ones among them.
     """
     order = np.argsort(-confidences, kind="stable")
     ranked, hits = confidences[order], np.cumsum(correct[order])
-    # A threshold at some confidence keeps all answers down to the last of equal confidence.
+    # A threshold at some confidence keeps all predictions down to the last of equal confidence.
     kept = np.searchsorted(-ranked, -ranked, side="right")
     return kept / len(order), hits[kept - 1] / kept
 
 
 def area_under_risk_coverage(confidences: Floats, correct: Bools) -> float:
-    """AURC: the mean error of the answers kept, over the thresholds at the confidence of every answer.
+    """AURC: the mean error of the predictions kept, over the thresholds at the confidence of every prediction.
 
-    0 is best. Confidences that say nothing about which answers are right give the error of all answers on average.
-    Geifman, Uziel & El-Yaniv, arXiv 1805.08206. Arguments as of `selective_accuracy`.
+    0 is best. Uninformative confidences give the error of all predictions on average.
+    Geifman, Uziel & El-Yaniv, arXiv 1805.08206. Arguments as in `selective_accuracy`.
     """
     return float(1 - selective_accuracy(confidences, correct)[1].mean())

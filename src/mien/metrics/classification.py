@@ -1,4 +1,4 @@
-"""How right answers are: confusion matrix, precision, recall, F1, balanced accuracy."""
+"""Classification metrics: confusion matrix, precision, recall, F1, balanced accuracy."""
 
 from __future__ import annotations
 

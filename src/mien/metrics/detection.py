@@ -1,4 +1,4 @@
-"""How well a detector finds faces: average precision, recall at so many false boxes, against known boxes."""
+"""Detection metrics: average precision, and recall at a rate of false positives, against known boxes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Floats = NDArray[np.float32]
 OVERLAP = 0.5
 """Intersection over union from which a box has found a face."""
 
-_COVERED = 0.5  # a box that lies so far inside of an ignored one counts neither as right nor as false
+_COVERED = 0.5  # share of a box inside an ignored one from which it counts neither as right nor as wrong
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ def match(
 ) -> PictureScores:
     """Compare the boxes found in a picture with its faces.
 
-    The best box first, each takes the face left that it overlaps most. A box without a face is left out where it
-    found an ignored one or lies inside of it, and is false otherwise.
+    The best box comes first; each takes the remaining face that it overlaps most. A box without a face is ignored if
+    it matches an ignored face or is inside of one, and is a false positive otherwise.
 
     Args:
         scores: (n,).
@@ -64,7 +64,7 @@ def match(
 
 
 def average_precision(pictures: Sequence[PictureScores]) -> float:
-    """The area under precision over recall, each precision the best at that recall or a higher one (PASCAL VOC, 2010).
+    """The area under the precision-recall curve, with interpolated precision (PASCAL VOC, 2010).
 
     Raises:
         ValueError: there is no face in any of the pictures.
@@ -77,7 +77,7 @@ def average_precision(pictures: Sequence[PictureScores]) -> float:
 
 
 def recall_at(pictures: Sequence[PictureScores], false_boxes: float) -> float:
-    """The share of faces found at the threshold that lets through so many false boxes a picture, on average.
+    """Recall at the threshold with this mean number of false positives per picture.
 
     Raises:
         ValueError: there is no face in any of the pictures.
@@ -126,5 +126,5 @@ def _pooled(pictures: Sequence[PictureScores]) -> tuple[Floats, NDArray[np.bool_
 
 
 def _inside(boxes: Floats, others: Floats) -> Floats:
-    """The share of every box of (n, 4) that lies in every one of the others (m, 4): (n, m)."""
+    """The share of every box of (n, 4) inside every one of the others (m, 4): (n, m)."""
     return np.asarray(shared(boxes, others) / np.maximum(areas(boxes)[:, None], 1e-9))

@@ -34,14 +34,14 @@ class GapTest:
 def gap_test(correct: Bools, groups: Ints, labels: Ints, *, rounds: int = ROUNDS, seed: int = 0) -> GapTest:
     """Test the largest gap by exchanging images between groups at random.
 
-    The statistic is the largest gap of all pairs, in the data and in every exchange, so that many groups do not make a
+    The statistic is the largest gap of all pairs, in the data and in every exchange, so many groups do not make a
     small p-value likelier. Exchanging images is a draw from the multivariate hypergeometric distribution, and is drawn
     as one. The p-value is (1 + exchanges with such a gap) / (1 + exchanges): Phipson & Smyth, Statistical Applications
     in Genetics and Molecular Biology 9 (2010).
 
     Args:
-        correct: (n,) whether each answer was right.
-        groups: (n,) number of the group, from 0, each with one image at least; two groups or more.
+        correct: (n,) whether each prediction was right.
+        groups: (n,) number of the group, from 0, each with at least one image; two groups or more.
         labels: (n,) the true label; within a label images are exchanged for `p_value_by_label`.
         rounds, seed: of the exchanges.
 
@@ -80,12 +80,12 @@ def _p_value(
 
 
 def chance_calibration_error(confidences: Floats, *, rounds: int = 200, seed: int = 0) -> float:
-    """The calibration error that answers with these confidences have on average where every confidence is true.
+    """The calibration error that predictions with these confidences have on average where every confidence is true.
 
-    The error of few answers is never 0: the gaps of its bins are chance, and are added without their signs.
+    The error of few predictions is never 0: the gaps of its bins are chance, and are added without their signs.
 
     Args:
-        confidences: (n,) of the answers, 0 to 1.
+        confidences: (n,) of the predictions, 0 to 1.
         rounds, seed: of the draws of right and wrong.
     """
     rng = np.random.default_rng(seed)

@@ -18,7 +18,7 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Interval of the accuracy by the percentile bootstrap over images: `(low, high)`, 0 to 1.
 
-    Resampling n answers of which a share is right is a binomial draw, and is drawn as one.
+    Resampling n predictions of which a share is right is a binomial draw, and is drawn as one.
     """
     n = len(correct)
     shares = np.random.default_rng(seed).binomial(n, float(correct.mean()), rounds) / n
@@ -52,10 +52,10 @@ def paired_difference_interval(
 ) -> tuple[float, float]:
     """Interval of the difference of two accuracies on the same images, by the paired percentile bootstrap.
 
-    Resampling images on which one, the other or neither alone is right is a multinomial draw, and is drawn as one.
+    Resampling images by which model is right is a multinomial draw, and is drawn as one.
 
     Args:
-        first, second: (n,) whether each answer was right.
+        first, second: (n,) whether each prediction was right.
         level, rounds, seed: of the bootstrap.
 
     Returns:
@@ -91,7 +91,7 @@ def mcnemar_p_value(only_first: int, only_second: int) -> float:
 
 
 def rank_correlation(first: Floats, second: Floats) -> float:
-    """Spearman's: Pearson's correlation of the ranks, equal values with their mean rank; 0 where one never varies.
+    """Spearman's: Pearson's correlation of the ranks, ties get their mean rank; 0 if either is constant.
 
     Args:
         first, second: (n,).

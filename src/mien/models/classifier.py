@@ -13,7 +13,14 @@ from mien._core.per_process import PerProcess
 from mien.errors import ModelError
 from mien.images.crop import to_crop
 from mien.models.onnx_runtime import Session, open_session
-from mien.models.registry import DEFAULT_MODEL, ModelConfig, is_shipped, read_model, resolve_model
+from mien.models.registry import (
+    DEFAULT_HEAD,
+    DEFAULT_MODEL,
+    ModelConfig,
+    is_shipped,
+    read_model,
+    resolve_model,
+)
 from mien.results import Prediction
 
 Crops: TypeAlias = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
@@ -24,22 +31,36 @@ _BATCH = 64
 class EmotionClassifier:
     """A trained model, ready to use.
 
-    Threads may share it: calls run at the same time. So may processes: a pickle holds where the model lies and its
-    SHA-256, and it is loaded anew at its first use in each process; it is a ModelError if the file has changed.
+    Threads may share it: calls run in parallel. So may processes: a pickle holds the model's path and
+    SHA-256, and each process loads it at first use, with a ModelError if the file has changed.
 
     Args:
         model: name of a shipped model, a model folder, or a run that `mien train` wrote.
+        head: the output that answers: "auto" for the model's default, which is "blend"; "labels" for the head that was
+            trained on its dataset's own labels; or an output by its name, as "ferplus", which has labels of its own.
         threads: CPU threads of one call; None for as many as the machine has cores.
 
+    Attributes:
+        config: what the model's `config.json` says.
+        head: the name of the output that answers.
+
     Raises:
-        ModelError: no such model, or not a model of the shape that its configuration says.
+        ModelError: no such model or head, or not a model of the shape that its configuration says.
     """
 
     config: ModelConfig
+    head: str
 
-    def __init__(self, model: str | os.PathLike[str] = DEFAULT_MODEL, *, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        model: str | os.PathLike[str] = DEFAULT_MODEL,
+        *,
+        head: str = DEFAULT_HEAD,
+        threads: int | None = None,
+    ) -> None:
         folder = resolve_model(model)
         self.config = ModelConfig.load(folder)
+        self.head = self.config.output(head)
         # A shipped model by its name: another machine may have it elsewhere.
         source = folder.name if is_shipped(folder) else str(folder.absolute())
         self._session = PerProcess(_open, source, self.config.sha256, threads)
@@ -48,15 +69,15 @@ class EmotionClassifier:
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels of the probabilities, in order."""
-        return self.config.labels
+        return self.config.outputs[self.head]
 
-    def predict_proba(self, crops: Crops, *, head: str = "blend") -> NDArray[np.float32]:
+    def predict_proba(self, crops: Crops, *, head: str | None = None) -> NDArray[np.float32]:
         """Probabilities of every crop.
 
         Args:
             crops: n faces, cut out; each of any size, (h, w) grey or (h, w, 3) RGB, uint8. An array
                 (n, h, w) or (n, h, w, 3) will do.
-            head: an output of the model: "blend", or a head by its name.
+            head: another output of the model, by its name; None for the classifier's own.
 
         Returns:
             (n, labels) float32, every row in [0, 1] and summing to 1. It does not depend on the other crops.
@@ -65,7 +86,7 @@ class EmotionClassifier:
             ValueError: the model has no such head.
             TypeError, ValueError: a crop is not uint8, or not of such a shape.
         """
-        return self._run(crops, [head])[0]
+        return self._run(crops, [head or self.head])[0]
 
     def predict_heads(self, crops: Crops) -> dict[str, NDArray[np.float32]]:
         """Probabilities by every head, in one pass through the network; crops as in `predict_proba`.

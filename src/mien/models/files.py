@@ -1,4 +1,4 @@
-"""A network as a folder of two files: ONNX, and the JSON beside it, which tells its SHA-256."""
+"""A network as a folder of two files: ONNX, and the JSON next to it with its SHA-256."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mien._core.files import write_json
 from mien.errors import MienError
 
 Config = TypeVar("Config")
@@ -15,7 +16,7 @@ Config = TypeVar("Config")
 
 @dataclass(frozen=True)
 class NetworkFiles:
-    """The names of the two files of one kind of network, and what is said where they are wrong.
+    """The names of the two files of one kind of network, and the words of their error messages.
 
     Attributes:
         kind: "model" or "detector".
@@ -47,7 +48,7 @@ class NetworkFiles:
 
     def save_config(self, config: Any, folder: Path) -> None:
         """Write a dataclass as the JSON file."""
-        (folder / self.config).write_text(json.dumps(asdict(config), indent=2) + "\n", encoding="utf-8")
+        write_json(folder / self.config, asdict(config))
 
     def read_network(self, folder: Path, sha256: str, max_bytes: int) -> bytes:
         """The bytes of the ONNX file, after a look at their number and SHA-256.

@@ -1,8 +1,8 @@
 """onnxruntime, which nothing else imports: silent, and with the settings that every network of mien runs with.
 
 Since 1.29 its wheels for Linux and macOS report to their maker. `mien/__init__.py`, which runs before this file,
-has set ORT_DISABLE_TELEMETRY, which onnxruntime reads once, while it is loaded: then it neither reports nor writes an
-identifier of the machine into the home folder. docs/trust.md says what was measured.
+has set ORT_DISABLE_TELEMETRY, which onnxruntime reads once, while it is loaded; it then neither reports nor writes an
+identifier of the machine into the home folder. docs/explanation/trust.md says what was measured.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Models as folders: `model.onnx`, its `config.json` and a README; the shipped ones lie in the package."""
+"""Models as folders: `model.onnx`, `config.json`, `model.weights.h5`, README; the shipped ones lie in the package."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mien._core.settings import check_limits, check_types
 from mien.errors import ModelError
 from mien.labels import as_emotion
 from mien.models.files import NetworkFiles
@@ -19,7 +20,17 @@ DEFAULT_DETECTOR = "mien"
 DETECTOR_SIZE = 640
 """Pictures are scaled to this long side before mien's face detector searches them, in pixels."""
 
+MIN_SIZE = 20
+"""Faces whose box has a shorter side, in pixels of the picture, are filtered out."""
+
+DEFAULT_HEAD, DEFAULT_OUTPUT = "auto", "blend"
+"""What asks for a model's default output, and the name of that output."""
+
+LABELS_HEAD = "labels"
+"""What asks for the head that was trained on its dataset's own labels, whatever its name."""
+
 MODEL_FILE, CONFIG_FILE = "model.onnx", "config.json"
+WEIGHTS_FILE = "model.weights.h5"
 MAX_MODEL_BYTES = 512 * 2**20
 
 _FILES = NetworkFiles(
@@ -33,9 +44,6 @@ _FILES = NetworkFiles(
 _SHIPPED = Path(__file__).parent
 
 
-_KINDS: dict[str, Any] = {"name": str, "sha256": str, "input_size": int, "uncertain_below": int | float}
-
-
 @dataclass(frozen=True)
 class ModelConfig:
     """What a model's `config.json` says.
@@ -43,7 +51,8 @@ class ModelConfig:
     Attributes:
         name: of the model.
         labels: of the probabilities that users get, in order; those of the seven expressions are `Emotion`.
-        outputs: the ONNX file's outputs, name -> labels; "blend" is what users get, the others are the heads.
+        outputs: the ONNX file's outputs, name -> labels; "blend" is what users get, the others are the heads: the one
+            that was trained on the dataset's own labels is "fer2013" or "labels", that on FER+ votes "ferplus".
         input_size: side in pixels of the square grey crops.
         sha256: of `model.onnx`.
         temperature: that each head's logits are divided by, already inside the ONNX file.
@@ -71,23 +80,35 @@ class ModelConfig:
     same_as: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for field_name, kind in _KINDS.items():
-            value = getattr(self, field_name)
-            if not isinstance(value, kind):
-                raise ValueError(f"{field_name} {value!r}: expected {kind}")
+        check_types(self)
         if not all(isinstance(label, str) for label in self.labels):
             raise ValueError(f"labels {tuple(self.labels)}: expected words")
         object.__setattr__(self, "labels", tuple(map(as_emotion, self.labels)))
         object.__setattr__(self, "same_as", tuple(self.same_as))
-        object.__setattr__(self, "outputs", {k: tuple(v) for k, v in self.outputs.items()})
+        object.__setattr__(self, "outputs", {k: tuple(map(as_emotion, v)) for k, v in self.outputs.items()})
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
             raise ValueError(f"labels {self.labels}: expected two or more, all different")
-        if self.outputs.get("blend") != self.labels:
+        if self.outputs.get(DEFAULT_OUTPUT) != self.labels:
             raise ValueError(
                 f'outputs {sorted(self.outputs)}: expected "blend" with the labels {self.labels}'
             )
-        if not 8 <= self.input_size <= 1024:
-            raise ValueError(f"input_size {self.input_size}: expected 8 to 1024 pixels")
+        check_limits(self, {"input_size": (8, 1024)})
+
+    def output(self, head: str) -> str:
+        """The output that a head's name means: "auto" is "blend", "labels" the head of the dataset's own labels.
+
+        Raises:
+            ModelError: the model has no such head.
+        """
+        names = {
+            DEFAULT_HEAD: DEFAULT_OUTPUT,
+            LABELS_HEAD: next((name for name in (LABELS_HEAD, "fer2013") if name in self.outputs), head),
+        }
+        name = names.get(head, head)
+        if name not in self.outputs:
+            own = [output for output in self.outputs if output != LABELS_HEAD]
+            raise ModelError(f"{self.name}: no head {head!r}; expected one of {', '.join((*names, *own))}")
+        return name
 
     @classmethod
     def load(cls, folder: Path) -> ModelConfig:
@@ -123,12 +144,27 @@ def resolve_model(model: str | os.PathLike[str]) -> Path:
             return folder
     names = ", ".join(path.parent.name for path in sorted(_SHIPPED.glob(f"*/{CONFIG_FILE}")))
     what = f"a folder with {MODEL_FILE} and {CONFIG_FILE}, as mien train writes"
-    raise ModelError(f"{model}: no such model; expected {names}, or {what}")
+    came = "a file" if given.is_file() else "no such model"
+    raise ModelError(f"{model}: {came}; expected {names}, or {what}")
 
 
 def is_shipped(folder: Path) -> bool:
     """Whether a folder is that of a model which comes with the package."""
     return folder.parent == _SHIPPED
+
+
+def find_weights(folder: Path) -> Path:
+    """The file of Keras weights in a model's folder: what training can go on from.
+
+    Raises:
+        ModelError: there is none.
+    """
+    if not (folder / WEIGHTS_FILE).is_file():
+        raise ModelError(
+            f"{folder}: has a {MODEL_FILE}, but training goes on from the {WEIGHTS_FILE} that mien train writes "
+            "beside it; copy the whole folder, or write both anew with mien train DATA --out RUN --resume"
+        )
+    return folder / WEIGHTS_FILE
 
 
 def read_model(folder: Path, sha256: str) -> bytes:

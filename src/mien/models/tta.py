@@ -15,7 +15,7 @@ _SHIFT_OF_WHOLE_VIEW = 2
 
 
 def corner_shift(config: ModelConfig) -> int:
-    """How many pixels the corner crops lie from the centre crop.
+    """The distance of the corner crops from the centre crop, in pixels.
 
     A model that sees the middle `view` of its `input_size` pixels (`config.training["view"]`) has its corner crops
     (input_size - view) / 2 pixels away, rounded down: those show the picture's very corners. One that sees all of
@@ -36,7 +36,7 @@ def shifted(crops: NDArray[np.uint8], down: int, right: int) -> NDArray[np.uint8
 
 
 def predict_views(
-    classifier: EmotionClassifier, images: NDArray[np.uint8], *, head: str = "blend"
+    classifier: EmotionClassifier, images: NDArray[np.uint8], *, head: str | None = None
 ) -> dict[str, NDArray[np.float64]]:
     """Probabilities of one view, of two and of ten, each the mean over its views.
 
@@ -49,7 +49,7 @@ def predict_views(
     Args:
         classifier: the model.
         images: (n, h, w) uint8 grey.
-        head: an output of the model.
+        head: an output of the model by its name; None for the classifier's own.
 
     Returns:
         Name -> (n, labels) float64; every row in [0, 1] and summing to 1.

@@ -1,4 +1,4 @@
-"""Counts of expressions by group: who is in them is gone, and small groups can be left out."""
+"""Anonymous counts of expressions by group; small groups can be hidden."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
+from mien._core.text import Table, percent
 from mien.results import FrameResult
 
 ALL = "all"
@@ -51,12 +52,12 @@ class Summary:
         }
 
     def shares(self) -> dict[str, float]:
-        """Label -> share of the faces, in [0, 1]; zeros where there is no face."""
+        """Label -> share of the faces, in [0, 1]; zeros without faces."""
         return {label: count / max(self.faces, 1) for label, count in self.emotions.items()}
 
 
 def to_table(summaries: Sequence[Summary]) -> str:
-    """Summaries for people, a line a group: counts, then percent of the faces."""
+    """Summaries for people, one line per group: counts, then percent of the faces."""
     labels = list(summaries[0].emotions)
     head = ["", "pictures", "no face", "errors", "faces", "uncertain", "low quality", *labels]
     rows = [
@@ -64,7 +65,7 @@ def to_table(summaries: Sequence[Summary]) -> str:
             one.group,
             *(f"{count:,}" for count in (one.pictures, one.without_face, one.errors, one.faces)),
             *(
-                f"{100 * share:.1f} %"
+                percent(share)
                 for share in (
                     one.uncertain / max(one.faces, 1),
                     one.low_quality / max(one.faces, 1),
@@ -74,11 +75,7 @@ def to_table(summaries: Sequence[Summary]) -> str:
         ]
         for one in summaries
     ]
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
-        for row in (head, *rows)
-    )
+    return Table(head, rows).text()
 
 
 class Counts:
@@ -105,7 +102,7 @@ class Counts:
         else:
             self.faces += 1
             self.uncertain += bool(row["uncertain"])
-            self.low_quality += row["quality"] is not None
+            self.low_quality += bool(row["quality_issues"])
             self.emotions[row["emotion"]] = self.emotions.get(row["emotion"], 0) + 1
 
     def summary(self, group: str, labels: Iterable[str]) -> Summary:
@@ -138,17 +135,17 @@ _NUMBERS = ("pictures", "faces", "without_face", "errors", "uncertain", "low_qua
 
 
 def large_enough(groups: Sequence[Summary], least: int) -> tuple[list[Summary], int]:
-    """The groups that may be shown, and all of them together first; nothing can be told about the others from these.
+    """The groups that may be shown, preceded by their sum; they reveal nothing about the other groups.
 
     Groups with fewer faces than `least` lose their names and become one, `SMALL`, if that is large enough. Otherwise
-    they are left out, of the sum as well: who subtracts groups from the sum gets what is shown anyway.
+    they are left out of the sum too, so subtracting groups from the sum reveals nothing new.
 
     Args:
         groups: of different pictures each.
         least: faces.
 
     Returns:
-        The summaries to show, empty where there is none; and how many groups are not shown at all.
+        The summaries to show, possibly empty, and the number of groups that are not shown at all.
     """
     shown = [one for one in groups if one.faces >= least]
     small = [one for one in groups if one.faces < least]
@@ -194,6 +191,6 @@ class Totals:
             counts.add(row)
 
     def shown(self) -> tuple[list[Summary], int]:
-        """As of `large_enough`."""
+        """As in `large_enough`."""
         groups = [self._groups[name].summary(name, self._labels) for name in sorted(self._groups)]
         return large_enough(groups, self.least)

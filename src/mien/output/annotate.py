@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from mien._core.boxes import shared
 from mien.output.palette import DARK, LIGHT, Color, color_of, ink_on
 from mien.results import Box, FaceEmotion
 
@@ -26,13 +27,13 @@ def annotate(image: NDArray[np.uint8], faces: Sequence[FaceEmotion]) -> NDArray[
 
     In a clip the track's number stands before it: "2: happy 97 %".
 
-    Lines and text scale with the picture and the face. A label lies inside the picture, and clear of other
-    labels and faces where there is room. "?" marks an uncertain prediction. A picture too small for any
+    Lines and text scale with the picture and the face. A label is inside the picture, and clear of other
+    labels and faces if there is room. "?" marks an uncertain prediction. A picture too small for any
     text gets boxes only.
 
     Args:
         image: (H, W, 3) uint8 RGB; left as it is.
-        faces: the faces of this picture; what of a box lies outside the picture is not drawn.
+        faces: the faces of this picture; parts of boxes outside the picture are not drawn.
 
     Raises:
         TypeError: the image is not an array of uint8.
@@ -60,7 +61,7 @@ def annotate(image: NDArray[np.uint8], faces: Sequence[FaceEmotion]) -> NDArray[
 
 
 def _area(box: Box, width: int, height: int) -> Area | None:
-    """The pixels of `box` that lie in the picture, or None."""
+    """The pixels of `box` inside the picture, or None."""
     x1, y1 = max(0, round(box.x1)), max(0, round(box.y1))
     x2, y2 = min(width, round(box.x2)), min(height, round(box.y2))
     return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
@@ -110,7 +111,7 @@ def _render(text: str, size: int, color: Color) -> NDArray[np.uint8]:
     pad, rim = max(2, round(size / 4)), max(1, round(size / 16))
     measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     left, _, right, _ = measure.multiline_textbbox((0, 0), text, font=font, spacing=size // 8)
-    tall = "\n".join("Áy" for _ in text.split("\n"))  # so that all plates of a size are equally high
+    tall = "\n".join("Áy" for _ in text.split("\n"))  # so all plates of a size have the same height
     _, top, _, bottom = measure.multiline_textbbox((0, 0), tall, font=font, spacing=size // 8)
     width, height = round(right - left) + 2 * (pad + rim), round(bottom - top) + 2 * (pad // 2 + rim)
     plate = Image.new("RGB", (width, height), DARK)
@@ -133,7 +134,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _place(plate: NDArray[np.uint8], frame: Area, face: Area, others: list[Area], labels: list[Area]) -> Area:
-    """Where in `frame` the plate hides least: clear of labels first, of other faces, then of its own."""
+    """The place in `frame` where the plate hides least: clear of labels first, of other faces, then of its own face."""
     height, width = plate.shape[:2]
     x1, y1, x2, y2 = face
     lefts, tops = (x1, x2 - width), (y1 - height, y2, y1, y2 - height)
@@ -144,16 +145,9 @@ def _place(plate: NDArray[np.uint8], frame: Area, face: Area, others: list[Area]
         y = min(max(corner[1], 0), frame[3] - height)
         return x, y, x + width, y + height
 
-    def hidden(place: Area) -> int:
-        over_labels = sum(_shared(place, label) for label in labels)
-        over_faces = sum(_shared(place, other) for other in others)
-        return 20 * over_labels + 3 * over_faces + _shared(place, face)
-
-    return min((at(corner) for corner in (*((x, y) for y in tops for x in lefts), *beside)), key=hidden)
-
-
-def _shared(first: Area, second: Area) -> int:
-    """The pixels that lie in both."""
-    across = min(first[2], second[2]) - max(first[0], second[0])
-    down = min(first[3], second[3]) - max(first[1], second[1])
-    return max(0, across) * max(0, down)
+    places = np.array([at(corner) for corner in (*((x, y) for y in tops for x in lefts), *beside)])
+    hidden = sum(
+        weight * shared(places, np.array(areas).reshape(-1, 4)).sum(axis=1)
+        for weight, areas in ((20, labels), (3, others), (1, [face]))
+    )
+    return tuple(places[np.argmin(hidden)].tolist())

@@ -43,7 +43,7 @@ def emotion_chart(
 
 
 def emotion_shares(shares: Mapping[str, Mapping[str, float]], path: str | PathLike[str]) -> None:
-    """A bar a group, divided by the shares of its expressions.
+    """One bar per group, divided by the shares of its expressions.
 
     Args:
         shares: group -> label -> share of its faces, in [0, 1].

@@ -19,7 +19,7 @@ def training_curves(history: Sequence[Mapping[str, float]], path: str | PathLike
     """Loss and accuracy against the epoch, for training and validation.
 
     Args:
-        history: a row an epoch with `epoch`, `loss`, `accuracy` or one `<head>_accuracy` a head, and each of
+        history: one row per epoch with `epoch`, `loss`, `accuracy` or one `<head>_accuracy` per head, and each of
             these with `val_` before it; accuracies are fractions. A row may lack any but `epoch`.
         path: the PNG file to write; its folder exists.
 

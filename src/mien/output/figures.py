@@ -19,7 +19,7 @@ TRAIN, VALIDATION = "#d55e00", "#0072b2"
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, inches, on which everything is laid out so that nothing is cut off."""
+    """An empty figure, in inches, with a layout that cuts nothing off."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=150, facecolor="white")

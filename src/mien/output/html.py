@@ -1,4 +1,4 @@
-"""A page for people: one HTML file with everything inside, that opens without a network and prints well."""
+"""An HTML report: one self-contained file that opens offline and prints well."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from mien._core.files import write_atomically
+from mien._core.text import Table
 
 _LARGE = 1000  # pixels; a chart that is wider is not shrunk to a narrow screen
 
@@ -61,7 +64,7 @@ class Report:
 
     Args:
         title: heading of the page.
-        lead: a line below it, such as what was looked at.
+        lead: a line below it, such as the data.
         thumbnails: whether pictures of faces are shown; without, their captions are.
     """
 
@@ -73,7 +76,7 @@ class Report:
             self._parts.append(f'<p class="lead">{html.escape(lead)}</p>')
 
     def heading(self, text: str) -> None:
-        """Begin a section."""
+        """Start a section."""
         self._parts.append(f"<h2>{html.escape(text)}</h2>")
 
     def paragraph(self, text: str) -> None:
@@ -90,13 +93,19 @@ class Report:
             f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
         )
 
+    def add(self, table: Table) -> None:
+        """Add a table of a report, below its title where it has one."""
+        if table.title:
+            self.heading(table.title)
+        self.table(table.columns, table.rows)
+
     def facts(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Add names with their values, which may be long."""
         items = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in pairs)
         self._parts.append(f"<dl>{items}</dl>")
 
     def chart(self, png: Path, alt: str, caption: str = "") -> None:
-        """Add a PNG file, copied into the page; `alt` says what it shows to who cannot see it, `caption` to all."""
+        """Add a PNG file, copied into the page; `alt` describes it for screen readers, `caption` for all."""
         below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
         data = png.read_bytes()
         image = _img(data, alt, "chart large" if _width(data) > _LARGE else "chart")
@@ -112,7 +121,7 @@ class Report:
         self._parts.append(f'<div class="faces">{"".join(figures)}</div>')
 
     def groups(self, groups: Iterable[tuple[Iterable[NDArray[np.uint8]], Iterable[str]]]) -> None:
-        """Add pictures that belong together, in a frame a group; images and captions as in `faces`."""
+        """Add groups of pictures, one frame per group; images and captions as in `faces`."""
         self._parts.append('<div style="display: flex; flex-wrap: wrap; gap: .8rem">')
         for images, captions in groups:
             self._parts.append('<div style="border: 1px solid #ddd; border-radius: 4px; padding: .5rem">')
@@ -121,9 +130,9 @@ class Report:
         self._parts.append("</div>")
 
     def widget(self, script: str, data: Mapping[str, object], instead: str) -> None:
-        """Add what a script draws: from the JSON in the element before it, into the one before that.
+        """Add a script's drawing: it reads the JSON in the element before it, and draws into the one before that.
 
-        `instead` is shown where scripts do not run. Of all scripts only those that came this way do.
+        `instead` is shown if scripts do not run. The page's policy allows only scripts added here.
         """
         text = json.dumps(data, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c")
         self._scripts.append(base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"))
@@ -133,7 +142,7 @@ class Report:
         )
 
     def download(self, name: str, kind: str, content: str, text: str) -> None:
-        """Add a link that saves `content`, which lies in the page, as a file."""
+        """Add a link that saves `content`, which is inside the page, as a file."""
         data = base64.b64encode(content.encode("utf-8")).decode("ascii")
         self._parts.append(
             f'<p><a download="{html.escape(name)}" href="data:{kind};charset=utf-8;base64,{data}">'
@@ -148,7 +157,8 @@ class Report:
         """
         body = "\n".join(self._parts)
         scripts = " ".join(f"'sha256-{digest}'" for digest in dict.fromkeys(self._scripts)) or "'none'"
-        path.write_text(
+        write_atomically(
+            path,
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             # Nothing from outside, even if some text should try.
@@ -156,7 +166,6 @@ class Report:
             f"content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {scripts}\">\n"
             f"<title>{html.escape(self._title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
             f"<body>\n{body}\n</body>\n</html>\n",
-            encoding="utf-8",
         )
 
 

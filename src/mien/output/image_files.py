@@ -35,19 +35,19 @@ class FreeStems:
 class PictureFiles:
     """Writes drawings into one or two folders, made when first needed.
 
-    `photo.jpg` becomes `photo-annotated.jpg` and `photo-face1.png`, so that a drawing never overwrites its source; of
+    `photo.jpg` becomes `photo-annotated.jpg` and `photo-face1.png`, so a drawing never overwrites its source; of
     two sources with one name, the second becomes `photo-2-…`.
 
     Args:
-        annotated: folder for the pictures with boxes and labels; None for none.
-        charts: folder for the bar charts; None for none.
+        annotate: folder for the pictures with boxes and labels; None for none.
+        chart: folder for the bar charts; None for none.
         hide: makes the faces unrecognisable on all that is drawn, such as `FaceAnonymizer.hide`; None: they are shown.
     """
 
     def __init__(
-        self, annotated: Path | None = None, charts: Path | None = None, *, hide: Hide | None = None
+        self, annotate: Path | None = None, chart: Path | None = None, *, hide: Hide | None = None
     ) -> None:
-        self._annotated, self._charts, self._hide = annotated, charts, hide
+        self._annotated, self._charts, self._hide = annotate, chart, hide
         self._stems = FreeStems()
 
     def draw(self, picture: NDArray[np.uint8], result: FrameResult) -> list[Path]:

@@ -73,7 +73,7 @@ def open_writer(
 
     Raises:
         ValueError: an unknown format, labels that are not distinct column names, or Parquet to a terminal.
-        TypeError: Parquet to a text stream that lies over no binary one.
+        TypeError: Parquet to a text stream without a binary buffer.
         MissingExtraError: Parquet without pyarrow.
     """
     if format not in _WRITERS:
@@ -107,7 +107,7 @@ def _encodable(text: str, encoding: str) -> str:
 
 
 class _JsonWriter(Writer):
-    """One list, a picture an item. ASCII only, so that no terminal's or pipe's encoding can break it."""
+    """One list, one item per picture. ASCII only, so no encoding of a terminal or pipe can break it."""
 
     _empty = True
 
@@ -126,7 +126,7 @@ class _JsonLinesWriter(Writer):
 
 
 class _CsvWriter(Writer):
-    """A line a face. Values are data, written as they are, even where a spreadsheet sees a formula."""
+    """One line per face. Values are written unchanged, even if a spreadsheet sees a formula."""
 
     def __init__(self, stream: IO[Any], labels: Sequence[str], columns: Sequence[str]) -> None:
         super().__init__(stream, labels, columns)
@@ -191,7 +191,7 @@ class _ParquetWriter(Writer):
 
 
 _PARQUET_TYPES = {
-    **dict.fromkeys(("source", "emotion", "smoothed_emotion", "quality", "error"), "string"),
+    **dict.fromkeys(("source", "emotion", "smoothed_emotion", "quality_issues", "error"), "string"),
     **dict.fromkeys(("frame", "track"), "int"),
     **dict.fromkeys(("uncertain", "smoothed_uncertain"), "bool"),
 }
@@ -199,7 +199,7 @@ _PARQUET_TYPES = {
 
 
 class _TableWriter(Writer):
-    """A line a face: picture, number or track, expression, a bar and percent for each label, quality."""
+    """A line a face: picture, number or track, expression, a bar and percent for each label, quality, gravest issue."""
 
     def __init__(self, stream: IO[Any], labels: Sequence[str], columns: Sequence[str]) -> None:
         from rich.console import Console
@@ -209,9 +209,9 @@ class _TableWriter(Writer):
         self._glyphs = _BLOCKS if _encodable(_BLOCKS.upright, self._encoding) == _BLOCKS.upright else _ASCII
         self._names = [self._clean(label) for label in self._labels]
         self._word_width = max(map(len, self._names), default=0) + len("? 100%")
-        room = self._console.width - len("  99 ") - self._word_width - len(" quality ")
-        # A label's cell holds "100" and a bar of one to seven characters, once the picture's name has its 28.
-        self._cell = min(10, max(4, (room - 28) // max(1, len(labels)) - 1))
+        room = self._console.width - len("  99 ") - self._word_width - len(" 62 unclear")
+        # A label's cell holds "100" and a bar of one to seven characters, once the picture's name has its 26.
+        self._cell = min(10, max(4, (room - 26) // max(1, len(labels)) - 1))
         self._name_width = min(40, max(12, room - len(labels) * (self._cell + 1)))
         self._header_due = True
 
@@ -244,10 +244,10 @@ class _TableWriter(Writer):
             red, green, blue = color_of(label)
             yield " " + self._bar(share), f"rgb({red},{green},{blue})"
             yield f"{100 * share:3.0f}", "bold" if label == face.emotion else ""
-        yield f" {self._clean(face.quality or '')}", "yellow"
+        yield f" {100 * face.quality.score:.0f} {self._clean(next(iter(face.quality.issues), ''))}", "yellow"
 
     def _bar(self, share: float) -> str:
-        """A bar that lies where there is room for one, else one upright character."""
+        """A horizontal bar if there is room, else one upright character."""
         cells = self._cell - len("100")
         steps = self._glyphs.upright if cells == 1 else self._glyphs.lying
         full, rest = divmod(round(share * cells * (len(steps) - 1)), len(steps) - 1)
@@ -285,7 +285,7 @@ def _fit(text: str, width: int) -> str:
 
 
 def _tail(text: str, width: int, ellipsis: str) -> str:
-    """As `_fit`, but of a long path the end stays, which tells files of one folder apart."""
+    """Like `_fit`, but keeps the end of a long path, which distinguishes files of one folder."""
     from rich.cells import cell_len
 
     if cell_len(text) > width:

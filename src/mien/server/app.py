@@ -38,7 +38,7 @@ def create_app(settings: Settings, watched: Watched | None = None) -> FastAPI:
     """
     counts = counters.Measured()
     reader = Reader(settings, counts)
-    work = Work(settings.workers, settings.queue, settings.seconds)
+    work = Work(settings.workers, settings.queue, settings.timeout)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -93,7 +93,7 @@ def _add_state(app: FastAPI, reader: Reader, work: Work, counts: counters.Measur
             [
                 {
                     "name": config.name,
-                    "labels": config.labels,
+                    "labels": reader.classifier.labels if config is served else config.labels,
                     "input_size": config.input_size,
                     "sha256": config.sha256,
                     "served": config.sha256 == served.sha256,
@@ -117,7 +117,7 @@ def _add_api(app: FastAPI, settings: Settings, reader: Reader, work: Work, count
         openapi_extra=openapi.recognize_body(),
     )
     async def recognize(request: Request) -> Response:
-        """Tell the expression of every face in one picture or several."""
+        """Recognise the expression of every face in one or more pictures."""
         with work.place():
             decode = await read_body(request, settings)
             results = await work.run(lambda: reader.read(decode()))

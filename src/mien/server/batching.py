@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.models.classifier import Crops, EmotionClassifier
+from mien.models.registry import DEFAULT_HEAD
 
 ENOUGH = 64
-"""Faces that fill a call: nobody waits for more."""
+"""Faces that fill a batch: no request waits for more."""
 
 _ROUNDS, _TOGETHER = 5, 8
 _FASTER = 0.9
@@ -25,33 +26,34 @@ class BatchingClassifier(EmotionClassifier):
 
     A call that comes while the model is busy waits, and goes with all others that wait in one call. Where
     others are on their way, it also waits for them, for `seconds` at most. A call that is alone never waits. On a
-    machine where eight faces together take as long as one by one, every call goes by itself.
+    machine where eight faces together take as long as one by one, every request is a separate call.
 
     Args:
-        model: as `EmotionClassifier` takes it.
+        model, head: as `EmotionClassifier` takes them.
         seconds: how long to wait for others.
         coming: how many threads have faces to classify, or will have soon, those that wait included.
-        seen: told the number of faces of each call of the model.
+        seen: called with the number of faces of each call of the model.
     """
 
     def __init__(
         self,
         model: str | os.PathLike[str],
         *,
+        head: str = DEFAULT_HEAD,
         seconds: float,
         coming: Callable[[], int],
         seen: Callable[[int], None] = lambda faces: None,
     ) -> None:
-        super().__init__(model)
+        super().__init__(model, head=head)
         self._seconds, self._coming, self._seen = seconds, coming, seen
         self._arrived = threading.Condition()
         self._waiting: list[tuple[Crops, Future[NDArray[np.float32]]]] = []
         self._model_is_free = threading.Lock()
         self.faster_together = self._measure()
 
-    def predict_proba(self, crops: Crops, *, head: str = "blend") -> NDArray[np.float32]:
+    def predict_proba(self, crops: Crops, *, head: str | None = None) -> NDArray[np.float32]:
         """As `EmotionClassifier.predict_proba`; within 1e-5 of it."""
-        if head != "blend" or not len(crops):
+        if head not in (None, self.head) or not len(crops):
             return super().predict_proba(crops, head=head)
         if not self.faster_together:
             self._seen(len(crops))

@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket
 from mien.server.problems import Problem
 
 PROTECTED = ("/v1/", "/metrics")
-"""Paths that need the token, where there is one."""
+"""Paths that need the token, if there is one."""
 
 SUBPROTOCOL = "mien"
 TOKEN_PROTOCOL = "mien.bearer."  # noqa: S105 only the beginning of it

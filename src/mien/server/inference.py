@@ -20,11 +20,11 @@ from mien.server.settings import Settings
 
 
 class LargestFaces(FaceDetector):
-    """A detector that keeps the largest `max_faces` faces of a picture; `found` is called where there are some."""
+    """A detector that keeps the largest `max_faces` faces of a picture; `found` is called if there are any."""
 
-    def __init__(self, backend: str, size: int, max_faces: int, found: Callable[[], None]) -> None:
-        super().__init__(backend, size=size)
-        self._max_faces = max_faces
+    def __init__(self, settings: Settings, found: Callable[[], None]) -> None:
+        super().__init__(settings.detector, size=settings.detector_size, min_size=settings.min_size)
+        self._max_faces = settings.max_faces
         self._found = found
 
     def detect(self, image: ImageSource) -> list[Face]:
@@ -36,7 +36,7 @@ class LargestFaces(FaceDetector):
 
 
 class Reader:
-    """Reads pictures in many threads: one model for all, and a detector for each where it keeps state.
+    """Reads pictures in many threads: one shared model, and one detector per thread if it keeps state.
 
     Raises:
         ModelError, DetectorError: the model or the detector cannot be loaded.
@@ -45,9 +45,10 @@ class Reader:
     def __init__(self, settings: Settings, measured: Measured) -> None:
         self._settings = settings
         self._measured = measured
-        self._with_faces: set[int] = set()  # threads that have found faces and not told their expressions yet
+        self._with_faces: set[int] = set()  # threads with detected faces that are not classified yet
         self.classifier = BatchingClassifier(
             settings.model,
+            head=settings.head,
             seconds=settings.batch_seconds,
             coming=lambda: len(self._with_faces),
             seen=measured.batch.observe,
@@ -56,13 +57,10 @@ class Reader:
         detector: LargestFaces | None = None
         for _ in range(settings.workers):
             if detector is None or not detector.concurrent:
-                detector = LargestFaces(
-                    settings.detector,
-                    settings.detector_size,
-                    settings.max_faces,
-                    lambda: self._with_faces.add(threading.get_ident()),
-                )
-            self._recognizers.put(EmotionRecognizer(self.classifier, detector=detector))
+                detector = LargestFaces(settings, lambda: self._with_faces.add(threading.get_ident()))
+            self._recognizers.put(
+                EmotionRecognizer(self.classifier, detector=detector, min_quality=settings.min_quality)
+            )
 
     def read(self, pictures: Sequence[tuple[str, bytes]]) -> list[FrameResult]:
         """A result for each (name, encoded bytes); one that cannot be read is a result with its `error`.
@@ -70,7 +68,7 @@ class Reader:
         Raises:
             TimeoutError: before the next picture the request's time was over.
         """
-        end = time.monotonic() + self._settings.seconds
+        end = time.monotonic() + self._settings.timeout
         results: list[FrameResult] = []
         for name, data in pictures:
             if time.monotonic() > end:
@@ -89,7 +87,7 @@ class Reader:
             except ImageError as error:
                 self._measured.pictures.labels("unreadable").inc()
                 return FrameResult(name, error=str(error), labels=recognizer.labels)
-            result = recognizer.recognize_picture(picture, name)
+            result = recognizer.recognize(picture, source=name)
         self._measured.pictures.labels("read").inc()
         self._measured.faces.inc(len(result.faces))
         return result

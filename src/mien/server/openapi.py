@@ -11,10 +11,10 @@ from mien._core.version import __version__
 from mien.server.guard import PROTECTED
 from mien.server.problems import MEDIA_TYPE
 
-DESCRIPTION = """Reads facial expressions: from a picture to a probability for each expression a face shows.
+DESCRIPTION = """Facial expression recognition: a probability for each expression of every face in a picture.
 
-An expression is what a face shows, not what a person feels. Pictures are read in memory, and never kept or logged.
-`WS /v1/stream` takes encoded frames as binary messages and answers each with a result, or drops it for a newer one.
+An expression is what a face shows, not what a person feels. Pictures are read in memory, and never stored or logged.
+`WS /v1/stream` takes encoded frames as binary messages and returns a result for each, or drops it for a newer one.
 """
 
 # A white pixel: the smallest body that is a picture.
@@ -55,7 +55,8 @@ def results(labels: Sequence[str]) -> dict[str, Any]:
             "emotion": {"type": "string", "enum": list(labels)},
             "confidence": _SHARE,
             "uncertain": {"type": "boolean"},
-            "quality": _MAYBE_TEXT,
+            "quality_score": _SHARE,
+            "quality_issues": {"type": "array", "items": _TEXT},
             **dict.fromkeys(labels, _SHARE),
         }
     )
@@ -71,8 +72,14 @@ def results(labels: Sequence[str]) -> dict[str, Any]:
     shown = dict.fromkeys(labels, 0.01) | {labels[0]: 1 - 0.01 * (len(labels) - 1)}
     place = {"source": "photo.jpg", "frame": None, "time": None, "track": None}
     box = {"x1": 160.0, "y1": 118.0, "x2": 372.0, "y2": 330.0, "detection_score": 0.99}
-    told = {"emotion": labels[0], "confidence": shown[labels[0]], "uncertain": False, "quality": None}
-    picture = {"source": "photo.jpg", "width": 512, "height": 600, "faces": [place | box | told | shown]}
+    quality = {"quality_score": 0.98, "quality_issues": []}
+    told = {"emotion": labels[0], "confidence": shown[labels[0]], "uncertain": False}
+    picture = {
+        "source": "photo.jpg",
+        "width": 512,
+        "height": 600,
+        "faces": [place | box | told | quality | shown],
+    }
     content = {"schema": {"type": "array", "items": result}, "example": [picture | {"error": None}]}
     return {"description": "A result for each picture.", "content": {"application/json": content}}
 

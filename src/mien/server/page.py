@@ -1,4 +1,4 @@
-"""The page: its files as they lie in the package, and what a browser may do on it."""
+"""The page: its files in the package, and its browser policy."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def router() -> APIRouter:
 
 
 def _file(request: Request, data: bytes, media_type: str) -> Response:
-    """The file, or 304 where the browser has it: it asks each time, so that an update is seen at once."""
+    """The file, or 304 if the browser has it: it asks each time, so an update is visible at once."""
     headers = {"ETag": f'"{hashlib.sha256(data).hexdigest()[:32]}"', "Cache-Control": "no-cache"}
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)

@@ -20,7 +20,7 @@ class Problem(Exception):
 
     Args:
         status: HTTP status.
-        detail: what came, what was expected, how to mend it.
+        detail: what was given, what was expected, how to fix it.
         headers: of the answer, such as Retry-After.
         more: further members, such as the pictures that could not be read.
     """
@@ -46,7 +46,7 @@ class Problem(Exception):
 
 
 def install(app: FastAPI) -> None:
-    """Answer the framework's own errors, and ours that nobody expected, as problems too."""
+    """Return the framework's own errors, and our unexpected ones, as problems too."""
     handlers: dict[Any, Any] = {
         Problem: _own,
         HTTPException: _of_the_framework,

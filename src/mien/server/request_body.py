@@ -18,7 +18,7 @@ from mien.server.settings import Settings
 Pictures = list[tuple[str, bytes]]
 
 STDIN = "-"
-"""The name of a picture that came without one, as of one that the command reads from standard input."""
+"""The name of a picture without one, like that of the command's standard input."""
 
 _EXPECTED = "expected multipart/form-data, application/json, image/* or application/octet-stream"
 
@@ -44,7 +44,7 @@ async def read_body(request: Request, settings: Settings) -> Callable[[], Pictur
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
-        async with asyncio.timeout(settings.seconds):
+        async with asyncio.timeout(settings.timeout):
             if kind == "multipart/form-data":
                 pictures = await _multipart(request, settings)
             elif kind == "application/json":
@@ -55,7 +55,7 @@ async def read_body(request: Request, settings: Settings) -> Callable[[], Pictur
             else:
                 raise Problem(415, f"a body of type {kind or 'unknown'}; {_EXPECTED}")
     except TimeoutError:
-        raise Problem(408, f"the body did not arrive within {settings.seconds:g} seconds") from None
+        raise Problem(408, f"the body did not arrive within {settings.timeout:g} seconds") from None
     return lambda: _check(pictures, settings.max_pictures)
 
 
@@ -79,7 +79,8 @@ async def _multipart(request: Request, settings: Settings) -> Pictures:
         max_files=settings.max_pictures,
         max_fields=0,
     )
-    parser.spool_max_size = settings.max_bytes + 1  # a file in memory for good, never one on disk
+    # A file stays in memory, never on disk: the limit's name in newer Starlette, and the one before 0.46.
+    parser.spool_max_size = parser.max_file_size = settings.max_bytes + 1  # type: ignore[attr-defined]
     try:
         form = await parser.parse()
     except MultiPartException as error:

@@ -45,7 +45,7 @@ def serve(
             access_log=False,
             server_header=False,
             lifespan="on",
-            timeout_graceful_shutdown=int(settings.seconds) + 1,
+            timeout_graceful_shutdown=int(settings.timeout) + 1,
         )
         server = uvicorn.Server(config)
         # uvicorn hears signals while it runs, and raises the one that stopped it once more when all is done. One that
@@ -71,7 +71,7 @@ def serve(
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A socket that listens, so that an address in use is an error before anything is said."""
+    """A listening socket, so an address in use is an error before any output."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         # By its number: asyncio turns Nagle's algorithm off for sockets that say they are TCP, and it costs 40 ms.

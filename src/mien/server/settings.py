@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
-from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTOR_SIZE
+from mien._core.settings import check_limits, check_types
+from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_HEAD, DEFAULT_MODEL, DETECTOR_SIZE, MIN_SIZE
 
 CORES = os.cpu_count() or 1
 
@@ -19,9 +21,7 @@ class Settings:
     """What a server serves, to whom, and how much of it.
 
     Attributes:
-        model: as `EmotionRecognizer` takes it.
-        detector: as `FaceDetector` takes it.
-        detector_size: long side in pixels at which mien's own detector searches, 32 or more.
+        model, head, detector, detector_size, min_size, min_quality: as `EmotionRecognizer` takes them.
         host: the address to listen on; only this machine can reach 127.0.0.1.
         port: 0 for one that is free.
         names: host names, besides localhost and IP addresses, by which people reach the server.
@@ -33,13 +33,16 @@ class Settings:
         max_streams: WebSockets at a time.
         workers: threads that read pictures.
         queue: requests that may wait for a worker; more are refused at once.
-        seconds: that reading a body may take, and then the work on it.
+        timeout: seconds that reading a body may take, and then the work on it.
         batch_seconds: that a face may wait for faces of other requests, where others have been found.
     """
 
     model: str = DEFAULT_MODEL
+    head: str = DEFAULT_HEAD
     detector: str = DEFAULT_DETECTOR
     detector_size: int = DETECTOR_SIZE
+    min_size: int = MIN_SIZE
+    min_quality: float = 0.0
     host: str = "127.0.0.1"
     port: int = 8000
     names: tuple[str, ...] = ()
@@ -51,20 +54,24 @@ class Settings:
     max_streams: int = 8
     workers: int = CORES
     queue: int = 32
-    seconds: float = 30.0
+    timeout: float = 30.0
     batch_seconds: float = 0.002
 
     def __post_init__(self) -> None:
-        for limit in fields(self):
-            value = getattr(self, limit.name)
-            least = 0 if limit.name in ("port", "queue", "batch_seconds") else 1e-3
-            if isinstance(value, int | float) and value < least:
-                raise ValueError(
-                    f"{limit.name} {value}: expected {'0 or more' if not least else 'more than 0'}"
-                )
-        if self.detector_size < 32:
-            raise ValueError(f"detector_size {self.detector_size}: expected at least 32 pixels")
-        if self.port > 65535:
-            raise ValueError(f"port {self.port}: expected at most 65535")
+        check_types(self)
+        check_limits(self, _LIMITS)
+        check_limits(self, {"seconds": (0, math.inf)}, inside=True)
         if self.token is not None and not _TOKEN.fullmatch(self.token):
             raise ValueError("token: expected letters, digits and -._~+/ only, and = at the end")
+
+
+_LIMITS = {
+    "port": (0, 65535),
+    "queue": (0, math.inf),
+    "batch_seconds": (0, math.inf),
+    "detector_size": (32, math.inf),
+    "min_size": (0, math.inf),
+    "min_quality": (0, 1),
+} | dict.fromkeys(
+    ("max_bytes", "max_pixels", "max_pictures", "max_faces", "max_streams", "workers"), (1, math.inf)
+)

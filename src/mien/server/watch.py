@@ -31,7 +31,7 @@ class Watched:
     """The frames of a camera, and the pages that watch them.
 
     Args:
-        live: as `watch_live` gives them; whoever gives it closes it, after `stop`.
+        live: from `watch_live`; the caller closes it, after `stop`.
         write: called with every frame's result, whether a page watches or not.
     """
 
@@ -45,7 +45,7 @@ class Watched:
         self._over = False
         self._thread: threading.Thread | None = None
         self.error: Exception | None = None
-        """What ended the camera, or None where it came to its end."""
+        """The error that ended the camera, or None at its normal end."""
 
     def start(self, ended: Callable[[], None]) -> None:
         """Read the camera in a thread; `ended` is called, in it, when there are no more frames."""

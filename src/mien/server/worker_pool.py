@@ -1,4 +1,4 @@
-"""Bounded work: so many threads, so many requests in all, so much time for each."""
+"""Bounded work: limits on threads, waiting requests and time per request."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Work:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Hold a place, from before a body is read, so that memory is bounded too.
+        """Hold a place from before the body is read, so memory is bounded too.
 
         Raises:
             Problem: 503, all places are taken.

@@ -1,4 +1,4 @@
-"""Random changes of the training pictures, drawn anew for every batch while training."""
+"""Data augmentation: random changes of the training pictures, drawn anew for every batch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.settings import check_limits, check_types
 from mien.images import corruptions
 
 
@@ -41,10 +42,8 @@ class Augmentation:
     mixup: float = 0.2
 
     def __post_init__(self) -> None:
-        for name, top in _LIMITS.items():
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not 0 <= value <= top:
-                raise ValueError(f"{name}={value!r}: expected a number from 0 to {top}")
+        check_types(self)
+        check_limits(self, _LIMITS)
 
     def mild(self) -> Augmentation:
         """What the last epochs see: pictures nearly as they are, as the exported model will.
@@ -64,9 +63,11 @@ class Augmentation:
         )
 
 
-_LIMITS = {"rotation": 180, "scale": 0.9, "shift": 1, "flip": 1, "light": 1, "mixup": 10} | dict.fromkeys(
-    ("erasing", "degrading", "glasses"), 1
-)
+_LIMITS = dict.fromkeys(("shift", "flip", "light", "erasing", "degrading", "glasses"), (0, 1)) | {
+    "rotation": (0, 180),
+    "scale": (0, 0.9),
+    "mixup": (0, 10),
+}
 
 
 def augment(
@@ -80,7 +81,7 @@ def augment(
 
     Args:
         images: (n, h, w) uint8 grey.
-        rng: the source of all chance, so that a batch can be drawn again.
+        rng: the only source of randomness, so a batch can be drawn again.
         settings: how far to go.
         view: side of what the network sees of a picture, in the picture's pixels; at most h and w.
         size: side of the result; None for `view`, less shrinks it.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import TypeAlias
@@ -13,6 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.parallel import THREADS, map_chunks
 from mien.data.dataset import Dataset, Split
 from mien.data.ferplus import vote_shares
 from mien.labels import FERPLUS_LABELS, LABELS
@@ -37,7 +37,7 @@ FEW = 50
 def heads_for(dataset: Dataset, *, votes: bool = True) -> Heads:
     """The heads a dataset can teach, the one of its own labels first: head -> labels.
 
-    `votes`: whether the FER+ votes, where there are any, are to be taught as well.
+    `votes`: whether the FER+ votes, if any, are learnt as well.
     """
     train = dataset.split("train")
     first = "fer2013" if dataset.is_fer2013 else "labels"
@@ -71,7 +71,6 @@ def training_batches(
     """
     importance = class_weights(split, heads, config)
     first = next(iter(heads))
-    workers = min(4, os.cpu_count() or 1)
     soft = soft_labels(split, heads, config)
     lesson = None if soft is None else DistillationTargets(soft, split.images, config.distillation)
 
@@ -79,7 +78,7 @@ def training_batches(
         epoch, step, rows = job
         rng = np.random.default_rng([config.seed, epoch, step])
         targets = targets_for(split, heads, rows)
-        # Before mixing, so that each half of a mixed picture counts by its own class.
+        # Before mixup, so each part of a mixed picture counts by its own class.
         targets[first] = targets[first] * importance
         images = split.images[rows]
         if lesson is not None:
@@ -88,14 +87,10 @@ def training_batches(
             images, targets = lesson.apply(view, rows, targets)
         return _training_batch(images, targets, rng, config, epoch)
 
-    with ThreadPoolExecutor(workers) as pool:
-        ahead = []
-        for job in _jobs(len(split), config, first_epoch, last_epoch):
-            ahead.append(pool.submit(make, job))
-            if len(ahead) > 2 * workers:
-                yield ahead.pop(0).result()
-        for future in ahead:
-            yield future.result()
+    jobs = ([job] for job in _jobs(len(split), config, first_epoch, last_epoch))
+    with closing(map_chunks(make, jobs, threads=min(4, THREADS))) as made:
+        for (batch,) in made:
+            yield batch
 
 
 def soft_labels(split: Split, heads: Heads, config: TrainConfig) -> SoftLabels | None:

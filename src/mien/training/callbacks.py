@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import zipfile
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,16 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from mien._core.files import atomic_file, write_atomically
+from mien._core.text import percent
+from mien._core.zips import ZIP_ERRORS
 from mien.errors import TrainingError
 
 
 class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
     """All state of a compiled model and its optimizer in one file, written whole or not at all.
 
-    Plain arrays without pickle: a file from elsewhere can do no harm, and any Keras backend can go on.
+    Plain arrays without pickle: a foreign file can do no harm, and any Keras backend can resume.
     """
 
     def __init__(self, path: Path, model: keras.Model) -> None:
@@ -62,9 +65,8 @@ def _save(path: Path, variables: list[Any], epochs: int) -> None:
         raise TrainingError(
             f"{path.parent}: diverged in epoch {epochs}; start a new run with a lower learning rate"
         )
-    new = path.with_suffix(".tmp.npz")
-    np.savez(new, epochs=np.int64(epochs), **state)
-    new.replace(path)
+    with atomic_file(path) as file:
+        np.savez(file, epochs=np.int64(epochs), **state)
 
 
 def _load(path: Path, variables: list[Any]) -> int:
@@ -74,7 +76,7 @@ def _load(path: Path, variables: list[Any]) -> int:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as state:
             values = [state[f"v{i}"] for i in range(len(variables))]
             epochs = int(state["epochs"])
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, *ZIP_ERRORS) as error:
         raise TrainingError(f"{path}: not a checkpoint of this network ({error})") from error
     for variable, value in zip(variables, values, strict=True):
         if tuple(variable.shape) != value.shape:
@@ -111,19 +113,18 @@ class History(keras.callbacks.Callback):  # type: ignore[misc]
         self._write([*self.rows(), row])
 
     def _write(self, rows: list[dict[str, float]]) -> None:
-        new = self.path.with_suffix(".tmp.csv")
-        with new.open("w", newline="", encoding="utf-8") as file:
-            if rows:
-                writer = csv.DictWriter(file, list(rows[0]))
-                writer.writeheader()
-                writer.writerows({k: f"{v:.6g}" for k, v in row.items()} for row in rows)
-        new.replace(self.path)
+        text = io.StringIO(newline="")
+        if rows:
+            writer = csv.DictWriter(text, list(rows[0]))
+            writer.writeheader()
+            writer.writerows({k: f"{v:.6g}" for k, v in row.items()} for row in rows)
+        write_atomically(self.path, text.getvalue())
 
 
 class EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]
     """Keeps the weights of the epoch with the highest validation accuracy; stops when none better comes.
 
-    Its memory is the history, so that a resumed run decides as the uninterrupted one would have.
+    Its memory is the history, so a resumed run decides like the uninterrupted one.
 
     Args:
         path: the file for the best weights.
@@ -142,7 +143,7 @@ class EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]
         return int(max(rows, key=lambda row: _accuracy(row, "val_") or 0.0)["epoch"]) if rows else 0
 
     def is_over(self, done: int) -> bool:
-        """Whether to stop after so many epochs."""
+        """Whether to stop after this many epochs."""
         return bool(self.patience) and done > self.first and done - self.best_epoch() >= self.patience
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -183,14 +184,14 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
             TextColumn("left"),
             TimeRemainingColumn(),
             console=self.console,
-            disable=not self.console.is_terminal,
         )
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Start the bar."""
         if not self.bar.tasks:  # one bar for all stages
             self.bar.add_task("training", total=self.epochs * self.steps, completed=self.done * self.steps)
-            self.bar.start()
+            if self.console.is_terminal:
+                self.bar.start()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Remember which epoch it is."""
@@ -216,14 +217,15 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
 
     def stop(self) -> None:
         """Take the bar away."""
-        self.bar.stop()
+        if self.bar.live.is_started:  # else rich before 15 would leave an empty line
+            self.bar.stop()
 
 
 def _summary(logs: dict[str, Any]) -> str:
     """ "loss 1.234 accuracy 56.7 %"."""
     accuracy = _accuracy(logs)
     text = f"loss {float(logs['loss']):.3f}" if "loss" in logs else ""
-    return text if accuracy is None else f"{text} accuracy {100 * accuracy:.1f} %"
+    return text if accuracy is None else f"{text} accuracy {percent(accuracy)}"
 
 
 def _accuracy(logs: Mapping[str, Any], prefix: str = "") -> float | None:

@@ -11,9 +11,10 @@ from typing import Any
 
 import tomli_w
 
-from mien._core.settings import check_limits, check_names, check_types
+from mien._core.files import write_atomically
+from mien._core.settings import check_choices, check_limits, check_names, check_types
 from mien.errors import SettingsError
-from mien.models.registry import ModelConfig, resolve_model
+from mien.models.registry import ModelConfig, find_weights, resolve_model
 from mien.training.augmentation import Augmentation
 from mien.training.networks import FIXED_SIZE, NETWORKS
 
@@ -46,15 +47,15 @@ class TrainConfig:
         ferplus_weight: weight of the FER+ head's loss against the label's loss; 0 for no such head.
         dropout: share of features dropped before the heads.
         average: momentum of the running average of the weights that is kept in the end; less in a short run,
-            so that the average never reaches back further than a twentieth of it. 0 for none.
+            so the average never reaches back further than a twentieth of it. 0 for none.
         plain_epochs: the last epochs, in which pictures are hardly changed (`Augmentation.mild`).
         view: side of the square in pixels that the network sees of a 48x48 picture.
-        small_epochs: during the first so many epochs that view is shrunk to `small_view` pixels, which saves half of
+        small_epochs: during this many first epochs, the view is reduced to `small_view` pixels, which saves half of
             their time (progressive resizing, as in Tan and Le, arXiv 2104.00298); for networks without a dense
             layer of a fixed size.
         small_view: side in pixels of the shrunk view.
-        limit: use so many pictures of each split at most, the first ones; 0 for all. For rehearsals.
-        held_back: share of the training pictures that is not trained on, so that temperatures, blend and the
+        limit: use at most this many pictures per split, the first ones; 0 for all. For trial runs.
+        held_back: share of the training pictures held out of training, so temperatures, blend and the
             threshold of `uncertain` are fitted to them; 0, or a share of less than 50 pictures, fits these to the
             validation split. Of these, images that have another version among the trained ones do not count.
         teachers: a file of `mien distill` with what teachers think of the training pictures; "" for none. Then
@@ -96,12 +97,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
-        for name, expected in {"network": tuple(NETWORKS), **_CHOICES}.items():
-            if getattr(self, name) not in expected:
-                raise ValueError(f"{name} {getattr(self, name)!r}: expected one of {', '.join(expected)}")
-        for name in ("learning_rate", "frozen_learning_rate"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name}={getattr(self, name)}: expected a positive number")
+        check_choices(self, {"network": tuple(NETWORKS), **_CHOICES})
+        check_limits(
+            self, dict.fromkeys(("learning_rate", "frozen_learning_rate"), (0, math.inf)), inside=True
+        )
         check_limits(self, _LIMITS)
         self._check_combinations()
 
@@ -111,7 +110,7 @@ class TrainConfig:
             raise ValueError(f"weight_decay={self.weight_decay}: adam has none; expected 0, or adamw")
         if self.starts_trained and self.frozen_epochs >= self.epochs:
             raise ValueError(
-                f"frozen_epochs={self.frozen_epochs} of {self.epochs} epochs: expected fewer, so that all learns"
+                f"frozen_epochs={self.frozen_epochs} of {self.epochs} epochs: expected fewer, so that all layers learn"
             )
         if self.small_epochs and self.network in FIXED_SIZE:
             raise ValueError(
@@ -122,7 +121,7 @@ class TrainConfig:
 
     @property
     def starts_trained(self) -> bool:
-        """Whether the network begins with weights from elsewhere."""
+        """Whether the network starts from existing weights."""
         return bool(self.init) or self.weights != "none"
 
     def to_dict(self) -> dict[str, Any]:
@@ -145,7 +144,7 @@ class TrainConfig:
 
     def save(self, path: Path) -> None:
         """Write all settings as TOML, for `--config`."""
-        path.write_text(tomli_w.dumps(self.to_dict()), encoding="utf-8")
+        write_atomically(path, tomli_w.dumps(self.to_dict()))
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -223,10 +222,16 @@ def combine(network: str | None, source: str | None, changes: Mapping[str, Any])
 
 
 def _of_trained_model(name: object) -> dict[str, Any]:
-    """Network and view of the model that a run starts from, if it does: it must have the same."""
+    """Network and view of the model that a run starts from, if it does: it must have the same.
+
+    Raises:
+        ModelError: there is no such model, or none to train on: better now than after all data was read.
+    """
     if not isinstance(name, str) or not name:
         return {}
-    training = ModelConfig.load(resolve_model(name)).training
+    folder = resolve_model(name)
+    find_weights(folder)
+    training = ModelConfig.load(folder).training
     return {key: training[key] for key in ("network", "view") if key in training}
 
 

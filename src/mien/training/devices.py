@@ -14,8 +14,8 @@ from mien.errors import SettingsError
 def spread_over(devices: int, batch_size: int) -> Iterator[None]:
     """While it lasts, models are built as copies on that many devices, and their gradients are averaged.
 
-    Data parallelism by `keras.distribution`, which Keras has for JAX. The batch stays the whole one, so that a run
-    comes to the same as on one device, up to the order of its sums.
+    Data parallelism by `keras.distribution`, which Keras has for JAX. The batch size stays that of the whole batch, so
+    a run gives the same result as on one device, except for the order of its sums.
 
     Args:
         devices: how many; 1 changes nothing.

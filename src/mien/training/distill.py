@@ -2,14 +2,12 @@
 
 Knowledge distillation (Hinton et al., arXiv 1503.02531) with the teachers' answers written down: every training
 picture is shown to them in some fixed, randomly changed views. The views are not stored but drawn again from a seed,
-so that a few megabytes are enough to train a student without its teachers.
+so a few megabytes are enough to train a student without its teachers.
 """
 
 from __future__ import annotations
 
 import threading
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.files import atomic_file
+from mien._core.zips import ZIP_ERRORS
 from mien.data.dataset import Split
 from mien.data.duplicates import digests
 from mien.errors import TrainingError
@@ -30,9 +30,6 @@ VIEWS_BY_TEACHERS = Augmentation(rotation=12, scale=0.15, shift=0.08, light=0.3,
 
 _CHUNK = 512
 _SAME_GREY = 0.5  # grey levels by which the mean of a picture may differ from machine to machine
-_UNREADABLE = (
-    OSError, ValueError, KeyError, TypeError, EOFError, IndexError, NotImplementedError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 
 Targets = dict[str, NDArray[np.float32]]
 Progress = Callable[[str, int, int], None]
@@ -88,7 +85,7 @@ class SoftLabels:
         """Raise unless they belong to these pictures, in the views that are drawn here, and to these heads.
 
         Raises:
-            TrainingError: they do not; the message begins with `source`.
+            TrainingError: they do not; the message starts with `source`.
         """
         try:
             first = np.argsort(self.order(split.images))[:_CHUNK]
@@ -106,13 +103,12 @@ class SoftLabels:
 
     def save(self, path: Path) -> None:
         """Write everything into one compressed file."""
-        new = path.with_suffix(".tmp.npz")
         arrays: dict[str, Any] = {f"head_{head}": levels for head, levels in self.heads.items()}
         arrays |= {f"labels_{head}": np.array(names) for head, names in self.labels.items()}
         arrays |= {"pictures": self.pictures, "seed": self.seed, "greys": self.greys}
         arrays["teachers"] = np.array(self.teachers)
-        np.savez_compressed(new, **arrays)
-        new.replace(path)
+        with atomic_file(path) as file:
+            np.savez_compressed(file, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> SoftLabels:
@@ -138,7 +134,7 @@ class SoftLabels:
                 return cls(pictures, int(found["seed"]), heads, labels, greys, teachers)
         except FileNotFoundError:
             raise TrainingError(f"{path}: no such file; mien distill writes one") from None
-        except _UNREADABLE as error:
+        except (OSError, ValueError, KeyError, TypeError, IndexError, *ZIP_ERRORS) as error:
             raise TrainingError(f"{path}: not what mien distill writes ({error})") from error
 
 
@@ -231,7 +227,7 @@ class FixedViews:
 
 
 class DistillationTargets:
-    """What a student learns from its teachers: the views they saw, and what they thought of them.
+    """The distillation targets of a student: the teachers' views and predictions.
 
     Args:
         soft: the teachers' probabilities.
@@ -259,7 +255,7 @@ class DistillationTargets:
         Args:
             view: its number.
             rows: (n,) of the pictures.
-            targets: head -> (n, labels) the dataset's own; where they are zeros the teachers alone count.
+            targets: head -> (n, labels) the dataset's own; where they are zeros only the teachers count.
 
         Returns:
             (n, h, w) uint8, and head -> (n, labels).

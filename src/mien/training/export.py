@@ -1,4 +1,4 @@
-"""From a trained Keras model to the folder that users run: ONNX file, configuration, card."""
+"""From a trained Keras model to the folder that users run: ONNX file, Keras weights, configuration."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from keras import ops
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from mien._core.files import write_atomically
 from mien._core.version import __version__
 from mien.errors import ExportError
 from mien.metrics.calibration import fit_mixture, fit_temperature, softmax, threshold_for_precision
 from mien.models.onnx_runtime import open_session
-from mien.models.registry import MODEL_FILE, ModelConfig
+from mien.models.registry import MODEL_FILE, WEIGHTS_FILE, ModelConfig
 from mien.training.augmentation import center_view
 from mien.training.export_onnx import UNLICENSED, describe, write_onnx
+from mien.training.weights import halved, write_weights
 
 TOLERANCE, HALF_TOLERANCE = 1e-4, 5e-3  # of probabilities; the latter with weights in half precision
-PRECISION = 0.9  # answers that are not flagged as uncertain are right at this rate, where that can be reached
+PRECISION = 0.9  # accuracy of predictions that are not flagged as uncertain, if it can be reached
 CERTAINTY = 0.95  # that they are, and that probabilities are not too bold: few images say little about others
 _BATCH = 256
 _SMALL_WEIGHT = 1024  # numbers: fewer are not worth a cast
@@ -41,17 +43,17 @@ def export_onnx(
     images: NDArray[np.uint8],
     targets: Arrays,
 ) -> ModelConfig:
-    """Write `model.onnx` and `config.json`.
+    """Write `model.onnx`, `model.weights.h5` and `config.json`.
 
-    Weights are stored in half precision where no probability changes by more than 5e-3.
+    Each file's weights are stored in half precision where no probability changes by more than 5e-3.
 
     The ONNX model takes uint8 grey crops (n, size, size), any n, and gives probabilities: one output a head,
-    and "blend": the first head's, mixed with those of the FER+ head where there is one. Crop, normalisation,
+    and "blend": the first head's, mixed with those of the FER+ head if there is one. Crop, normalisation,
     temperatures and shares of the mix are inside.
 
     Args:
         model: what `build_model` built, trained.
-        folder: made when missing.
+        folder: created if missing.
         heads: head -> labels, the first of them the labels of "blend".
         view: side in pixels of the middle that the network sees of a crop.
         images: (n, size, size) uint8, not trained on: temperatures, blend and the threshold of `uncertain`
@@ -74,6 +76,8 @@ def export_onnx(
     probabilities = _write(serving, path, images)
     first = next(iter(heads))
     describe(path, words_of(model.name, {"blend": heads[first], **heads}, size))
+    same = _answers_in_half(model, logits, images, view, temperature)
+    write_weights(model, folder / WEIGHTS_FILE, half=same)
     sure, said = probabilities["blend"].max(axis=1), probabilities["blend"].argmax(axis=1)
     correct = said == targets[first].argmax(axis=1)
     config = ModelConfig(
@@ -108,7 +112,7 @@ def words_of(
 def _fit_blend(
     probabilities: Mapping[str, NDArray[np.float64]], heads: Mapping[str, tuple[str, ...]], targets: Arrays
 ) -> dict[str, float]:
-    """The share of every head in the blend: so that it is near to the labels and to the votes alike."""
+    """The weight of every head in the blend, which brings it close to both the labels and the votes."""
     first = next(iter(heads))
     if "ferplus" not in heads:
         return {first: 1.0}
@@ -118,7 +122,7 @@ def _fit_blend(
 
 
 def _places(heads: Mapping[str, tuple[str, ...]]) -> list[int]:
-    """Where the FER+ head has the first head's labels: it has an eighth, contempt, and an order of its own."""
+    """The FER+ head's indices of the first head's labels: it has an eighth, contempt, and another order."""
     return [heads["ferplus"].index(label) for label in next(iter(heads.values()))]
 
 
@@ -136,8 +140,22 @@ def _predict(model: keras.Model, images: NDArray[np.uint8], view: int) -> dict[s
     return {head: np.concatenate([np.asarray(part[head]) for part in parts]) for head in parts[0]}
 
 
+def _answers_in_half(
+    model: keras.Model, logits: Arrays, images: NDArray[np.uint8], view: int, temperature: Mapping[str, float]
+) -> bool:
+    """Whether the network answers as it does when its weights are in half precision."""
+    whole = model.get_weights()
+    model.set_weights([halved(weight) for weight in whole])
+    rounded = _predict(model, images, view)
+    model.set_weights(whole)
+    changes = [
+        np.abs(softmax(rounded[head], t) - softmax(logits[head], t)).max() for head, t in temperature.items()
+    ]
+    return bool(np.max(changes) <= HALF_TOLERANCE)  # not where one is NaN
+
+
 def _write(serving: keras.Model, path: Path, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-    """Write the ONNX file, with half of the digits where that is the same; its probabilities on the images."""
+    """Write the ONNX file, in half precision if the result is the same; returns its probabilities on the images."""
     size = images.shape[1]
     write_onnx(serving, path, keras.InputSpec(shape=(None, size, size), dtype="uint8", name="crops"))
     data = path.read_bytes()
@@ -147,14 +165,14 @@ def _write(serving: keras.Model, path: Path, images: NDArray[np.uint8]) -> dict[
         probabilities = _check_parity(serving, half, path, images, HALF_TOLERANCE)
     except ExportError:
         return probabilities  # a network that needs all digits keeps them
-    path.write_bytes(half)
+    write_atomically(path, half)
     return probabilities
 
 
 def with_half_weights(data: bytes) -> bytes:
     """An ONNX model whose larger weights are stored as float16, half the size; it computes in float32 all the same.
 
-    The runtime casts them when it loads the model, so that answers take as long as before.
+    The runtime casts them when it loads the model, so predictions take as long as before.
     """
     model = onnx.load_from_string(data)
     graph = model.graph
@@ -192,7 +210,7 @@ def _serving_model(
     if "ferplus" in heads:
         seven = ops.take(outputs["ferplus"], _places(heads), axis=-1)
         mixed = blend[first] * mixed + blend["ferplus"] * seven / ops.sum(seven, axis=-1, keepdims=True)
-    # Layers of their own, so that "blend" is an output even where it equals the only head's.
+    # Separate layers, so "blend" is an output even if it equals the only head's.
     return keras.Model(
         crops,
         {

@@ -9,9 +9,10 @@ from pathlib import Path
 import keras
 import onnx
 
+from mien._core.files import write_atomically
 from mien.errors import ExportError
 
-UNLICENSED = "not stated: it is for whoever trained the network to say"
+UNLICENSED = "not stated: the person who trained the network decides"
 
 
 def write_onnx(serving: keras.Model, path: Path, signature: keras.InputSpec) -> None:
@@ -27,7 +28,7 @@ def write_onnx(serving: keras.Model, path: Path, signature: keras.InputSpec) -> 
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the converter's, of other versions of its own dependencies
+            warnings.simplefilter("ignore")  # the converter's, about other versions of its dependencies
             serving.export(path, format="onnx", verbose=False, input_signature=[signature])
     except ImportError as error:
         raise ExportError(
@@ -37,7 +38,7 @@ def write_onnx(serving: keras.Model, path: Path, signature: keras.InputSpec) -> 
 
 
 def describe(path: Path, words: Mapping[str, str]) -> None:
-    """Write into an ONNX file's metadata what whoever finds it alone must know; the network stays as it is."""
+    """Write into an ONNX file's metadata what a reader of the file alone must know; the network is unchanged."""
     model = onnx.load(path)
     onnx.helper.set_model_props(model, dict(words))
-    path.write_bytes(model.SerializeToString())
+    write_atomically(path, model.SerializeToString())

@@ -34,10 +34,10 @@ def build_model(
     Args:
         network: a key of `NETWORKS`.
         heads: head name -> number of labels.
-        view: height and width of the pictures in pixels; None for any, but for the networks in `FIXED_SIZE`.
+        view: height and width of the pictures in pixels; None for any, except for the networks in `FIXED_SIZE`.
         dropout: share of the features that are dropped before the heads while training.
         weights: of a pretrained base, where the network has one: "imagenet", "none" or a file.
-        mixed_precision: compute in bfloat16 but for the heads; the weights are float32 all the same.
+        mixed_precision: compute in bfloat16 except the heads; the weights are still float32.
 
     Returns:
         A Keras model from (n, view, view, 1) float32 pixels, 0 to 255, to a dict head -> (n, labels) logits.
@@ -149,7 +149,7 @@ def _load_pretrained(model: keras.Model, weights: str) -> None:
 def _fetch_imagenet() -> Path:
     home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     try:
-        with redirect_stdout(sys.stderr):  # Keras tells its progress there
+        with redirect_stdout(sys.stderr):  # Keras prints its progress there
             file = keras.utils.get_file(
                 _IMAGENET_FILE, _IMAGENET_URL, cache_dir=home, cache_subdir="models", file_hash=_IMAGENET_MD5
             )

@@ -29,7 +29,7 @@ class Stage:
 
 
 def stages(config: TrainConfig) -> list[Stage]:
-    """The run's stages: where it starts from trained weights first the heads alone, then everything."""
+    """The run's stages: from trained weights first the heads alone, then all layers."""
     frozen = config.frozen_epochs if config.starts_trained else 0
     whole = Stage(frozen, config.epochs, config.learning_rate)
     return [Stage(0, frozen, config.frozen_learning_rate, frozen=True), whole] if frozen else [whole]

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from mien._core.files import write_json
 from mien._core.version import __version__
 from mien.errors import TrainingError
 
@@ -18,10 +19,10 @@ SETTINGS = "config.toml"
 
 
 def check_free(run: Path) -> None:
-    """Raise where a folder holds a run, or what is left of one: a new run would go on from its checkpoint."""
+    """Raise if a folder holds a run, or the rest of one: a new run would continue from its checkpoint."""
     if any((run / name).exists() for name in (RECORD, CHECKPOINT, "best.npz")):
         raise TrainingError(
-            f"{run}: already holds a run; add --resume to go on with it, or choose another folder"
+            f"{run}: already holds a run; add --resume to continue it, or choose another folder"
         )
 
 
@@ -35,7 +36,7 @@ def write_record(run: Path, data: dict[str, Any]) -> None:
         "versions": versions,
         "machine": platform.platform(),
     }
-    (run / RECORD).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    write_json(run / RECORD, values)
 
 
 def read_record(run: Path, sha256: str) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def _spread(n: int, limit: int) -> NDArray[np.bool_]:
 def hold_back(split: Split, share: float) -> tuple[Split, Split]:
     """A split in two, to train on and to calibrate with: the latter about that share of it.
 
-    Which part an image belongs to is told by a digest of its pixels: so identical copies stay together, and
+    A digest of its pixels decides the part of an image: so identical copies stay together, and
     all runs on the same data, with whatever seed, hold back the same images. Teachers and students need that.
     """
     places = _digest_places(split.images)

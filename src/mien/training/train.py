@@ -5,18 +5,17 @@ A run folder holds::
     config.toml      the settings, as `--config` takes them
     train.json       what data (with its SHA-256), versions, machine
     history.csv      one row an epoch
-    checkpoint.npz   all state after the last whole epoch, to go on from
+    checkpoint.npz   all state after the last whole epoch, to resume from
     best.npz         with early stopping: the weights of the best epoch
     model.keras      the trained model: the best epoch's weights, else the running average, else the last
     curves.png       loss and accuracy against the epoch
-    export/          the ONNX model with its config.json and README.md: what `--model RUN` uses
+    export/          what `--model RUN` and `--init RUN` use: the ONNX model, Keras weights, config.json, README.md
     metrics.json     scores of the exported model on the validation split
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from mien._core.files import write_json
 from mien.data.dataset import Dataset, Split
 from mien.data.ferplus import majority
 from mien.errors import DatasetError, TrainingError
+from mien.evaluation.model_card import write_folder_card
 from mien.evaluation.scores import evaluate
 from mien.models.classifier import EmotionClassifier
 from mien.output.curves import training_curves
@@ -41,11 +42,10 @@ from mien.training.batches import (
     training_batches,
 )
 from mien.training.callbacks import Checkpoint, EarlyStopping, History, ProgressBar, epochs_done
-from mien.training.card import write_card
 from mien.training.config import TrainConfig, read_config
 from mien.training.devices import spread_over
 from mien.training.export import export_onnx
-from mien.training.finetune import start_from
+from mien.training.finetune import load_weights
 from mien.training.networks import build_model
 from mien.training.optimization import compile_model, stages
 from mien.training.run_folder import CHECKPOINT, SETTINGS, check_free, read_record, write_record
@@ -62,13 +62,13 @@ def train(
 ) -> Path:
     """Train a network, export it and score what was exported.
 
-    Stopped at any moment, the run loses at most the epoch it was in; `resume` goes on to the same result.
+    Stopped at any moment, the run loses at most the epoch it was in; `resume` continues to the same result.
 
     Args:
         dataset: with a split "train"; without a "validation" split, a tenth of "train" is held out for it.
         run: the run's folder, made when missing.
         config: the settings; with `resume` those of the run itself are used.
-        resume: go on with the run in that folder.
+        resume: continue the run in that folder.
         devices: that share every batch; more than 1 with JAX only.
 
     Returns:
@@ -110,7 +110,7 @@ def _learn(
     goes_on = resume and epochs_done(run / CHECKPOINT) > 0  # then the checkpoint has all weights
     model = _build(_untrained(config) if goes_on else config, heads)
     if config.init and not goes_on:
-        start_from(model, config.init, heads, dataset.split("train").images)
+        load_weights(model, config.init, heads, dataset.split("train").images)
     if not resume:
         write_record(run, data)
         config.save(run / SETTINGS)
@@ -177,7 +177,7 @@ def _fit(
                 done = last
             stopping.restore(model)
     except KeyboardInterrupt:
-        bar.say(f"stopped; {run} keeps every whole epoch: go on with --resume")
+        bar.say(f"stopped; {run} keeps every whole epoch: continue with --resume")
         raise
     finally:
         bar.stop()
@@ -196,7 +196,7 @@ def _finalize(model: keras.Model) -> None:
 def _check_teachers(
     run: Path, data: dict[str, Any], dataset: Dataset, heads: Heads, config: TrainConfig
 ) -> None:
-    """Note in `data` what the run learns from, or raise where it began with something else."""
+    """Note in `data` what the run learns from, or raise if it started with something else."""
     soft = soft_labels(dataset.split("train"), heads, config)
     if soft is None:
         return
@@ -218,7 +218,7 @@ def _resumed(run: Path, data: dict[str, Any]) -> TrainConfig:
 
 
 def _check_classes(dataset: Dataset) -> None:
-    """Raise where there is nothing to tell apart."""
+    """Raise if there are fewer than two classes."""
     training = dataset.split("train")
     if np.count_nonzero(training.class_counts(len(dataset.labels))) < 2:
         raise DatasetError(
@@ -249,7 +249,7 @@ def _export_and_score(
     scored = [head for head in exported.outputs if voted or head != "ferplus"]
     reports = {head: evaluate(classifier, dataset, split="validation", head=head) for head in scored}
     replace(exported, metrics={head: report.summary() for head, report in reports.items()}).save(folder)
-    write_card(folder)
+    write_folder_card(folder)
     full = {head: report.to_dict() for head, report in reports.items()}
-    (run / "metrics.json").write_text(json.dumps(full, indent=2) + "\n", encoding="utf-8")
+    write_json(run / "metrics.json", full)
     return folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from mien._core.parallel import run_ahead
 from mien.errors import ImageError, VideoError
 from mien.images.find import find_images
 from mien.images.read import read_image
-from mien.video.reader import Frame, read_stream, read_video
+from mien.video.reader import Frame, Sampling, read_stream, read_video
 
 RECONNECTS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds before each try to reach a stream that dropped; a frame that comes makes all of them good again."""
@@ -33,27 +33,40 @@ class Camera:
     Args:
         source: the number of a camera, an address such as rtsp:// or http://, a clip, or a folder of pictures.
         say: told in a line when a stream dropped and is tried again.
+        sampling: which frames; seconds count from the first one, in a clip from its beginning.
     """
 
     source: str
     say: Callable[[str], None] = lambda line: None
+    sampling: Sampling = field(default_factory=Sampling)
 
     def frames(self) -> Generator[Frame, None, None]:
         """Frames with seconds from the first one, numbered as they come.
 
         A camera, a stream and a clip (which plays at its own speed) do not wait: of frames that come while the
-        caller is busy only the newest is kept. A folder gives each of its pictures.
+        caller is busy only the newest is kept. A folder gives each of its pictures. What `sampling` leaves out does
+        not come.
 
         Raises:
             VideoError: there is no such camera; or it, or the stream, is gone and does not come back.
         """
         if self.source.isdecimal():
-            return _newest(_device(int(self.source)))
+            return _newest(_chosen(_device(int(self.source)), self.sampling))
         if "://" in self.source:
-            return _newest(_reconnecting(self.source, self.say))
+            return _newest(_chosen(_reconnecting(self.source, self.say), self.sampling))
         if Path(self.source).is_dir():
-            return _folder(self.source)
-        return _newest(_played(Path(self.source)))
+            return _chosen(_folder(self.source), self.sampling)
+        return _newest(_played(Path(self.source), self.sampling))
+
+
+def _chosen(frames: Generator[Frame, None, None], sampling: Sampling) -> Generator[Frame, None, None]:
+    chooser = sampling.chooser()
+    with closing(frames):
+        for frame in frames:
+            if chooser.is_over(frame.time):
+                return
+            if chooser.takes(frame.time):
+                yield frame
 
 
 def _newest(frames: Generator[Frame, None, None]) -> Generator[Frame, None, None]:
@@ -92,7 +105,7 @@ def _rgb(bgr: Any) -> NDArray[np.uint8]:
 
 
 def _reconnecting(url: str, say: Callable[[str], None]) -> Generator[Frame, None, None]:
-    """A stream by the time at which its frames come, so that time goes on while it is gone."""
+    """A stream, timed by the arrival of its frames, so time continues while it is gone."""
     begin: float | None = None
     tries = iter(RECONNECTS)
     while True:
@@ -112,9 +125,9 @@ def _reconnecting(url: str, say: Callable[[str], None]) -> Generator[Frame, None
             time.sleep(wait)
 
 
-def _played(path: Path) -> Generator[Frame, None, None]:
-    """A clip at its own speed."""
-    with closing(read_video(path)) as frames:
+def _played(path: Path, sampling: Sampling) -> Generator[Frame, None, None]:
+    """A clip, or a part of it, at its own speed."""
+    with closing(read_video(path, sampling)) as frames:
         begin: float | None = None
         for frame in frames:
             begin = time.monotonic() - frame.time if begin is None else begin

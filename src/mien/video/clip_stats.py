@@ -100,13 +100,12 @@ class ClipRecord:
         person.frames += 1
         person.uncertain += steady.uncertain
         person.seconds[steady.emotion] += self._step
-        if face.quality is not None:
-            person.warnings[face.quality] += 1
+        person.warnings.update(face.quality.issues)
         person.timeline.add(time, [steady.probabilities[label] for label in self.labels])
         peak = person.peaks.get(steady.emotion)
         if (
             picture is not None
-            and face.quality is None
+            and not face.quality.issues
             and (peak is None or steady.confidence > peak.probability)
         ):
             person.peaks[steady.emotion] = Peak(time, steady.confidence, thumbnail(picture, face.box))

@@ -1,4 +1,4 @@
-"""Many clips, one after the other: what is wrong with one is a row, and the others go on."""
+"""Many clips, one after the other: an error in one becomes a row, and the others are processed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Clip:
     """A clip, how to watch it, and what to make of it besides rows.
 
     Args:
-        recognizer: finds faces and tells their expressions.
+        recognizer: finds faces and recognises their expressions.
         path: the clip.
         sampling: which frames.
         patience, smoothing: seconds, as for `FaceTracker`.
@@ -131,7 +131,7 @@ class Clip:
         if self.annotated is None:
             yield lambda picture, result: None
             return
-        sound = not self.blur_faces  # voices tell who somebody is, too
+        sound = not self.blur_faces  # voices identify people, too
         fps = self.sampling.fps or (info.fps or 30.0) / (self.sampling.every or 1)
         with ClipWriter(self.annotated, self.path, fps=fps, start=self.sampling.start, sound=sound) as writer:
             yield writer.write
@@ -144,7 +144,7 @@ def output_paths(option: Path, clips: list[Path], suffix: str, ending: str = "")
         option: a file name that ends with `suffix`, or a folder, which is made if it is not there.
         clips: the sources.
         suffix: such as ".mp4".
-        ending: what a name in a folder has more than its clip's, so that it cannot be the clip itself.
+        ending: added to the clip's name in a folder, so the file cannot be the clip itself.
 
     Raises:
         ValueError: a file name for more than one clip, or the clip itself.

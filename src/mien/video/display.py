@@ -37,7 +37,7 @@ def has_window() -> bool:
 
 @contextmanager
 def open_display() -> Iterator[View]:
-    """A window where there can be one, else the terminal; closed at the end of the block."""
+    """A window if possible, else the terminal; closed at the end of the block."""
     if not has_window():
         with _keys() as keys:
             yield _Terminal(keys)
@@ -80,8 +80,8 @@ class _Terminal:
 
 
 def _words(frame: LiveFrame) -> str:
-    told = [(face.track, face.prediction) for face in steady(frame.result).faces]
-    words = (f"{n}: {p.emotion}{'?' if p.uncertain else ''} {p.confidence:.0%}" for n, p in told)
+    shown = [(face.track, face.prediction) for face in steady(frame.result).faces]
+    words = (f"{n}: {p.emotion}{'?' if p.uncertain else ''} {p.confidence:.0%}" for n, p in shown)
     return ", ".join(words) or "no face"
 
 

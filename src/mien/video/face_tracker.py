@@ -47,7 +47,7 @@ class FaceTracker:
     found in that frame, or found shortly before and followed to it; one that the search misses is not in that result.
 
     Args:
-        recognizer: finds faces and tells their expressions.
+        recognizer: finds faces and recognises their expressions.
         patience: seconds for which a face may be out of sight and come back as the same track.
         smoothing: time constant of `TrackedFace.smoothed` in seconds; 0 for none.
 
@@ -89,7 +89,7 @@ class FaceTracker:
         followed = None if self._must_search(time) else self._follow(grey, scale)
         self._faces = self._search(picture, time) if followed is None else followed
         self._grey = grey
-        faces, left_out = self._read(picture, time)
+        faces, filtered = self._read(picture, time)
         height, width = picture.shape[:2]
         return TrackedFrame(
             source,
@@ -99,7 +99,7 @@ class FaceTracker:
             frame=frame,
             time=time,
             labels=self._recognizer.labels,
-            left_out=left_out,
+            filtered=filtered,
         )
 
     def _forget(self) -> None:
@@ -112,7 +112,7 @@ class FaceTracker:
             return True
         tracks = self._tracker.tracks
         if not self._faces:
-            # Nobody, and nobody lost a moment ago.
+            # No face now, and none lost a moment ago.
             return any(time - t.seen < DETECTION_INTERVAL for t in tracks)
         if any(t.hits < 2 for t in tracks):
             return True
@@ -123,7 +123,7 @@ class FaceTracker:
         )
 
     def _follow(self, grey: NDArray[np.uint8], scale: float) -> dict[int, Face] | None:
-        """The faces of the frame before where they are now; None where one of them cannot be followed."""
+        """The faces of the previous frame at their present places; None if one of them cannot be tracked."""
         faces: dict[int, Face] = {}
         for track in self._tracker.tracks:
             before = self._faces.get(track.number)
@@ -164,14 +164,7 @@ class FaceTracker:
                 self._smoothers[number] = Smoother(self._smoothing, self._uncertain_below)
             steady = self._smoothers[number].add(face.prediction, time)
             results.append(
-                TrackedFace(
-                    face.face,
-                    face.prediction,
-                    face.quality,
-                    judged=face.judged,
-                    track=number,
-                    smoothed=steady,
-                )
+                TrackedFace(face.face, face.prediction, face.quality, track=number, smoothed=steady)
             )
         return tuple(results), len(seen) - len(results)
 
@@ -196,7 +189,7 @@ def _moved(face: Face, box: Box) -> Face:
 
 
 def _touches(box: Box, width: int, height: int) -> bool:
-    """Whether the middle of a face lies in the picture: of one that leaves it there is nothing to read."""
+    """Whether the centre of a face is in the picture: a face that leaves it cannot be read."""
     x, y = box.center
     return 0 <= x < width and 0 <= y < height
 

@@ -28,7 +28,7 @@ class LiveFrame(NamedTuple):
 
 
 def steady(result: FrameResult) -> FrameResult:
-    """The result for people to look at: each face has its smoothed expression, where it has one."""
+    """The result for display: each face has its smoothed expression, if it has one."""
     return replace(
         result,
         faces=tuple(replace(face, prediction=face.smoothed or face.prediction) for face in result.faces),

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from mien.results import Box
 
 LONG_SIDE = 640
-"""Frames are shrunk until their long side has at most so many pixels before their motion is looked at."""
+"""Frames are reduced to a long side of at most this many pixels before optical flow."""
 
 MIN_CHANGE, MIN_RATIO = 22.0, 3.0
 """A cut: grey levels (0 to 255) change by this much on average, and this many times as much as lately."""
 
 _GRID = 8  # points a side on a face
 _WINDOW = (15, 15)
-_MAX_ERROR = 0.08  # of the face's side: points that do not find back to where they came from do not count
+_MAX_ERROR = 0.08  # of the face's side: points whose reverse flow misses their origin by more are dropped
 _MIN_POINTS = 0.4  # of all points
 _LATELY = 12  # frames
 
@@ -35,7 +35,7 @@ def small_grey(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
 
 
 def follow(before: NDArray[np.uint8], now: NDArray[np.uint8], box: Box) -> Box | None:
-    """Where a face has moved to, or None where that is not sure.
+    """The new position of a face, or None if it is uncertain.
 
     The median motion of a grid of points, followed there and back (Kalal et al., "Forward-backward error", ICPR
     2010), by the pyramid of Lucas and Kanade that OpenCV has.
@@ -80,16 +80,16 @@ def _move(
 
 
 class ShotBoundaryDetector:
-    """Tells the first frame of a new scene: one that changes much more than the frames before it did."""
+    """Detects the first frame of a new scene: one that changes much more than the frames before it did."""
 
     def __init__(self) -> None:
         self._before: NDArray[np.float32] | None = None
         self._changes: deque[float] = deque(maxlen=_LATELY)
 
     def is_cut(self, grey: NDArray[np.uint8]) -> bool:
-        """Whether a frame (h, w) uint8 begins a scene; to be asked of every frame, in order."""
+        """Whether a frame (h, w) uint8 starts a scene; call it for every frame, in order."""
         tiny = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
-        tiny -= tiny.mean()  # light that goes on or off is no cut
+        tiny -= tiny.mean()  # a light switched on or off is no cut
         before, self._before = self._before, tiny
         if before is None:
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._core.parallel import run_ahead
+from mien._core.settings import check_limits
 from mien.errors import VideoError
 from mien.images.read import MAX_PIXELS
 
@@ -45,7 +47,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Sampling:
-    """Which frames of a clip are read: all, every N-th, or so many a second; from `start` to before `end`.
+    """Which frames of a clip are read: all, every N-th, or a number per second; from `start` to before `end`.
 
     Args:
         every: 1 for every frame, 2 for every second one, counted from the first at or after `start`.
@@ -64,14 +66,10 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.every is not None and self.fps is not None:
             raise ValueError("every and fps: expected one of them")
-        if self.every is not None and self.every < 1:
-            raise ValueError(f"every {self.every}: expected at least 1")
-        if self.fps is not None and not 0 < self.fps < float("inf"):
-            raise ValueError(f"fps {self.fps}: expected a positive number")
-        if not 0 <= self.start < float("inf"):
-            raise ValueError(f"start {self.start}: expected seconds from 0")
+        check_limits(self, {"every": (1, math.inf), "start": (0, math.inf)})
+        check_limits(self, {"fps": (0, math.inf)}, inside=True)
         if self.end is not None and not self.end > self.start:
-            raise ValueError(f"end {self.end}: expected seconds after start ({self.start})")
+            raise ValueError(f"end={self.end}: expected seconds after start ({self.start})")
 
     def chooser(self) -> _Chooser:
         """A fresh one for one pass through a clip."""
@@ -195,7 +193,7 @@ def _read_file(path: Path, sampling: Sampling) -> Generator[Frame, None, None]:
             raise VideoError(f"{name}: truncated: ends after {cut_off}; what was read is kept")
         if damage.reason is not None:
             raise VideoError(
-                f"{name}: {damage.parts} damaged parts were left out ({damage.reason}); what was read is kept"
+                f"{name}: {damage.parts} damaged parts were skipped ({damage.reason}); what was read is kept"
             )
 
 
@@ -254,7 +252,7 @@ def open_container(address: str, options: dict[str, str], timeout: float | None 
     import av
 
     # A text that some other coding wrote is no reason to refuse the pictures. PyAV 19 never refuses it, and has lost
-    # the argument by which versions before are told so.
+    # the argument that tells earlier versions so.
     lenient: Any = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "replace"}
     container: InputContainer = av.open(address, options=options, timeout=timeout, **lenient)
     return container
@@ -279,7 +277,7 @@ def _check_size(width: int, height: int, name: str) -> None:
 
 
 def _decoded(container: InputContainer, name: str, damage: _Damage) -> Iterator[tuple[VideoFrame, float]]:
-    """Frames with their seconds; parts that cannot be decoded are left out and noted in `damage`."""
+    """Frames with their seconds; parts that cannot be decoded are skipped and noted in `damage`."""
     import av
 
     stream = _video_stream(container, name)
@@ -311,7 +309,7 @@ def _decoded(container: InputContainer, name: str, damage: _Damage) -> Iterator[
 def _pixel_aspect(stream: VideoStream) -> float:
     """Width over height of a pixel as it is shown: not 1 in what tapes and some cameras record."""
     aspect = float(stream.sample_aspect_ratio or 1)
-    return aspect if 0.25 <= aspect <= 4 else 1.0  # beyond, a header tells nonsense
+    return aspect if 0.25 <= aspect <= 4 else 1.0  # beyond, the header is wrong
 
 
 def _picture(frame: VideoFrame, name: str, aspect: float) -> NDArray[np.uint8]:
@@ -326,7 +324,7 @@ def _picture(frame: VideoFrame, name: str, aspect: float) -> NDArray[np.uint8]:
 
 
 def _duration(container: InputContainer, stream: VideoStream) -> float | None:
-    """Seconds of the video that the header claims; None where it says nothing about the video itself."""
+    """Seconds of the video that the header claims; None if it says nothing about the video itself."""
     import av
 
     if stream.duration is not None and stream.time_base is not None:

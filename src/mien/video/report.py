@@ -1,4 +1,4 @@
-"""A clip's page: who showed what when, on one HTML file that opens offline and prints."""
+"""The HTML report of a clip: one self-contained file that opens offline and prints."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mien.output.html import Report
 from mien.output.palette import color_of
 from mien.video.clip_stats import ClipRecord, Person
 
-_BRIEF = 0.3  # seconds: tracks that are shorter get a line, no timeline
+_BRIEF = 0.3  # seconds: shorter tracks get a line, no timeline
 
 
 def write_clip_report(
@@ -23,13 +23,13 @@ def write_clip_report(
     settings: Mapping[str, object],
     thumbnails: bool = True,
 ) -> None:
-    """Write the page of one clip.
+    """Write the HTML report of one clip.
 
     Args:
-        record: what was seen.
+        record: statistics of the clip.
         path: the HTML file; its folder exists.
         source: the clip's name.
-        settings: what it was watched with, shown at the end.
+        settings: shown at the end.
         thumbnails: whether faces are shown at their strongest moments.
 
     Raises:
@@ -37,23 +37,23 @@ def write_clip_report(
     """
     page = Report(f"Expressions in {Path(source).name}", _lead(record), thumbnails=thumbnails)
     if record.error is not None:
-        page.paragraph(f"Not all of it could be read. {record.error}")
+        page.paragraph(f"Part of the clip could not be read. {record.error}")
     people = sorted(record.people.values(), key=lambda person: -person.total)
     shown = [person for person in people if person.total >= _BRIEF] or people
     _overview(page, record, shown, len(people) - len(shown))
     if shown:
         page.heading("Over time")
         page.paragraph(
-            "The smoothed probabilities of each person. Point at a place to read it; drag, or use the wheel with "
-            "Ctrl or the buttons, to look closer. Where a band is missing, the face was out of sight."
+            "The smoothed probabilities of each person. Point at a place to read it. To zoom, drag, use the wheel with "
+            "Ctrl, or use the buttons. A gap means that the face was out of sight."
         )
-        page.widget(_SCRIPT, _timelines(record, shown), "Timelines: they need a browser that runs scripts.")
+        page.widget(_SCRIPT, _timelines(record, shown), "The timelines need a browser that runs scripts.")
     for person in shown:
         _peaks(page, record, person)
     _warnings(page, shown)
     page.heading("Data and settings")
     name = f"{Path(source).stem}-timeline.csv"
-    page.download(name, "text/csv", _csv(record, shown), f"The timelines as a table: {name}")
+    page.download(name, "text/csv", _csv(record, shown), f"Download the timelines as a table: {name}")
     page.facts((name, str(value)) for name, value in settings.items())
     page.write(path)
 
@@ -72,7 +72,7 @@ def _lead(record: ClipRecord) -> str:
 
 
 def _overview(page: Report, record: ClipRecord, shown: list[Person], brief: int) -> None:
-    page.heading("Shares")
+    page.heading("Share of each expression")
     if not shown:
         page.paragraph("No face was found.")
     else:
@@ -81,15 +81,15 @@ def _overview(page: Report, record: ClipRecord, shown: list[Person], brief: int)
             + [_share(p.seconds[label], p.total) for label in record.labels]
             for p in shown
         ]
-        page.table(["", "first", "last", "seen", *record.labels], rows)
-        page.paragraph("Shares are of the time for which the person was seen, by the smoothed expression.")
+        page.table(["", "first", "last", "visible", *record.labels], rows)
+        page.paragraph("Shares of the time in which the person was visible, by the smoothed expression.")
     page.paragraph(
         f"Time without a face: {record.without_face:.1f} s of {record.seconds:.1f} s "
         f"({_share(record.without_face, record.seconds)})."
     )
     if brief or record.others:
         others = f", and {record.others:,} others for {record.others_seconds:.0f} s" if record.others else ""
-        page.paragraph(f"Not shown: {brief} seen for less than {_BRIEF} s{others}.")
+        page.paragraph(f"Not shown: {brief} visible for less than {_BRIEF} s{others}.")
 
 
 def _timelines(record: ClipRecord, shown: Iterable[Person]) -> dict[str, object]:
@@ -130,11 +130,11 @@ def _warnings(page: Report, shown: Iterable[Person]) -> None:
             if n
         ]
     if rows:
-        page.heading("What to be careful with")
+        page.heading("Uncertain predictions and low face quality")
         page.table(["", "frames", "share"], rows)
         page.paragraph(
-            "Uncertain: the strongest expression lies below the model's own threshold. The other words say what "
-            "is wrong with a face's picture; faces like that are worse recognised."
+            "Uncertain: the strongest expression is below the model's own threshold. The other words name a problem of "
+            "the face's picture; accuracy on such faces is lower."
         )
 
 
@@ -152,7 +152,7 @@ def _share(part: float, whole: float) -> str:
 
 
 def _clock(seconds: float) -> str:
-    """ "1:02:03.4", without hours where there are none."""
+    """ "1:02:03.4", without hours below one."""
     tenths = round(10 * seconds)
     minutes, rest = divmod(tenths, 600)
     hours, minutes = divmod(minutes, 60)

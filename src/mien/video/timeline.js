@@ -144,12 +144,12 @@
     return made;
   };
   const middle = () => (view.start + view.end) / 2;
-  button("+", "Closer", () => zoom(0.5, middle()));
-  button("\u2212", "Further", () => zoom(2, middle()));
+  button("+", "Zoom in", () => zoom(0.5, middle()));
+  button("\u2212", "Zoom out", () => zoom(2, middle()));
   button("\u2190", "Earlier", () => move(view.start - (view.end - view.start) / 2, view.end - view.start));
   button("\u2192", "Later", () => move(view.start + (view.end - view.start) / 2, view.end - view.start));
-  button("All", "The whole clip", () => { view = { ...whole }; draw(); });
-  const kind = button("Lines", "Lines or bands", () => {
+  button("All", "Show the whole clip", () => { view = { ...whole }; draw(); });
+  const kind = button("Lines", "Switch between lines and bands", () => {
     stacked = !stacked;
     kind.textContent = stacked ? "Lines" : "Bands";
     draw();

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 FIRST_WIDTH = 1 / 120
-"""Seconds of a timeline's first bins: shorter than a frame, so that in a short clip each has its own."""
+"""Seconds of a timeline's first bins: shorter than a frame, so each frame of a short clip has its own."""
 
 
 @dataclass

@@ -7,11 +7,11 @@ ICIP 2016), and boxes are joined to the tracks that they fit best by distance-Io
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import hypot
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.boxes import as_array, distance_overlaps
 from mien.results import Box
 
 DETECTION_NOISE = 0.04
@@ -55,7 +55,7 @@ class Track:
         self.time = time
         side = float(self._state[2:, 0].max())
         if self.seen < time - step:
-            # Not seen before this step: a size that goes on changing, or a leap, is no motion of a head.
+            # First seen in this step: a size that keeps changing, or a jump, is not the motion of a head.
             self._state[2:, 1] = 0.0
             limit = MAX_GAP_SPEED * side
             self._state[:2, 1] = np.clip(self._state[:2, 1], -limit, limit)
@@ -124,24 +124,15 @@ class Tracker:
 
 def _pairs(tracks: Sequence[Track], boxes: Sequence[Box]) -> list[tuple[Track, int]]:
     """Tracks with the places of their boxes, the best fit first; each at most once."""
-    fits = [
-        (fit, t, b)
-        for t, track in enumerate(tracks)
-        for b, box in enumerate(boxes)
-        if (fit := distance_iou(track.box, box)) > MIN_FIT
-    ]
+    fits = distance_overlaps(as_array(track.box for track in tracks), as_array(boxes))
     pairs: dict[int, int] = {}
-    for _, t, b in sorted(fits, reverse=True):
+    for place in np.argsort(fits, axis=None, kind="stable")[::-1].tolist():
+        t, b = divmod(place, len(boxes))
+        if fits[t, b] <= MIN_FIT:
+            break
         if t not in pairs and b not in pairs.values():
             pairs[t] = b
     return [(tracks[t], b) for t, b in pairs.items()]
-
-
-def distance_iou(a: Box, b: Box) -> float:
-    """IoU less the squared distance of the centres over that of the corners of the box around both: -1 to 1."""
-    distance = hypot(a.center[0] - b.center[0], a.center[1] - b.center[1])
-    around = hypot(max(a.x2, b.x2) - min(a.x1, b.x1), max(a.y2, b.y2) - min(a.y1, b.y1))
-    return a.iou(b) - (distance / around) ** 2
 
 
 def _vector(box: Box) -> NDArray[np.float64]:

@@ -50,7 +50,7 @@ class ClipWriter:
         path: the file to write; its folder exists.
         source: the clip that the frames are from: its sound is taken over.
         fps: about how many frames a second will be written, for the encoder.
-        start: seconds of the source at which the new clip begins.
+        start: seconds of the source at which the new clip starts.
         sound: whether the sound of the source is taken over.
 
     Raises:
@@ -172,7 +172,7 @@ class _Sound:
 
     @classmethod
     def of(cls, path: Path, output: OutputContainer, start: float, stack: ExitStack) -> _Sound | None:
-        """A stream of the output for the first sound of a clip; None where it has none that can be read."""
+        """A stream of the output for the first sound of a clip; None without readable sound."""
         import av
 
         try:

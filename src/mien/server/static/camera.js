@@ -8,15 +8,15 @@ const PAUSE = 60; // ms between frames at least: about 16 a second leave the mac
 const MESSAGES = {
   NotAllowedError: "The camera is blocked. Allow it for this page in the browser's address bar, then start it again.",
   NotFoundError: "There is no camera on this machine.",
-  NotReadableError: "Another program uses the camera. Close it, then start the camera again.",
+  NotReadableError: "Another program is using the camera. Close it, then start the camera again.",
   OverconstrainedError: "There is no camera on this machine.",
 };
 
 export class Camera {
-  /** `told` gets (frame as a canvas, result, seconds until then) for every answer; `failed` a sentence. */
-  constructor(video, told, failed) {
+  /** `onResult` gets (frame as a canvas, result, seconds so far) for every result; `failed` an error message. */
+  constructor(video, onResult, failed) {
     this.video = video;
-    this.told = told;
+    this.onResult = onResult;
     this.failed = failed;
     this.frozen = false;
     this.mirrored = true;
@@ -24,7 +24,7 @@ export class Camera {
 
   async start() {
     if (!navigator.mediaDevices) {
-      throw new Error("Browsers give the camera to https pages and to localhost only: open the page by one of these.");
+      throw new Error("Browsers allow the camera only on https pages and on localhost: open the page by one of these.");
     }
     try {
       const wished = { width: { ideal: 1280 }, height: { ideal: 720 }, facingMode: "user" };
@@ -32,7 +32,7 @@ export class Camera {
     } catch (error) {
       throw new Error(MESSAGES[error.name] ?? `The camera does not start (${error.message}).`);
     }
-    this.media.getVideoTracks()[0].onended = () => this.fail("The camera was unplugged or taken away.");
+    this.media.getVideoTracks()[0].onended = () => this.fail("The camera was disconnected.");
     this.video.srcObject = this.media;
     await this.video.play();
     this.stream = stream((result) => this.answered(result), (reason) => this.fail(reason));
@@ -70,7 +70,7 @@ export class Camera {
 
   answered(result) {
     const seconds = (performance.now() - this.sentAt) / 1000;
-    if (!this.frozen && this.frame) this.told(this.frame, result, seconds);
+    if (!this.frozen && this.frame) this.onResult(this.frame, result, seconds);
     this.later(result.error ? 500 : Math.max(0, PAUSE - (performance.now() - this.sentAt)));
   }
 }

@@ -3,14 +3,14 @@
 import { colorOf, percent } from "./drawing.js";
 
 const REMARKS = {
-  small: "The face is small: do not trust this much.",
-  dark: "The face is dark: do not trust this much.",
-  bright: "The face is very bright: do not trust this much.",
-  blurred: "The face is blurred: do not trust this much.",
-  unclear: "The face is turned, covered or cut off, or is none: do not trust this much.",
+  small: "The face is small: the prediction is unreliable.",
+  dark: "The face is dark: the prediction is unreliable.",
+  bright: "The face is very bright: the prediction is unreliable.",
+  blurred: "The face is blurred: the prediction is unreliable.",
+  unclear: "The face is turned, covered, cut off or not a face: the prediction is unreliable.",
 };
 
-/** Shows the faces in the list; `pointed` is told the number of the card that is pointed at, or -1. */
+/** Shows the faces in the list; `pointed` gets the number of the card under the pointer, or -1. */
 export function showFaces(list, faces, labels, pointed) {
   while (list.children.length > faces.length) list.lastElementChild.remove();
   while (list.children.length < faces.length) list.append(card(labels, list.children.length, pointed));
@@ -44,7 +44,7 @@ function fill(item, face, labels, numbered) {
   word.textContent = face.emotion;
   word.style.setProperty("--color", colorOf(face.emotion));
   share.textContent = percent(face.confidence);
-  remark.textContent = REMARKS[face.quality] ?? (face.uncertain ? "Not sure: take this one with care." : "");
+  remark.textContent = REMARKS[face.quality_issues[0]] ?? (face.uncertain ? "Not sure: take this one with care." : "");
   labels.forEach((label, at) => {
     const [name, track, value] = bars.children[at].children;
     track.firstElementChild.style.setProperty("--share", 100 * face[label]);

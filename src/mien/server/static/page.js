@@ -110,7 +110,7 @@ async function shrink(file) {
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
   } catch {
-    throw new Error(`${file.name ?? "This"} is no picture that this browser can show. Try JPEG, PNG or WebP.`);
+    throw new Error(`${file.name ?? "This"} is not a picture that this browser can show. Try JPEG, PNG or WebP.`);
   }
   const scale = Math.max(1, Math.max(bitmap.width, bitmap.height) / LONG_SIDE);
   const image = document.createElement("canvas");
@@ -235,6 +235,6 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTheme)
 showTheme();
 
 if (!["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)) {
-  find("privacy").textContent = `Pictures go to ${location.hostname} and nowhere else: they are read in its memory and kept nowhere.`;
+  find("privacy").textContent = `Pictures go to ${location.hostname} and nowhere else: they stay in its memory and are not stored.`;
 }
 if (asked.has("camera") || asked.has("watch")) attempt(enterCamera);

@@ -2,7 +2,7 @@
 
 import { draw } from "./drawing.js";
 
-const FIELDS = ["source", "frame", "time", "track", "x1", "y1", "x2", "y2", "detection_score", "emotion", "confidence", "uncertain", "quality"];
+const FIELDS = ["source", "frame", "time", "track", "x1", "y1", "x2", "y2", "detection_score", "emotion", "confidence", "uncertain", "quality_score", "quality_issues"];
 
 export async function savePicture(image, faces, name) {
   const canvas = document.createElement("canvas");
@@ -10,11 +10,11 @@ export async function savePicture(image, faces, name) {
   save(await new Promise((done) => canvas.toBlob(done, "image/png")), `${name}-mien.png`);
 }
 
-/** A row a face; a picture without one is a row without a face. */
+/** One row per face; a picture without a face is a row without face values. */
 export function saveTable(results, labels, name) {
   const columns = [...FIELDS, ...labels, "error"];
   const rows = results.flatMap(({ source, frame = null, time = null, faces, error }) =>
-    faces.length ? faces.map((face) => ({ ...face, source, error })) : [{ source, frame, time, error }]);
+    faces.length ? faces.map((face) => ({ ...face, source, error, quality_issues: face.quality_issues.join(";") })) : [{ source, frame, time, error }]);
   const lines = [columns, ...rows.map((row) => columns.map((column) => row[column]))];
   const text = lines.map((cells) => cells.map(cell).join(",") + "\n").join("");
   save(new Blob([text], { type: "text/csv" }), `${name}-mien.csv`);

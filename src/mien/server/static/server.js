@@ -20,18 +20,18 @@ export async function labels() {
   return models.find((model) => model.served).labels;
 }
 
-/** Opens the stream of frames; `told` gets each result, `closed` is called once when it ends. */
-export function stream(told, closed) {
-  return open("/v1/stream", (data) => told(JSON.parse(data)), closed);
+/** Opens the stream of frames; `onResult` gets each result, `closed` is called once when it ends. */
+export function stream(onResult, closed) {
+  return open("/v1/stream", (data) => onResult(JSON.parse(data)), closed);
 }
 
-/** A WebSocket; `told` gets what each message holds, text or blob; `closed` a sentence, once, when it ends. */
-export function open(path, told, closed) {
+/** A WebSocket; `onMessage` gets each message's data, text or blob; `closed` an error message, once, when it ends. */
+export function open(path, onMessage, closed) {
   const protocols = ["mien"];
   if (token) protocols.push("mien.bearer." + base64url(token));
   const address = new URL(path, location.href.replace(/^http/, "ws"));
   const socket = new WebSocket(address, protocols);
-  socket.onmessage = (message) => told(message.data);
+  socket.onmessage = (message) => onMessage(message.data);
   socket.onclose = (event) => closed(event.reason || "The server has closed the stream. Start the camera again.");
   return {
     get open() { return socket.readyState === WebSocket.OPEN; },
@@ -47,7 +47,7 @@ async function ask(path, options = {}) {
     try {
       answer = await fetch(path, { ...options, headers });
     } catch {
-      throw new Refusal("The server does not answer. Is it still running?");
+      throw new Refusal("The server does not respond. Is it still running?");
     }
     if (answer.status !== 401) return answer;
     token = await askForToken();
@@ -63,7 +63,7 @@ function askForToken() {
   return new Promise((given, refused) => {
     dialog.addEventListener("close", () => {
       if (field.value) given(field.value);
-      else refused(new Refusal("Without its token this server reads no pictures."));
+      else refused(new Refusal("This server reads pictures only with its token."));
     }, { once: true });
   });
 }

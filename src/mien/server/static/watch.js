@@ -3,9 +3,9 @@
 import { open } from "./server.js";
 
 export class Watch {
-  /** `told` gets (frame as a canvas, result, Infinity) for every frame; `failed` a sentence. */
-  constructor(told, failed) {
-    this.told = told;
+  /** `onResult` gets (frame as a canvas, result, Infinity) for every frame; `failed` an error message. */
+  constructor(onResult, failed) {
+    this.onResult = onResult;
     this.failed = failed;
     this.frozen = false;
     this.mirrored = false; // not a person who looks into a mirror
@@ -31,7 +31,7 @@ export class Watch {
     this.busy = true;
     try {
       const frame = await paint(data);
-      if (this.socket && !this.frozen) this.told(frame, { ...result, faces: result.faces.map((face) => shrink(face, result.scale)) }, Infinity);
+      if (this.socket && !this.frozen) this.onResult(frame, { ...result, faces: result.faces.map((face) => shrink(face, result.scale)) }, Infinity);
     } finally {
       this.busy = false;
     }

@@ -11,6 +11,7 @@ from typing import Any
 
 import tomli_w
 
+from mien._core.files import write_atomically
 from mien._core.settings import check_limits, check_names, check_types
 from mien.errors import SettingsError, TrainingError
 from mien.training.run_folder import SETTINGS
@@ -22,7 +23,7 @@ class DetectorConfig:
 
     Attributes:
         epochs: of `scenes` scenes each.
-        scenes: composed anew for every epoch.
+        scenes: number of new scenes per epoch.
         batch_size: scenes a step.
         side: of a scene in pixels, a multiple of 32.
         learning_rate: its peak, of AdamW; falls to 0 by a cosine.
@@ -55,8 +56,7 @@ class DetectorConfig:
         check_limits(self, _LIMITS)
         if self.side % 32:
             raise ValueError(f"side={self.side}: expected a multiple of 32")
-        if not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"learning_rate={self.learning_rate}: expected a positive number")
+        check_limits(self, {"learning_rate": (0, math.inf)}, inside=True)
         if self.batch_size > self.scenes:
             raise ValueError(f"batch_size={self.batch_size} of {self.scenes} scenes: expected fewer")
 
@@ -99,7 +99,7 @@ class DetectorConfig:
 
     def save(self, path: Path) -> None:
         """Write all settings as TOML."""
-        path.write_text(tomli_w.dumps(self.to_dict()), encoding="utf-8")
+        write_atomically(path, tomli_w.dumps(self.to_dict()))
 
 
 _LIMITS: dict[str, tuple[float, float]] = {

@@ -27,7 +27,7 @@ def export_detector(model: keras.Model, folder: Path, config: DetectorModel | No
 
     Args:
         model: what `build_detector` built, trained, computing in float32.
-        folder: made when missing.
+        folder: created if missing.
         config: what the JSON says besides the SHA-256 of the ONNX file; None for its defaults.
 
     Returns:

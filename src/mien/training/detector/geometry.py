@@ -1,4 +1,4 @@
-"""Where faces lie after a picture was moved: one affine map for pixels, boxes and landmarks alike.
+"""The positions of faces after a picture was moved: one affine map for pixels, boxes and landmarks.
 
 Coordinates are continuous, origin at the picture's top left corner: the first pixel spans 0 to 1, its middle is 0.5.
 """
@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 # The five landmarks of a mirrored face: right and left change places.
 MIRRORED = [1, 0, 2, 4, 3]
 
-_BLURRED = 0.75  # below this scale a picture is shrunk by areas first: sampling alone would leave out pixels
+_BLURRED = 0.75  # below this scale a picture is reduced by areas first: sampling alone would skip pixels
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Faces:
 
     @classmethod
     def joined(cls, parts: list[Faces]) -> Faces:
-        """The faces of several pictures that lie in one."""
+        """The faces of several pictures combined in one."""
         parts = [cls.none(), *parts]
         return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in cls.__annotations__))
 
@@ -90,7 +90,7 @@ def warp(image: Any, matrix: Floats, width: int, height: int, *, border: int = c
         image: (H, W) or (H, W, channels).
         matrix: in continuous coordinates, as for `Faces.moved`.
         width, height: of the result.
-        border: what lies outside of the picture, as OpenCV names it.
+        border: the pixels outside of the picture, as an OpenCV border type.
     """
     image, matrix = _only_what_is_seen(image, matrix, width, height)
     scale = np.sqrt(abs(np.linalg.det(matrix[:, :2])))

@@ -2,7 +2,7 @@
 
 Depthwise-separable convolutions (Howard et al., arXiv 1704.04861) at strides 8, 16 and 32, a top-down path between
 them (Lin et al., arXiv 1612.03144), and anchor-free heads: every cell answers for itself whether a face's middle is
-near, where its box lies and its five landmarks (Tian et al., arXiv 1904.01355; Ge et al., arXiv 2107.08430).
+near, its box and its five landmarks (Tian et al., arXiv 1904.01355; Ge et al., arXiv 2107.08430).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def build_detector(*, mixed_precision: bool = False) -> keras.Model:
     """The network of the face detector.
 
     Args:
-        mixed_precision: compute in bfloat16 but for the outputs; the weights are float32 all the same.
+        mixed_precision: compute in bfloat16 except the outputs; the weights are still float32.
 
     Returns:
         A Keras model from (n, height, width, 3) RGB pixels, 0 to 255, height and width multiples of 32, to
@@ -68,7 +68,7 @@ def _top_down(stages: list[Tensor]) -> list[Tensor]:
 
 
 def _head(x: Tensor, stride: int) -> Tensor:
-    """The answers of one grid, (n, cells, 15). Each has a head of its own: what a cell sees differs in scale."""
+    """The output of one grid, (n, cells, 15). Each has its own head, because cells see different scales."""
     x = _separable(_block(x, kernel=3), _NECK)
     start = keras.initializers.RandomNormal(stddev=0.01)
     bias = np.zeros(OUTPUTS, np.float32)

@@ -19,7 +19,7 @@ _LARGEST_FER = 110  # pixels: enlarged further its 48 pixels are a blur
 
 @dataclass(frozen=True)
 class Cutting:
-    """A face to paste: its picture (h, w, 3) uint8 RGB and where the face lies in it."""
+    """A face to paste: its picture (h, w, 3) uint8 RGB and the position of the face in it."""
 
     image: Image
     faces: Faces
@@ -92,7 +92,7 @@ def paste(
 def _window(
     matrix: Floats, size: tuple[int, int], limit: tuple[int, int]
 ) -> tuple[int, int, int, int] | None:
-    """The part of a scene that the cutting covers, None where it lies outside."""
+    """The part of a scene that the cutting covers, None if it is outside."""
     width, height = size
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) @ matrix[:, :2].T + matrix[:, 2]
     low = np.maximum(np.floor(corners.min(axis=0)), 0).astype(int)

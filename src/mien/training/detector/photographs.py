@@ -45,7 +45,7 @@ class Photograph:
 
     @property
     def in_validation(self) -> bool:
-        """Whether it is kept for validation: by its own bytes, so that copies and later versions of the data agree."""
+        """Whether it is held out for validation: by its own bytes, so copies and later versions of the data agree."""
         return int(self.digest[:8], 16) < VALIDATION_SHARE * 2**32
 
 
@@ -57,7 +57,7 @@ def load_photographs(file: Path, *, limit: int = 0) -> list[Photograph]:
 
     Args:
         file: the Parquet file.
-        limit: read so many pictures, spread over the file; 0 for all.
+        limit: read this many pictures, spread over the file; 0 for all.
 
     Raises:
         DatasetError: it is missing, lacks a column, or holds a picture that cannot be read.

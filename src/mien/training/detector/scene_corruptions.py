@@ -1,4 +1,4 @@
-"""What befalls a scene's pixels: light, colour, blur, noise, JPEG; its geometry stays as it is."""
+"""Corruptions of a scene's pixels: light, colour, blur, noise, JPEG; its geometry is unchanged."""
 
 from __future__ import annotations
 
@@ -58,6 +58,6 @@ def _few_pixels(image: Image, share: float) -> Image:
 
 
 def _jpeg(image: Image, quality: int) -> Image:
-    # The order of channels does not matter to a coder and its decoder, but for which is coarser: a fault like others.
+    # The order of channels only decides which is coarser: a corruption like others.
     data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)

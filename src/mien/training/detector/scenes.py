@@ -1,7 +1,7 @@
 """Scenes to train the face detector with, composed anew every epoch of photographs, faces and empty pictures.
 
 A scene is one photograph near or far, a mosaic of four, faces pasted where none were, or a place that was once taken
-for a face. All chance comes from the scene's own number, so that it can be drawn again, in any thread.
+for a face. All randomness comes from the scene's number, so it can be drawn again, in any thread.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class SceneSynthesizer:
     def _around(
         self, rng: np.random.Generator, one: Photograph, box: Floats, width: int, height: int
     ) -> Scene:
-        """A photograph, so that a box in it has a size drawn; an empty one, or a colour, fills what is left."""
+        """A photograph, scaled so that a box in it has the drawn size; an empty one, or a colour, fills the rest."""
         largest = min(SIZES[1], 0.95 * min(width, height))
         size = np.exp(rng.uniform(np.log(SIZES[0]), np.log(largest)))
         scale = min(size / (box[2:] - box[:2]).max(), ENLARGED)

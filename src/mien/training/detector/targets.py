@@ -67,7 +67,7 @@ def _owners(
         level = np.flatnonzero(sides == stride)
         low, high = SIZES[stride]
         for face in order[(scale[order] >= low) & (scale[order] < high)]:
-            # At least the cell that the middle lies in, at most those of three by three.
+            # At least the cell of the centre, at most those of three by three.
             radius = np.clip(scale[face] / 3, 0.51 * stride, 1.5 * stride)
             near = np.abs(centers[level] - middle[face]).max(axis=1) <= radius
             owner[level[near]] = face
@@ -75,16 +75,16 @@ def _owners(
 
 
 def _inside(points: NDArray[np.float32], boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether each of the points lies in any of the boxes."""
+    """Whether each of the points is in any of the boxes."""
     inside: Any = (points[:, None] >= boxes[None, :, :2]) & (points[:, None] <= boxes[None, :, 2:])
     return np.asarray(inside.all(axis=2).any(axis=1))
 
 
 def detection_loss(targets: Tensor, answers: Tensor) -> Tensor:
-    """The loss of a batch a face: score, box and landmarks.
+    """The loss of a batch, per face: score, box and landmarks.
 
-    The score is to tell how well the box fits (Zhang et al., arXiv 2008.13367): binary cross-entropy against the
-    intersection over union, for the background weighted down where it is sure already. The box's loss is the
+    The score should predict how well the box fits (Zhang et al., arXiv 2008.13367): binary cross-entropy against the
+    intersection over union, for the background weighted down where the score is already low. The box's loss is the
     generalised one (Rezatofighi et al., arXiv 1902.09630). Landmarks have a smooth absolute error in sizes of the face.
 
     Args:
@@ -112,7 +112,7 @@ def detection_loss(targets: Tensor, answers: Tensor) -> Tensor:
 
 
 def box_overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Intersection over union of boxes, one with one, and the generalised one, which also tells how far apart they are.
+    """Intersection over union of boxes, one with one, and the generalised one, which also measures their distance.
 
     Args:
         a, b: (..., 4): middle x, y, and logarithms of width and height.

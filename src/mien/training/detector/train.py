@@ -5,7 +5,7 @@ A run folder holds::
     config.toml      the settings
     train.json       what data (with its SHA-256), versions, machine
     history.csv      one row an epoch
-    checkpoint.npz   all state after the last whole epoch, to go on from
+    checkpoint.npz   all state after the last whole epoch, to resume from
     detector.keras   the trained network: the running average of its weights
     curves.png       loss and scores against the epoch
     export/          the ONNX file with its JSON: what `--detector RUN` uses
@@ -14,9 +14,8 @@ A run folder holds::
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.files import write_json
 from mien._core.parallel import map_chunks
 from mien.errors import TrainingError
 from mien.faces.onnx_detector import DetectorModel, MienDetector
@@ -56,14 +56,14 @@ def train_detector(
 ) -> Path:
     """Train the network of a face detector, export it and score it.
 
-    Stopped at any moment, the run loses at most the epoch it was in; `resume` goes on to the same result.
+    Stopped at any moment, the run loses at most the epoch it was in; `resume` continues to the same result.
 
     Args:
-        photographs: with the boxes of their faces; a fifth of them, told by their bytes, is validated on.
+        photographs: with the boxes of their faces; a fifth of them, selected by their bytes, is for validation.
         fer_faces: (n, 48, 48) uint8 grey, to paste; or None.
         run: the run's folder, made when missing.
         config: the settings; with `resume` those of the run itself are used.
-        resume: go on with the run in that folder.
+        resume: continue the run in that folder.
         name: of the data.
 
     Returns:
@@ -120,7 +120,7 @@ def _export_and_score(
         "false": false,
     }
     replace(exported, min_score=min_score, metrics=metrics).save(folder)
-    (run / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    write_json(run / "metrics.json", metrics)
 
 
 def _fit(
@@ -155,7 +155,7 @@ def _fit(
                 callbacks=callbacks,
             )
     except KeyboardInterrupt:
-        bar.say(f"stopped; {run} keeps every whole epoch: go on with --resume")
+        bar.say(f"stopped; {run} keeps every whole epoch: continue with --resume")
         raise
     finally:
         bar.stop()
@@ -203,14 +203,15 @@ def _batches(
         for epoch in range(done, config.epochs)
         for step in range(config.steps)
     )
-    for batch in map_chunks(draw, places):
-        images, targets = zip(*batch, strict=True)
-        yield np.stack(images).astype(np.float32), np.stack(targets)
+    with closing(map_chunks(draw, places)) as drawn:
+        for batch in drawn:
+            images, targets = zip(*batch, strict=True)
+            yield np.stack(images).astype(np.float32), np.stack(targets)
 
 
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """OpenCV without threads of its own: scenes are drawn in threads already."""
+    """OpenCV without its own threads: scenes are already drawn in threads."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

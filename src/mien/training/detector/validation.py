@@ -15,7 +15,7 @@ from mien.training.callbacks import ProgressBar
 from mien.training.detector.photographs import Photograph
 
 MIN_SIDE = 20
-"""Faces with a shorter side, in pixels of the picture, count neither way, and boxes are left out, as users have it."""
+"""Faces with a shorter side, in pixels of the picture, are ignored, and such boxes dropped, as for users."""
 
 _ALL_SCORES = 1e-3  # average precision wants the uncertain boxes too
 
@@ -23,7 +23,7 @@ _ALL_SCORES = 1e-3  # average precision wants the uncertain boxes too
 def scores_of(network: Network, pictures: list[Photograph]) -> list[PictureScores]:
     """What a network finds on each of the pictures, against their boxes."""
     found = []
-    for one in pictures:  # one by one, so that all their views need not be in memory
+    for one in pictures:  # one by one, so not all views are in memory
         ((scores, boxes, _),) = search(network, [one.image], DETECTOR_SIZE, _ALL_SCORES)
         large = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= MIN_SIDE
         found.append(match(scores[large], boxes[large], *to_be_found(one)))
@@ -38,13 +38,13 @@ def to_be_found(one: Photograph) -> tuple[NDArray[np.float32], NDArray[np.float3
 
 
 class Validation(keras.callbacks.Callback):  # type: ignore[misc]
-    """Every so many epochs average precision and recall at one false box a picture, by the averaged weights.
+    """Average precision and recall at one false positive per picture, every few epochs, by the averaged weights.
 
     Args:
         pictures: to score on.
-        every: so many epochs, and after the last one.
+        every: interval in epochs; also after the last one.
         epochs: of the run.
-        bar: to tell the scores.
+        bar: shows the scores.
     """
 
     def __init__(self, pictures: list[Photograph], every: int, epochs: int, bar: ProgressBar) -> None:

@@ -1,0 +1,73 @@
+"""Files that are there whole or not at all, also after a kill or a power cut."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+UNFINISHED = ".unfinished"
+"""What the name of a file ends in until it is whole; a kill may leave such a file behind."""
+
+
+@contextmanager
+def atomic_file(path: Path, *, folder: Path | None = None) -> Iterator[IO[bytes]]:
+    """A binary file that takes its place when the block ends; after an error what was there before is as it was.
+
+    A link stays a link: the file it leads to is replaced. What is no file (a device, a pipe) is written to directly.
+
+    Args:
+        path: of the file; its folder exists by the end of the block.
+        folder: where it grows, on the same disk; None for beside its place.
+
+    Raises:
+        OSError: it cannot be written; as of any file that is opened for writing, also where one that is there is
+            read-only.
+    """
+    target = Path(os.path.realpath(path))
+    if target.exists():
+        with target.open("r+b" if target.is_file() else "wb") as file:  # raises where writing is not allowed
+            if not target.is_file():
+                yield file
+                return
+    new = (folder or target.parent) / f".{target.name[:40]}.{secrets.token_hex(4)}{UNFINISHED}"
+    try:
+        with _opened(new, path) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(target)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+
+
+def write_atomically(path: Path, data: bytes | str) -> None:
+    """Write a file in one step; text as UTF-8, its line ends as they are.
+
+    Raises:
+        OSError: as of `atomic_file`.
+    """
+    with atomic_file(path) as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+
+
+def write_json(path: Path, values: Any, *, indent: int = 2, ascii_only: bool = True) -> None:
+    """Write plain values as JSON in one step, with a line end.
+
+    Raises:
+        OSError: as of `atomic_file`.
+    """
+    write_atomically(path, json.dumps(values, indent=indent, ensure_ascii=ascii_only) + "\n")
+
+
+def _opened(new: Path, path: Path) -> IO[bytes]:
+    try:
+        return new.open("xb")
+    except OSError as error:
+        error.filename = str(path)  # the name that somebody knows
+        raise

@@ -1,0 +1,15 @@
+"""What reading a zip archive raises, whoever reads it: pictures of a collection, a dataset, NumPy's arrays."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from lzma import LZMAError
+
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, NotImplementedError, RuntimeError)
+"""Of an archive, or a member, that is broken, cut off, encrypted, or packed in a way that Python cannot unpack."""
+
+
+def zip_reason(error: BaseException) -> str:
+    """Why, on one line: some of these errors have no words."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,169 @@
+"""What each command returns: 1 where an input is missing or cannot be read, 2 where an option's value is wrong."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import encode, grace_hopper
+from PIL import Image
+
+from mien.cli.app import main
+from mien.labels import LABELS
+
+MISSING_OR_UNREADABLE = """
+    image missing.jpg
+    image text.jpg
+    video missing.mp4
+    video text.mp4
+    camera missing.mp4 --no-web
+    explain missing.jpg
+    bench missing.jpg
+    batch missing -o new
+    batch empty -o new
+    summarize missing
+    summarize empty
+    data missing
+    data text.csv
+    data tree --votes missing.csv
+    evaluate missing
+    evaluate text.parquet
+    evaluate tree --votes missing.csv
+    evaluate tree --compare mien-s mien-s --votes missing.csv
+    card missing -o new.md
+    audit missing
+    audit text.csv
+    audit-model missing -o new
+    audit-model tree -o new --group age --groups missing.csv
+    train missing -o new
+    train tree -o new --resume
+    train-detector missing -o new
+    train-detector text.parquet -o new
+    train-detector text.parquet -o new --faces missing
+    distill missing --teacher mien-s -o new.npz
+"""
+
+WRONG_VALUE = """
+    image a.jpg --model nobody
+    image a.jpg --head nobody
+    image a.jpg --detector nobody
+    image a.jpg --detector missing.onnx
+    image a.jpg --min-size 0
+    image a.jpg --min-quality 2
+    image a.jpg --format parquet
+    video text.mp4 --model nobody
+    video text.mp4 --head nobody
+    video text.mp4 --detector nobody
+    video text.mp4 --fps 0
+    video text.mp4 --every 2 --fps 5
+    camera text.mp4 --no-web --head nobody
+    camera text.mp4 --no-web --detector nobody
+    camera text.mp4 --no-web --start 3 --end 2
+    camera text.mp4 --no-web -o faces.xlsx
+    explain a.jpg --model nobody
+    explain a.jpg --head nobody
+    explain a.jpg --detector nobody
+    explain a.jpg --emotion bored
+    bench a.jpg --head nobody
+    bench a.jpg --detector nobody
+    demo --model nobody
+    serve --model nobody
+    serve --head nobody
+    serve --detector nobody
+    serve --timeout 0
+    batch a.jpg -o fresh --model nobody
+    batch a.jpg -o fresh --head nobody
+    batch a.jpg -o fresh --detector nobody
+    batch a.jpg -o fresh --detector missing.onnx
+    batch a.jpg -o tree
+    evaluate tree --model nobody
+    evaluate tree --head nobody
+    evaluate tree --split validation
+    evaluate tree -o tree/report
+    card tree --model nobody -o fresh.md
+    card tree --split validation -o fresh.md
+    audit tree --model nobody
+    audit-model tree --model nobody -o fresh
+    audit-model tree --head nobody -o fresh
+    audit-model tree --split validation -o fresh
+    train tree -o fresh --network nobody
+    train tree -o fresh --init nobody
+    train tree -o fresh --config missing.toml
+    train tree -o fresh --set nonsense=1
+    train-detector missing -o fresh --set nonsense=1
+    distill tree --teacher nobody -o fresh.npz
+    distill tree --teacher mien-s --config nobody -o fresh.npz
+"""
+
+EXTRAS = {
+    "train": "keras",
+    "train-detector": "keras",
+    "distill": "keras",
+    "serve": "fastapi",
+    "batch": "fsspec",
+}
+
+
+def lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A portrait, files that are not what their names say, and class folders with two splits."""
+    folder = tmp_path_factory.mktemp("inputs")
+    (folder / "empty").mkdir()
+    (folder / "a.jpg").write_bytes(encode(grace_hopper(), "jpeg", quality=92))
+    for name in ("text.jpg", "text.mp4", "text.csv", "text.parquet"):
+        (folder / name).write_text("not what it says")
+    rng = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for label in LABELS:
+            place = folder / "tree" / split / label
+            place.mkdir(parents=True)
+            for i in range(2):
+                Image.fromarray(rng.integers(0, 255, (48, 48), np.uint8)).save(place / f"{i}.png")
+    return folder
+
+
+def exit_code(line: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """What `mien` with these words returns, in that folder."""
+    words = shlex.split(line)
+    if words[0] in EXTRAS and find_spec(EXTRAS[words[0]]) is None:
+        pytest.skip(f"needs {EXTRAS[words[0]]}")
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["mien", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize("line", lines(MISSING_OR_UNREADABLE))
+def test_an_input_that_cannot_be_read_is_1(
+    line: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(line, folder, monkeypatch) == 1, capsys.readouterr().err
+    said = capsys.readouterr()
+    named = [word for word in shlex.split(line) if word.startswith(("missing", "text", "empty"))] or ["new"]
+    assert any(word in said.out + said.err for word in named)
+
+
+@pytest.mark.parametrize("line", lines(WRONG_VALUE))
+def test_a_wrong_value_of_an_option_is_2(
+    line: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(folder.rglob("*"))
+    assert exit_code(line, folder, monkeypatch) == 2, capsys.readouterr().err
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", ["image a.jpg", "batch a.jpg -o new", "evaluate tree", "serve"])
+def test_an_unknown_head_is_answered_with_those_that_there_are(
+    command: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exit_code(f"{command} --head nobody", folder, monkeypatch)
+    assert "expected one of auto, labels, blend, fer2013, ferplus" in capsys.readouterr().err
