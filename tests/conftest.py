@@ -5,17 +5,24 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from mien.data.dataset import Dataset
+from mien.data.load import load_dataset
 from mien.labels import FERPLUS_LABELS, LABELS
 from mien.models.registry import MODEL_FILE, ModelConfig
 
 HEADS = {"blend": LABELS, "fer2013": LABELS, "ferplus": FERPLUS_LABELS}
 BRIGHTNESS_STEP = 20
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 
 
 @pytest.fixture(scope="session")
@@ -26,41 +33,55 @@ def real_data() -> Path:
     return Path(os.environ["MIEN_DATA"])
 
 
+@pytest.fixture(scope="session")
+def real_fer2013(real_data: Path) -> Dataset:
+    """FER2013 as MIEN_DATA has it, read once: Training and PublicTest."""
+    return load_dataset(real_data / "fer2013")
+
+
 @pytest.fixture
 def write_model(tmp_path: Path) -> Callable[..., Path]:
+    """`write_brightness_model`, into the test's folder."""
+    return partial(write_brightness_model, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def write_shared_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """The same for fixtures that several tests share."""
+    return partial(write_brightness_model, tmp_path_factory.mktemp("models"))
+
+
+def write_brightness_model(
+    parent: Path,
+    name: str = "brightness",
+    outputs: Mapping[str, tuple[str, ...]] = HEADS,
+    *,
+    batch: int | str | None = "n",
+    size: int = 48,
+    input_type: str = "UINT8",
+    output_type: str = "FLOAT",
+    sharpness: float = 0.02,
+    region: tuple[int, int, int, int] | None = None,
+    **changes: Any,
+) -> Path:
     """Writes a folder with a small ONNX model, whose answers are known, and its configuration.
 
     The model tells how bright a crop is: the mean nearest to 20 k means label k of every output. With a
     region (top, left, bottom, right) it sees that part of the crop only.
     """
-
-    def write(
-        name: str = "brightness",
-        outputs: Mapping[str, tuple[str, ...]] = HEADS,
-        *,
-        batch: int | str | None = "n",
-        size: int = 48,
-        input_type: str = "UINT8",
-        output_type: str = "FLOAT",
-        sharpness: float = 0.02,
-        region: tuple[int, int, int, int] | None = None,
-        **changes: Any,
-    ) -> Path:
-        data = brightness_model(outputs, batch, size, input_type, output_type, sharpness, region)
-        folder = tmp_path / name
-        folder.mkdir()
-        (folder / MODEL_FILE).write_bytes(data)
-        settings = {
-            "name": name,
-            "labels": outputs["blend"],
-            "outputs": outputs,
-            "input_size": size,
-            "sha256": hashlib.sha256(data).hexdigest(),
-        }
-        ModelConfig(**(settings | changes)).save(folder)
-        return folder
-
-    return write
+    data = brightness_model(outputs, batch, size, input_type, output_type, sharpness, region)
+    folder = parent / name
+    folder.mkdir()
+    (folder / MODEL_FILE).write_bytes(data)
+    settings = {
+        "name": name,
+        "labels": outputs["blend"],
+        "outputs": outputs,
+        "input_size": size,
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    ModelConfig(**(settings | changes)).save(folder)
+    return folder
 
 
 def brightness_model(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from keras import layers
 from mien.data.dataset import Dataset, Split
 from mien.labels import FERPLUS_LABELS, LABELS
 from mien.training.augmentation import Augmentation
+from mien.training.callbacks import Checkpoint, History
 from mien.training.config import TrainConfig
 from mien.training.networks import NETWORKS
 from mien.training.train import train
@@ -82,6 +84,35 @@ def write_fer2013(path: Path) -> None:
         for label, image in zip(split.targets, split.images, strict=True):
             rows.append(f"{label},{' '.join(map(str, image.reshape(-1)))},{usage}")
     path.write_text("\n".join(rows) + "\n")
+
+
+def train_and_keep(
+    data: Dataset, run: Path, settings: TrainConfig, *, before_checkpoint: bool = False
+) -> dict[int, Path]:
+    """Train to the end, and keep what a run that is stopped after each epoch would have left behind.
+
+    To resume these is quicker than to train and stop each of them, for to begin takes longest.
+
+    Args:
+        data, run, settings: as of `train`.
+        before_checkpoint: whether it stops after the next epoch, between the row of its history and its checkpoint.
+
+    Returns:
+        Epochs in the checkpoint -> a copy of the run beside it.
+    """
+    kept: dict[int, Path] = {}
+    callback = History if before_checkpoint else Checkpoint
+    original = callback.on_epoch_end
+
+    def on_epoch_end(self: Any, epoch: int, logs: dict[str, float] | None = None) -> None:
+        original(self, epoch, logs)
+        done = epoch if before_checkpoint else epoch + 1
+        kept[done] = Path(shutil.copytree(run, run.with_name(f"{run.name}-stopped-{done}")))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(callback, "on_epoch_end", on_epoch_end)
+        train(data, run, settings)
+    return kept
 
 
 if __name__ == "__main__":

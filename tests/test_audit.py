@@ -302,8 +302,9 @@ def test_the_command_on_class_folders(tmp_path: Path) -> None:
     assert "identical: 3 groups" in run("audit", tmp_path / "tree").stdout
 
 
-def test_fer2013(real_data: Path) -> None:
-    report = audit(load_dataset(real_data / "fer2013"))
+@pytest.mark.slow
+def test_fer2013(real_fer2013: Dataset) -> None:
+    report = audit(real_fer2013)
     summary = report.summary()
     assert summary["exact"] == {"groups": 1271, "images": 2801, "contradicting": 47}
     assert summary["counts"]["constant"] == {"train": 11, "validation": 1}

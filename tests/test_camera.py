@@ -202,6 +202,7 @@ class TestCommand:
         assert b"rows.xlsx" in done.stderr
 
 
+@pytest.mark.slow
 class TestPage:
     """`--web`: the page shows what a camera of this machine sees. A clip plays the camera."""
 

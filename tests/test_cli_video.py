@@ -120,6 +120,7 @@ def test_a_full_disk_under_the_rows(folder: Path) -> None:
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_full_disk_under_the_annotated_clip_keeps_what_was_written(folder: Path, tmp_path: Path) -> None:
     """A limit on the size of a file stands for a disk that has no more room."""
     import numpy as np
@@ -145,6 +146,7 @@ def test_a_full_disk_under_the_annotated_clip_keeps_what_was_written(folder: Pat
     assert len(kept) >= 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGKILL])
 def test_interrupting_leaves_a_clip_that_plays(tmp_path: Path, kind: signal.Signals) -> None:
     clip = write_clip(tmp_path / "a.mp4", (scene((0, 100 + k % 300, 90)) for k in range(600)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import struct
 import subprocess
 import sys
@@ -604,16 +603,14 @@ def test_description_of_another_dataset() -> None:
 # the real dataset
 
 
-@pytest.fixture(scope="module")
-def fer2013_folder() -> Path:
-    if "MIEN_DATA" not in os.environ:
-        pytest.skip("needs FER2013: set MIEN_DATA to the folder that holds fer2013/")
-    return Path(os.environ["MIEN_DATA"]) / "fer2013"
+@pytest.fixture
+def fer2013_folder(real_data: Path) -> Path:
+    return real_data / "fer2013"
 
 
-@pytest.fixture(scope="module")
-def fer2013(fer2013_folder: Path) -> Dataset:
-    return load_dataset(fer2013_folder)
+@pytest.fixture
+def fer2013(real_fer2013: Dataset) -> Dataset:
+    return real_fer2013
 
 
 def expand(folder: Path, form: str, out: Path) -> Path:

@@ -44,7 +44,7 @@ SMALL = DetectorConfig(
     side=96,
     learning_rate=4e-3,
     validate_every=2,
-    validate_on=6,
+    validate_on=2,
     average=0.9,
 )
 
@@ -162,6 +162,7 @@ class TestNetwork:
         assert (1 / (1 + np.exp(-answers[..., 0])) < 0.1).all()
 
 
+@pytest.mark.slow
 class TestLearning:
     def test_it_learns_to_find_drawn_faces(self, learned: Path) -> None:
         rows = detector_train.History(learned / "history.csv").rows()
@@ -200,6 +201,7 @@ class TestLearning:
         assert found > 10
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_network")
 class TestRuns:
     def test_a_stopped_run_goes_on_to_the_same_result(

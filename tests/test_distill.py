@@ -78,6 +78,7 @@ class TestSoftLabels:
                 np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
                 np.testing.assert_allclose(probabilities, expected[head], atol=0.02)  # kept in steps of 1/255
 
+    @pytest.mark.slow
     def test_of_two_teachers_are_their_mean(self, teacher: EmotionClassifier, tmp_path: Path) -> None:
         data = fer2013()
         other = EmotionClassifier(train(data, tmp_path / "other", replace(SETTINGS, epochs=1)))
@@ -158,6 +159,7 @@ class TestSoftLabels:
         with pytest.raises(ValueError, match="other pictures"):
             found.order(np.concatenate([split.images[:15], split.images[5:10]]))
 
+    @pytest.mark.slow
     def test_teachers_without_a_head(self, teacher: EmotionClassifier, tmp_path: Path) -> None:
         single = replace(SETTINGS, epochs=1, ferplus_weight=0.0)
         other = EmotionClassifier(train(fer2013(), tmp_path / "single", single))
@@ -200,6 +202,7 @@ def of_photographs(images: np.ndarray) -> Split:
 
 
 class TestStudent:
+    @pytest.mark.slow
     def test_is_calibrated_on_what_was_held_back(self, tmp_path: Path) -> None:
         data = replace(fer2013(), splits=fer2013().splits | {"train": faces(300)})
         soft = distill([EmotionClassifier()], split_up(data, a_student()).split("train"), HEADS, views=2)
@@ -236,6 +239,7 @@ class TestStudent:
             expected = center_view(fixed_view(split.images, view, soft.seed)[rows], student.view)
             np.testing.assert_allclose(pixels[..., 0], expected, atol=1)
 
+    @pytest.mark.slow
     def test_stopped_and_resumed(
         self, soft: SoftLabels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

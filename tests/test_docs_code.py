@@ -107,6 +107,7 @@ def places(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     return place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", RUN, ids=str)
 def test_it_runs(block: Block, places: Callable[[str], Path]) -> None:
     folder = places(block.page)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mien.data.dataset import Dataset, Split
-from mien.data.load import load_dataset
 from mien.errors import DatasetError, ModelError
 from mien.evaluation.predictions import Predictions, predict_heads, predict_split
 from mien.evaluation.scores import EvaluationReport, evaluate
@@ -310,20 +309,20 @@ class TestOutput:
 
 
 @pytest.fixture(scope="module")
-def shipped(real_data: Path) -> EvaluationReport:
+def shipped(real_fer2013: Dataset) -> EvaluationReport:
     """The default model's head of FER2013's labels on PublicTest."""
-    data = load_dataset(real_data / "fer2013" / "public_test.parquet")
-    return evaluate(EmotionClassifier(), data, head="fer2013")
+    return evaluate(EmotionClassifier(), real_fer2013, head="fer2013")
 
 
+@pytest.mark.slow
 class TestShippedModel:
     def test_is_right_on_70_percent_of_public_test(self, shipped: EvaluationReport) -> None:
         assert (shipped.data, shipped.split, shipped.n) == ("fer2013", "validation", 3589)
         assert shipped.accuracy >= 0.69
 
-    def test_the_other_head_too(self, real_data: Path) -> None:
-        data = load_dataset(real_data / "fer2013" / "public_test.parquet")
-        ferplus = evaluate(EmotionClassifier(), data, head="ferplus")
+    def test_the_other_head_too(self, real_fer2013: Dataset) -> None:
+        public_test = replace(real_fer2013, splits={"validation": real_fer2013.split("validation")})
+        ferplus = evaluate(EmotionClassifier(), public_test, head="ferplus")
         assert (ferplus.n, ferplus.accuracy) == (3553, pytest.approx(0.8342, abs=2e-3))
         assert ferplus.ferplus is not None
         assert ferplus.ferplus.majority == ferplus.accuracy
@@ -335,8 +334,8 @@ class TestShippedModel:
         assert shipped.ferplus.majority == pytest.approx(0.669, abs=3e-3)
         assert shipped.risk_coverage.aurc == pytest.approx(0.122, abs=3e-3)
 
-    def test_without_the_280_images_that_are_in_training(self, real_data: Path) -> None:
-        rest = evaluate(EmotionClassifier(), load_dataset(real_data / "fer2013")).without_copies
+    def test_without_the_280_images_that_are_in_training(self, shipped: EvaluationReport) -> None:
+        rest = shipped.without_copies
         assert rest is not None
         assert (rest.copies, rest.n) == (280, 3309)
         assert rest.accuracy == pytest.approx(0.681, abs=3e-3)

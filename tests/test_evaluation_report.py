@@ -42,13 +42,18 @@ def pngs(folder: Path) -> set[str]:
 
 
 class TestOneModel:
-    @pytest.fixture
-    def folder(self, write_model: WriteModel, tmp_path: Path) -> Path:
-        found = predict_split(EmotionClassifier(write_model()), voted(), split="test", views=True)
-        page = write_evaluation(
-            found, tmp_path / "deep" / "report", command="mien evaluate faces --output 'a b'"
-        )
-        assert page == tmp_path / "deep" / "report" / "report.html"
+    @pytest.fixture(scope="class")
+    @classmethod
+    def model(cls, write_shared_model: WriteModel) -> EmotionClassifier:
+        return EmotionClassifier(write_shared_model())
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def folder(cls, model: EmotionClassifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        found = predict_split(model, voted(), split="test", views=True)
+        out = tmp_path_factory.mktemp("reports") / "deep" / "report"
+        page = write_evaluation(found, out, command="mien evaluate faces --output 'a b'")
+        assert page == out / "report.html"
         return page.parent
 
     def test_the_page_is_self_contained(self, folder: Path) -> None:
@@ -57,8 +62,7 @@ class TestOneModel:
     def test_the_charts_are_files_too(self, folder: Path) -> None:
         assert pngs(folder) == {"per_class", "confusion_matrix", "reliability", "risk_coverage", "mistakes"}
 
-    def test_the_scores_are_those_of_evaluate(self, folder: Path, tmp_path: Path) -> None:
-        model = EmotionClassifier(tmp_path / "brightness")
+    def test_the_scores_are_those_of_evaluate(self, folder: Path, model: EmotionClassifier) -> None:
         expected = mien.evaluate(model, voted(), split="test", views=True).to_dict()
         assert json.loads((folder / "scores.json").read_text()) == json.loads(json.dumps(expected))
 
@@ -73,9 +77,8 @@ class TestOneModel:
         ):  # fmt: skip
             assert words in text, words
 
-    def test_the_page_says_how_it_was_measured(self, folder: Path, tmp_path: Path) -> None:
+    def test_the_page_says_how_it_was_measured(self, folder: Path, model: EmotionClassifier) -> None:
         text = Page(folder / "report.html").text
-        model = EmotionClassifier(tmp_path / "brightness")
         for words in (
             model.config.sha256, voted().fingerprint(), "brightness", "faces", "Split test", "head blend", "7 images",
             "mien evaluate faces --output 'a b'", f"mien {mien.__version__}", "UTC", "logical processors",
@@ -120,8 +123,9 @@ def test_a_model_without_mistakes_other_labels_and_no_votes(write_model: WriteMo
 
 
 class TestTwoModels:
-    @pytest.fixture
-    def page(self, write_model: WriteModel, tmp_path: Path) -> Path:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def page(cls, write_shared_model: WriteModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
         faces = split([0] * 6, [0] * 6)
         images = faces.images.copy()
         images[3:, :24], images[:1, 24:] = (
@@ -130,10 +134,14 @@ class TestTwoModels:
         )  # the upper half is wrong on three faces, the lower one on one
         data = dataset(test=type(faces)(images, faces.targets, faces.names))
         halves = {"upper": (0, 0, 24, 48), "lower": (24, 0, 48, 48)}
-        models = [EmotionClassifier(write_model(name, region=region)) for name, region in halves.items()]
+        models = [
+            EmotionClassifier(write_shared_model(name, region=region)) for name, region in halves.items()
+        ]
         first, second = (predict_split(model, data, views=True) for model in models)
         return write_report(
-            [first, second], tmp_path / "both", command="mien evaluate faces --compare upper lower"
+            [first, second],
+            tmp_path_factory.mktemp("reports") / "both",
+            command="mien evaluate faces --compare upper lower",
         )
 
     def test_the_page(self, page: Path) -> None:

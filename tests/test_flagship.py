@@ -60,6 +60,7 @@ def out(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 class TestRehearsal:
     def test_every_teacher_is_asked(self, out: Path) -> None:
         recipes = sorted((SCRIPT.parent / "flagship" / "cpu").glob("teacher-*.toml"))
@@ -105,6 +106,7 @@ class TestRehearsal:
         assert ours.outputs == theirs.outputs
 
 
+@pytest.mark.slow
 def test_a_folder_is_not_gone_on_with_otherwise(out: Path, data: Path) -> None:
     for words in (
         (),

@@ -140,6 +140,7 @@ def test_wrong_options_say_so_before_the_first_frame(recognizer: EmotionRecogniz
             recognizer.recognize_video("a.mp4", **options)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_clip(tmp_path: Path) -> None:
     pictures = [scene((0, 200 + k % 50, 90)) for k in range(50)]
     path = write_clip(tmp_path / "long.mp4", (pictures[k % 50] for k in range(500)))
@@ -184,6 +185,7 @@ class TestFlow:
 DETECTORS = ["haar", "models/face_detection_yunet_2026may.onnx"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detector", DETECTORS)
 @pytest.mark.parametrize("name", ["pyfeat_single_face.mp4", "fer_test.mp4"])
 def test_real_clips_end_happy_and_smoothing_takes_flips_away(

@@ -38,6 +38,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_run_is_the_same_from_a_file(tree: Path, tmp_path: Path) -> None:
     settings = replace(SETTINGS, epochs=2)
     inside, outside = load_dataset(tree), load_dataset(tree, memory=0)

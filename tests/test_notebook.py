@@ -89,6 +89,7 @@ def executed(folder: Path) -> Any:
     return execute(folder, SHORT)
 
 
+@pytest.mark.slow
 class TestRun:
     def test_every_cell_ran_without_error_and_without_warning(self, executed: Any) -> None:
         for ran in executed.cells:
@@ -191,6 +192,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("dist"), "--wheel")[0]
 
 
+@pytest.mark.slow
 class TestGettingMien:
     """The first cell in a kernel that has everything but mien."""
 

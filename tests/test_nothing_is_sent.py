@@ -63,7 +63,7 @@ def mien(line: str) -> list[str]:
     return [sys.executable, "-m", "mien", *line.split()]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def served() -> Iterator[Recording | None]:
     """A server, used for a minute while the other tests run; None without its packages."""
     if find_spec("fastapi") is None:
@@ -192,6 +192,7 @@ class TestTheRecorder:
         assert written(line, Path("/s")) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("served")
 class TestCommands:
     def test_demo(self) -> None:
@@ -239,6 +240,7 @@ class TestCommands:
         with recording(sys.executable, "-c", code) as begun:
             check(begun, "1\n")
 
+    @pytest.mark.last  # by then the minute may be over
     def test_serve(self, served: Recording | None) -> None:
         if served is None:
             pytest.skip("needs mien[serve]")

@@ -16,7 +16,6 @@ from test_evaluation import dataset, split
 from test_report import Page, assert_self_contained
 
 from mien.data.dataset import Dataset, Split
-from mien.data.load import load_dataset
 from mien.errors import DatasetError, ModelError
 from mien.evaluation.comparison_report import write_report
 from mien.evaluation.predictions import predict_split
@@ -192,9 +191,8 @@ class TestScores:
         with pytest.raises(DatasetError, match="no FER\\+ votes"):
             measure_robustness(model, DARKENED, head="ferplus")
 
-    def test_fer2013(self, real_data: Path) -> None:
-        data = load_dataset(real_data / "fer2013" / "public_test.parquet")
-        some = data.split("validation").take(np.arange(3589) < 80)
+    def test_fer2013(self, real_fer2013: Dataset) -> None:
+        some = real_fer2013.split("validation").take(np.arange(3589) < 80)
         report = measure_robustness(
             EmotionClassifier(), Dataset("fer2013", LABELS, {"validation": some}), head="fer2013"
         )

@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import typed
 from pictures import astronaut, encode, grace_hopper_path, png_bomb
 from serving import Server, serving, web_socket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -87,8 +88,7 @@ def check_problem(answer: httpx.Response, status: int, *words: str) -> dict[str,
 
 class TestRecognize:
     def test_raw_bytes_answer_as_the_command_does(self, client: httpx.Client):
-        command = [sys.executable, "-m", "mien", "image", "-", "--format", "json"]
-        printed = subprocess.run(command, input=PORTRAIT, capture_output=True, check=True).stdout
+        printed = typed.run("image", "-", "--format", "json", stdin=PORTRAIT).stdout
         answer = post(client, PORTRAIT)
         assert answer.status_code == 200
         assert answer.headers["content-type"] == "application/json"
@@ -474,11 +474,7 @@ class TestProcess:
             assert server.stop() == 0
 
     def test_a_port_in_use_is_one_line(self, server: Server):
-        done = subprocess.run(
-            [sys.executable, "-m", "mien", "serve", "--port", str(server.port)],
-            capture_output=True,
-            text=True,
-        )
+        done = typed.run("serve", "--port", str(server.port))
         assert done.returncode == 2
         assert re.fullmatch(
             r"mien: port \d+ of 127.0.0.1: .* in use; expected a free one.*--port\n", done.stderr
@@ -493,9 +489,7 @@ class TestProcess:
         ],
     )
     def test_wrong_options_are_one_line(self, options: tuple[str, str], word: str):
-        done = subprocess.run(
-            [sys.executable, "-m", "mien", "serve", *options], capture_output=True, text=True
-        )
+        done = typed.run("serve", *options)
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1
         assert word in done.stderr

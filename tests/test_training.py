@@ -1,7 +1,7 @@
 """Training from end to end on small generated data: what is written, what is resumed, what is refused.
 
 Most runs train a network of two small layers, registered as any other network would be; the last ones start
-the command with the real network.
+the command.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import small_runs
+import typed
 from PIL import Image
-from small_runs import SETTINGS, faces, fer2013, scores
+from small_runs import SETTINGS, faces, fer2013, scores, train_and_keep
 
 from mien.data.dataset import Dataset, Split
 from mien.errors import DatasetError, ExportError, TrainingError
@@ -87,6 +88,7 @@ def equal(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+@pytest.mark.slow
 class TestRun:
     def test_its_files(self, run: Path) -> None:
         files = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
@@ -156,6 +158,7 @@ class TestRun:
             assert words in card
 
 
+@pytest.mark.slow
 class TestExportedModel:
     def test_the_onnx_file_says_what_it_is(self, run: Path) -> None:
         session = onnxruntime.InferenceSession(run / "export" / "model.onnx")
@@ -330,16 +333,21 @@ class TestResume:
             train(fer2013(), tmp_path, resume=True)
 
 
+@pytest.mark.slow
 class TestSmallPicturesFirst:
     SMALL = replace(SETTINGS, epochs=4, small_epochs=2, small_view=24)
 
     @pytest.fixture(scope="class")
     @classmethod
-    def whole(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        """A run whose first two epochs see pictures of 24 pixels."""
-        folder = tmp_path_factory.mktemp("runs") / "small"
-        train(fer2013(), folder, cls.SMALL)
-        return folder
+    def stopped(cls, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+        """What a run whose first two epochs see pictures of 24 pixels leaves behind after each epoch."""
+        return train_and_keep(fer2013(), tmp_path_factory.mktemp("runs") / "small", cls.SMALL)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def whole(cls, stopped: dict[int, Path]) -> Path:
+        """That run."""
+        return stopped[1].with_name("small")
 
     def test_sizes_of_the_batches(self) -> None:
         split, heads = fer2013().split("train"), heads_for(fer2013())
@@ -355,21 +363,14 @@ class TestSmallPicturesFirst:
 
     @pytest.mark.parametrize("epoch", [1, 2, 3])
     def test_stopped_in_either_part_or_between(
-        self, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epoch: int
+        self, whole: Path, stopped: dict[int, Path], epoch: int
     ) -> None:
-        save = Checkpoint.on_epoch_end
-
-        def save_and_stop(self: Any, done: int, logs: Any = None) -> None:
-            save(self, done, logs)
-            if done + 1 == epoch:
-                raise KeyboardInterrupt
-
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(Checkpoint, "on_epoch_end", save_and_stop)
-            train(fer2013(), tmp_path / "run", self.SMALL)
-        train(fer2013(), tmp_path / "run", resume=True)
-        assert equal(weights(tmp_path / "run"), weights(whole))
-        assert (tmp_path / "run" / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
+        run = stopped[epoch]
+        assert len(history(run)) == epoch
+        assert not (run / "export").exists()
+        train(fer2013(), run, resume=True)
+        assert equal(weights(run), weights(whole))
+        assert (run / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
 
     def test_a_network_of_one_size_is_refused(self) -> None:
         with pytest.raises(ValueError, match="tutorial-cnn has one size"):
@@ -680,8 +681,9 @@ class TestBatches:
             np.testing.assert_allclose(weight["labels"], 1, atol=1e-6)
 
 
+@pytest.mark.slow
 class TestCommand:
-    """`mien train`, with the real network."""
+    """`mien train`, as a process. The documentation's commands and the flagship's script train the real network."""
 
     def command(self, *words: object) -> list[str]:
         return [sys.executable, "-m", "mien", *map(str, words)]
@@ -693,6 +695,7 @@ class TestCommand:
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image).save(folder / f"{i}.png")
         start = self.command("train", data, "--output", out, "--epochs", 4, "--batch-size", 16)
+        start += ["--network", "tutorial-cnn"]  # larger ones take long to begin
         process = subprocess.Popen(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             wait_for(out / "checkpoint.npz", process)
@@ -720,10 +723,7 @@ class TestCommand:
         for i, label in enumerate(LABELS * 2):
             (tmp_path / "data" / label).mkdir(parents=True, exist_ok=True)
             Image.new("L", (48, 48), 9 * i).save(tmp_path / "data" / label / f"{i}.png")
-        command = self.command(
-            "train", tmp_path / "data", "--output", tmp_path / "run", "--network", "resnet"
-        )
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        done = typed.run("train", tmp_path / "data", "--output", tmp_path / "run", "--network", "resnet")
         assert done.returncode == 2
         assert "mien-s" in done.stderr
         assert "Traceback" not in done.stderr

@@ -16,7 +16,7 @@ pytest.importorskip("keras", reason="needs mien[train]")
 import keras
 import numpy as np
 from keras import layers
-from small_runs import SETTINGS, faces, fer2013, scores
+from small_runs import SETTINGS, faces, fer2013, scores, train_and_keep
 
 from mien.data.dataset import Dataset
 from mien.data.load import load_dataset
@@ -209,6 +209,7 @@ class TestStartFrom:
         )
         assert np.array_equal(first.get_layer("labels").get_weights()[0], head[0])
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("network", ["tutorial-cnn", "nested"])
     def test_a_run(self, network: str, tmp_path: Path) -> None:
         changes = {"epochs": 2, "batch_size": 16, "view": 48, "learning_rate": 1e-3}
@@ -239,6 +240,7 @@ class TestStartFrom:
         with pytest.raises(ModelError, match="nowhere"):
             load_weights(model, "nowhere", {"labels": ("a", "b")}, faces(8).images)
 
+    @pytest.mark.slow
     def test_a_study_of_ones_own(self, tmp_path: Path) -> None:
         data = Dataset("study", ("bored", "engaged"), {"train": faces(80, ("fear", "happy"), votes=False)})
         settings = combine(None, None, {"init": "mien-s", "epochs": 3, "frozen_epochs": 2, "batch_size": 16})
@@ -286,20 +288,18 @@ class TestStages:
             )
         assert moved == [set(heads), set(before)]
 
+    @pytest.mark.slow
     def test_stopped_in_either_stage_it_goes_on_to_the_same_result(self, tmp_path: Path) -> None:
         settings = combine(
             None,
             None,
             {"init": str(source_run(tmp_path)), "epochs": 4, "frozen_epochs": 2, "batch_size": 16, "seed": 3},
         )
-        train(fer2013(), tmp_path / "whole", settings)
+        stopped = train_and_keep(fer2013(), tmp_path / "whole", settings, before_checkpoint=True)
         expected = keras.models.load_model(tmp_path / "whole" / "model.keras", compile=False).get_weights()
         for epochs in (1, 2, 3):
-            run = tmp_path / f"stopped{epochs}"
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(History, "on_epoch_end", stop_after(epochs))
-                with pytest.raises(KeyboardInterrupt):
-                    train(fer2013(), run, settings)
+            run = stopped[epochs]
+            assert len(History(run / "history.csv").rows()) == epochs + 1
             train(fer2013(), run, resume=True)
             assert (run / "history.csv").read_bytes() == (tmp_path / "whole" / "history.csv").read_bytes()
             got = keras.models.load_model(run / "model.keras", compile=False).get_weights()
@@ -323,6 +323,7 @@ def stop_after(epochs: int):
     return on_epoch_end
 
 
+@pytest.mark.slow
 class TestEarlyStopping:
     def settings(self, **changes: object) -> TrainConfig:
         return replace(SETTINGS, epochs=40, early_stopping=2, schedule="constant", **changes)
@@ -356,6 +357,7 @@ class TestEarlyStopping:
 
 
 class TestOtherWaysToLearn:
+    @pytest.mark.slow
     @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
     @pytest.mark.parametrize("mixed_precision", [False, True])
     def test_learn_as_well(self, optimizer: str, mixed_precision: bool, tmp_path: Path) -> None:
@@ -405,6 +407,7 @@ def _uneven():
     return replace(split, targets=(np.arange(40) % 4 == 0).astype(np.int64))
 
 
+@pytest.mark.slow
 class TestResumeFromATrainedModel:
     def test_does_not_need_that_model_any_more(self, tmp_path: Path) -> None:
         source = source_run(tmp_path)
