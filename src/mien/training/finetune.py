@@ -29,8 +29,8 @@ def load_weights(
         model: what `build_model` built.
         source: a shipped model's name, a model folder or a run.
         heads: of `model`: name -> labels.
-        images: (n, 48, 48) uint8 faces, on some of which the weights must answer as the model's ONNX file does, where it
-            has one.
+        images: (n, 48, 48) uint8 faces, on some of which the weights must answer as the ONNX file does, where
+            there is one.
 
     Raises:
         ModelError: there is no such model, or it has no Keras weights.
