@@ -105,10 +105,8 @@ class ModelConfig:
         Raises:
             ModelError: the model has no such head.
         """
-        names = {
-            DEFAULT_HEAD: DEFAULT_OUTPUT,
-            LABELS_HEAD: next((name for name in (LABELS_HEAD, "fer2013") if name in self.outputs), head),
-        }
+        names = {DEFAULT_HEAD: DEFAULT_OUTPUT}
+        names |= {LABELS_HEAD: name for name in ("fer2013", LABELS_HEAD) if name in self.outputs}
         name = names.get(head, head)
         if name not in self.outputs:
             own = [output for output in self.outputs if output != LABELS_HEAD]
