@@ -106,7 +106,8 @@ class ModelConfig:
             ModelError: the model has no such head.
         """
         names = {DEFAULT_HEAD: DEFAULT_OUTPUT}
-        names |= {LABELS_HEAD: name for name in ("fer2013", LABELS_HEAD) if name in self.outputs}
+        if own_labels := next((name for name in (LABELS_HEAD, "fer2013") if name in self.outputs), None):
+            names[LABELS_HEAD] = own_labels
         name = names.get(head, head)
         if name not in self.outputs:
             own = [output for output in self.outputs if output != LABELS_HEAD]
