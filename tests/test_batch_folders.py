@@ -247,7 +247,9 @@ def test_rows_of_other_columns_do_not_mix(pictures: Path, tmp_path: Path) -> Non
         with_quality(path)
     before = expected(out)
     for call in (lambda: run_batch([str(pictures)], out, workers=1), lambda: summarize(out)):
-        with pytest.raises(SettingsError, match=r'wrote "quality" .*; give mien batch another folder'):
+        with pytest.raises(
+            SettingsError, match=r"with the column quality; .* give mien batch another folder"
+        ):
             call()
     assert expected(out) == before
 
