@@ -198,12 +198,12 @@ def test_every_command_has_help_with_an_example():
 
 
 def test_bench_measures_model_and_picture(folder: Path):
-    speed = json.loads(run("bench", folder / "a.jpg", "--seconds", "0.2", "--format", "json").stdout)
+    speed = json.loads(run("bench", folder / "a.jpg", "--duration", "0.2", "--format", "json").stdout)
     assert (speed["width"], speed["height"], speed["faces"]) == (512, 600, 1)
     # A batch shares work, finding is a part of the whole: only what holds on any machine.
     assert 1000 / speed["faces_per_second"] < 5 * speed["face_ms"] < 5 * speed["picture_ms"]
     assert 0 < speed["detect_ms"] < 5 * speed["picture_ms"]
-    lines = run("bench", "--seconds", "0.2").stdout.decode()
+    lines = run("bench", "--duration", "0.2").stdout.decode()
     assert "mien-s" in lines and "faces/s" in lines and "512 x 600, 1 face found" in lines
 
 
@@ -369,7 +369,7 @@ def test_commands_that_find_faces_take_the_same_options_with_the_defaults_of_pyt
 def test_what_a_command_writes_is_named_by_output():
     for name, command in commands().items():
         options = {option: p for p in command.params for option in p.opts}
-        assert not options.keys() & {"--output", "--record", "--seconds"}, name
+        assert not options.keys() & {"--out", "--to", "--record", "--seconds"}, name
         if "--output" in options:
             assert options["--output"] is options["-o"]
             assert options["--output"].rich_help_panel == "Output"

@@ -173,7 +173,7 @@ class TestResolve:
         one_line(caught.value)
 
     def test_a_file_is_no_model(self, write_model: WriteModel) -> None:
-        with pytest.raises(ModelError, match="no such model"):
+        with pytest.raises(ModelError, match="a file; expected"):
             resolve_model(write_model() / MODEL_FILE)
 
 

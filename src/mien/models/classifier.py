@@ -86,7 +86,7 @@ class EmotionClassifier:
             ValueError: the model has no such head.
             TypeError, ValueError: a crop is not uint8, or not of such a shape.
         """
-        return self._run(crops, [head or self.head])[0]
+        return self._run(crops, [self.head if head is None else head])[0]
 
     def predict_heads(self, crops: Crops) -> dict[str, NDArray[np.float32]]:
         """Probabilities by every head, in one pass through the network; crops as in `predict_proba`.

@@ -143,7 +143,7 @@ def resolve_model(model: str | os.PathLike[str]) -> Path:
             return folder
     names = ", ".join(path.parent.name for path in sorted(_SHIPPED.glob(f"*/{CONFIG_FILE}")))
     what = f"a folder with {MODEL_FILE} and {CONFIG_FILE}, as mien train writes"
-    came = "a file" if given.is_file() else "no such model"
+    came = "a file" if os.path.isfile(given) else "no such model"  # noqa: PTH113 as above
     raise ModelError(f"{model}: {came}; expected {names}, or {what}")
 
 
