@@ -147,9 +147,14 @@ class TestExplain:
         assert json.loads(json.dumps(values)) == values
         assert values["explained"] == values["emotion"]
         assert values["probability"] == pytest.approx(values["confidence"], abs=1e-6)
-        assert {"x1", "quality_score", "hidden_probability", "elsewhere_probability", "hidden_area"} <= set(
-            values
-        )
+        assert {
+            "x1",
+            "quality_score",
+            "quality_issues",
+            "hidden_probability",
+            "elsewhere_probability",
+            "hidden_area",
+        } <= set(values)
 
 
 class TestSquare:

@@ -185,10 +185,12 @@ def check_columns(path: Path) -> list[str]:
     """
     names: list[str] = open_part(path).schema_arrow.names
     if not set(COLUMNS) <= set(names):
-        raise SettingsError(
-            f"{path}: has the columns {', '.join(names)}; expected {', '.join(COLUMNS)}, and labels: earlier versions "
-            'of mien wrote "quality" for "quality_score" and "quality_issues"; give mien batch another folder'
-        )
+        if "quality" in names:
+            raise SettingsError(
+                f"{path}: an earlier version of mien wrote it, with the column quality; expected quality_score and "
+                "quality_issues: give mien batch another folder"
+            )
+        raise SettingsError(f"{path}: columns {', '.join(names)}; expected a part that mien batch wrote")
     return names
 
 

@@ -67,9 +67,7 @@ def train(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Passes over the training images.", show_default=False)
     ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=2, help="Images per step.", show_default=False)
-    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=2, help="Batch size.", show_default=False)] = None,
     learning_rate: Annotated[
         float | None, typer.Option(min=1e-9, help="Peak of the learning rate schedule.", show_default=False)
     ] = None,

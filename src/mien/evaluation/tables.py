@@ -72,7 +72,7 @@ def coverage_table(report: EvaluationReport) -> Table:
 def format_report(report: EvaluationReport) -> str:
     """The report as lines for people, percent rounded."""
     # Both tables have the labels in a column of one width.
-    first = max(11, *map(len, report.labels))
+    first = max(12, *(len(label) + 1 for label in report.labels))
     by_class = class_table(report)._replace(columns=("", "precision", "recall", "F1", "n"))
     matrix = Table(
         ("", *report.labels),

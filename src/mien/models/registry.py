@@ -100,10 +100,9 @@ class ModelConfig:
         Raises:
             ModelError: the model has no such head.
         """
-        names = {
-            DEFAULT_HEAD: DEFAULT_OUTPUT,
-            LABELS_HEAD: next((name for name in (LABELS_HEAD, "fer2013") if name in self.outputs), head),
-        }
+        names = {DEFAULT_HEAD: DEFAULT_OUTPUT}
+        if own_labels := next((name for name in (LABELS_HEAD, "fer2013") if name in self.outputs), None):
+            names[LABELS_HEAD] = own_labels
         name = names.get(head, head)
         if name not in self.outputs:
             own = [output for output in self.outputs if output != LABELS_HEAD]

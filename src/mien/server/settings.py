@@ -60,7 +60,7 @@ class Settings:
     def __post_init__(self) -> None:
         check_types(self)
         check_limits(self, _LIMITS)
-        check_limits(self, {"seconds": (0, math.inf)}, inside=True)
+        check_limits(self, {"timeout": (0, math.inf)}, inside=True)
         if self.token is not None and not _TOKEN.fullmatch(self.token):
             raise ValueError("token: expected letters, digits and -._~+/ only, and = at the end")
 

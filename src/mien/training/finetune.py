@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mien.errors import TrainingError
 from mien.metrics.calibration import softmax
 from mien.models.classifier import EmotionClassifier
-from mien.models.registry import ModelConfig, find_weights, resolve_model
+from mien.models.registry import MODEL_FILE, ModelConfig, find_weights, resolve_model
 from mien.training.augmentation import center_view
 from mien.training.networks import build_model
 from mien.training.weights import read_weights
@@ -29,7 +29,8 @@ def load_weights(
         model: what `build_model` built.
         source: a shipped model's name, a model folder or a run.
         heads: of `model`: name -> labels.
-        images: (n, 48, 48) uint8 faces, on some of which the weights must answer as the model's ONNX file does.
+        images: (n, 48, 48) uint8 faces, on some of which the weights must answer as the ONNX file does, where
+            there is one.
 
     Raises:
         ModelError: there is no such model, or it has no Keras weights.
@@ -47,7 +48,8 @@ def load_weights(
     trained = build_model(model.name, sizes, view=_view(config), dropout=0.0)
     read_weights(trained, find_weights(folder))
     some = np.linspace(0, len(images) - 1, min(PICTURES, len(images))).astype(int)
-    _check_same(trained, source, images[some], config)
+    if (folder / MODEL_FILE).is_file():  # Keras weights alone are enough to train on
+        _check_same(trained, source, images[some], config)
     same = {name for name, labels in heads.items() if trained_heads.get(name) == tuple(labels)}
     others = {name for name in (*trained_heads, *heads) if name not in same}
     pairs = zip(_without(model, others), _without(trained, others), strict=True)
