@@ -25,6 +25,7 @@ from mien.faces.align import Square, tilt
 from mien.images.crop import crop_face
 from mien.labels import LABELS
 from mien.output.palette import COLORS
+from mien.recognition import keep_crops
 from mien.results import Face
 
 
@@ -215,9 +216,8 @@ class TestPictures:
 
     def test_heat_over_a_picture_lies_in_its_faces(self, recognizer: EmotionRecognizer) -> None:
         picture = np.concatenate([grace_hopper()[:512], astronaut()], axis=1)
-        faces = recognizer.recognize(picture)
-        assert len(faces) == 2
-        reasons = explain_faces(recognizer, picture, faces)
+        reasons = explain_faces(recognizer, keep_crops(recognizer, picture))
+        assert len(reasons) == 2
         drawn = explained_picture(picture, reasons)
         assert drawn.shape == picture.shape and drawn.dtype == np.uint8
         colour = np.ptp(drawn.astype(int), axis=2) > 2
@@ -230,7 +230,7 @@ class TestPictures:
     def test_the_label_is_the_expression_that_the_heat_is_of(self, recognizer: EmotionRecognizer) -> None:
         picture = grace_hopper()
         faces = recognizer.recognize(picture)
-        (one,) = explain_faces(recognizer, picture, faces, emotion="surprise")
+        (one,) = explain_faces(recognizer, keep_crops(recognizer, picture), emotion="surprise")
         drawn = explained_picture(picture, [one])
         shown = (drawn == np.array(COLORS["surprise"])).all(axis=2).sum()
         assert shown > 500 > (drawn == np.array(COLORS[faces[0].emotion])).all(axis=2).sum()

@@ -5,17 +5,40 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from pictures import astronaut, grace_hopper, grace_hopper_path
 
-from mien import EmotionClassifier, EmotionRecognizer, FaceDetector, FrameResult
+from mien import EmotionClassifier, EmotionRecognizer, FaceDetector, FrameResult, explain
 from mien.errors import ImageError, ModelError
+from mien.explanation.explain import explain_faces
+from mien.images.read import save_image
 from mien.labels import FERPLUS_LABELS, LABELS, Emotion
+from mien.recognition import recognize_and_keep
+from mien.results import Face
 from mien.server.batching import BatchingClassifier
 
 BLANK = np.full((80, 100, 3), 127, np.uint8)
+
+
+class Counting(FaceDetector):
+    """A detector that notes how many pictures it searched at once, and how many faces it cut out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.searched: list[int] = []
+        self.cut = 0
+
+    def detect_batch(self, images: Sequence[Any]) -> list[list[Face]]:
+        self.searched.append(len(images))
+        return super().detect_batch(images)
+
+    def crop(self, *args: Any, **options: Any) -> Any:
+        self.cut += 1
+        return super().crop(*args, **options)
 
 
 @pytest.fixture(scope="module")
@@ -128,3 +151,68 @@ class TestHead:
         crops = np.random.default_rng(0).integers(0, 256, (2, 48, 48), np.uint8)
         own = EmotionClassifier(head="ferplus").predict_proba(crops)
         assert classifier.predict_proba(crops) == pytest.approx(own, abs=1e-5)
+
+
+class TestSmallPicturesTogether:
+    @staticmethod
+    def small(n: int) -> list[np.ndarray]:
+        """Portraits of 48 pixels, each moved a little against the others."""
+        return [cv2.resize(grace_hopper()[i : i + 300, 100:400], (48, 48)) for i in range(0, 4 * n, 4)]
+
+    def test_are_searched_at_once_and_large_ones_alone(self) -> None:
+        detector = Counting()
+        recognizer = EmotionRecognizer(detector=detector)
+        pictures = [*self.small(10), grace_hopper(), *self.small(3)]
+        batch = list(recognizer.recognize_batch(pictures))
+        assert detector.searched == [8, 2, 1, 3]
+        assert sum(map(len, batch)) >= 10
+        for result, picture in zip(batch, pictures, strict=True):
+            alone = recognizer.recognize(picture)
+            assert [face.emotion for face in result] == [face.emotion for face in alone]
+            for ours, theirs in zip(result, alone, strict=True):
+                assert ours.confidence == pytest.approx(theirs.confidence, abs=1e-4)
+                assert ours.box.iou(theirs.box) > 0.999
+
+    def test_files_keep_their_order_among_broken_ones(self, tmp_path: Path) -> None:
+        for number, picture in enumerate(self.small(4)):
+            save_image(picture, tmp_path / f"{2 * number}.png")
+        (tmp_path / "1.png").write_text("not a picture")
+        save_image(grace_hopper(), tmp_path / "3.png")
+        detector = Counting()
+        results = list(EmotionRecognizer(detector=detector).recognize_files([tmp_path]))
+        assert [Path(one.source).name for one in results] == [
+            "0.png",
+            "1.png",
+            "2.png",
+            "3.png",
+            "4.png",
+            "6.png",
+        ]
+        assert [one.error is not None for one in results] == [False, True, *[False] * 4]
+        assert [one.width for one in results] == [48, None, 48, 512, 48, 48]
+        assert detector.searched == [2, 1, 2]
+
+
+class TestCropsAreHandedOn:
+    def test_explaining_cuts_every_face_once(self) -> None:
+        detector = Counting()
+        recognizer = EmotionRecognizer(detector=detector)
+        picture = np.concatenate([grace_hopper()[:512], astronaut()], axis=1)
+        reasons = explain(picture, recognizer=recognizer)
+        assert len(reasons) == detector.cut == 2
+        for one in reasons:
+            assert one.face is not None and one.prediction == one.face.prediction
+            np.testing.assert_array_equal(one.crop, FaceDetector().crop(picture, one.face.face))
+
+    def test_those_of_the_faces_that_are_good_enough(self, tmp_path: Path) -> None:
+        picture = np.concatenate([grace_hopper()[:512] // 6, astronaut()], axis=1)
+        save_image(picture, tmp_path / "two.png")
+        every = EmotionRecognizer().recognize(picture)
+        good = max(every, key=lambda face: face.quality.score)
+        strict = EmotionRecognizer(min_quality=good.quality.score)
+        (kept,) = recognize_and_keep(strict, [tmp_path])
+        assert (kept.result.filtered, len(kept.crops)) == (1, 1)
+        np.testing.assert_array_equal(kept.picture, picture)
+        (one,) = explain_faces(strict, kept)
+        assert one.face is not None and one.face.face == good.face
+        np.testing.assert_array_equal(one.crop, FaceDetector().crop(picture, good.face))

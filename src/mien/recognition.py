@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,26 @@ from mien.video.reader import Sampling, read_video
 from mien.video.smoothing import TIME_CONSTANT
 
 _TOGETHER = 64  # faces, or pictures, of which the faces are classified in one go
+_SMALL = 160  # pixels: up to this long side several pictures are searched faster at once than one by one
+_SEARCHED = 8  # of them at once
+
+Picture: TypeAlias = NDArray[np.uint8]
+_NamedT = TypeVar("_NamedT", bound="tuple[str, Picture | ImageError]")
+
+
+@dataclass(frozen=True, eq=False)
+class Recognized:
+    """A picture's result with what it was read from, for who draws or explains it.
+
+    Attributes:
+        result: the faces and their expressions, or the error.
+        picture: (H, W, 3) uint8 RGB; None where it could not be read.
+        crops: of the faces in `result`, in their order: (size, size) uint8 grey, what the model saw.
+    """
+
+    result: FrameResult
+    picture: Picture | None = None
+    crops: Sequence[Picture] = ()
 
 
 @dataclass(frozen=True)
@@ -34,7 +54,7 @@ class _Found:
     width: int
     height: int
     faces: Sequence[Face]
-    crops: list[NDArray[np.uint8]] = field(repr=False)
+    crops: list[Picture] = field(repr=False)
 
 
 class EmotionRecognizer:
@@ -104,7 +124,7 @@ class EmotionRecognizer:
             ImageError: it cannot be read as a picture.
             TypeError, ValueError: no picture at all, or an array of another type or shape.
         """
-        return next(self._tell([self._find(image, source)]))
+        return keep_crops(self, image, source=source).result
 
     def recognize_batch(self, images: Iterable[ImageSource]) -> Iterator[FrameResult]:
         """The faces of every picture, in order; faces of several pictures are classified together.
@@ -118,12 +138,12 @@ class EmotionRecognizer:
             ImageError, TypeError, ValueError: as `recognize` raises them, at the picture that cannot be read.
         """
         found: list[_Found] = []
-        for image in images:
-            found.append(self._find(image))
+        for one in self._find(_named(image) for image in images):
+            found.append(one)
             if sum(len(one.crops) for one in found) >= _TOGETHER or len(found) >= _TOGETHER:
-                yield from self._tell(found)
+                yield from (result for result, _ in self._tell(found))
                 found = []
-        yield from self._tell(found)
+        yield from (result for result, _ in self._tell(found))
 
     def recognize_files(self, paths: Iterable[str | os.PathLike[str]]) -> Iterator[FrameResult]:
         """Every picture's result, one after the other; memory does not grow with their number.
@@ -133,7 +153,7 @@ class EmotionRecognizer:
         Args:
             paths: files, folders (with all their folders), glob patterns, or "-" for standard input.
         """
-        return (result for result, _ in recognize_and_keep(self, paths))
+        return (one.result for one in recognize_and_keep(self, paths))
 
     def recognize_video(
         self,
@@ -167,27 +187,35 @@ class EmotionRecognizer:
         face_tracker = FaceTracker(self, patience=patience, smoothing=smoothing)
         return (result for result, _ in track_frames(face_tracker, frames, str(path)))
 
-    def read_faces(self, picture: NDArray[np.uint8], faces: Sequence[Face]) -> list[FaceEmotion]:
+    def read_faces(self, picture: Picture, faces: Sequence[Face]) -> list[FaceEmotion]:
         """The expressions of faces that were found in a picture (H, W, 3) uint8 RGB, in their order; of all of them."""
         return next(self._classify([self._cut("", picture, faces)]))
 
-    def _find(self, image: ImageSource, source: str | None = None) -> _Found:
-        picture = read_image(image)
-        if source is None:
-            source = os.fspath(image) if isinstance(image, str | os.PathLike) else ""
-        return self._cut(source, picture, self.detector.detect(picture))
+    def _find(self, pictures: Iterable[tuple[str, Picture]]) -> Iterator[_Found]:
+        """The faces of every picture, cut out; small pictures are searched together."""
+        for some in _in_runs(pictures):
+            found = self.detector.detect_batch([picture for _, picture in some])
+            for (source, picture), faces in zip(some, found, strict=True):
+                yield self._cut(source, picture, faces)
 
-    def _cut(self, source: str, picture: NDArray[np.uint8], faces: Sequence[Face]) -> _Found:
+    def _cut(self, source: str, picture: Picture, faces: Sequence[Face]) -> _Found:
         size = self.classifier.config.input_size
         height, width = picture.shape[:2]
         crops = [self.detector.crop(picture, face, size=size) for face in faces]
         return _Found(source, width, height, faces, crops)
 
-    def _tell(self, found: Sequence[_Found]) -> Iterator[FrameResult]:
+    def _tell(self, found: Sequence[_Found]) -> Iterator[tuple[FrameResult, list[Picture]]]:
+        """Every picture's result, and the crops of the faces that are in it."""
         for one, faces in zip(found, self._classify(found), strict=True):
             good, filtered = split_by_quality(faces, self.min_quality)
-            yield FrameResult(
-                one.source, one.width, one.height, tuple(good), labels=self.labels, filtered=filtered
+            crops = [
+                crop for face, crop in zip(faces, one.crops, strict=True) if face.is_good(self.min_quality)
+            ]
+            yield (
+                FrameResult(
+                    one.source, one.width, one.height, tuple(good), labels=self.labels, filtered=filtered
+                ),
+                crops,
             )
 
     def _classify(self, found: Sequence[_Found]) -> Iterator[list[FaceEmotion]]:
@@ -200,21 +228,63 @@ class EmotionRecognizer:
             ]
 
 
+def keep_crops(recognizer: EmotionRecognizer, image: ImageSource, *, source: str | None = None) -> Recognized:
+    """As `EmotionRecognizer.recognize`, with the picture and the crops."""
+    name, picture = _named(image, source)
+    ((result, crops),) = recognizer._tell(list(recognizer._find([(name, picture)])))
+    return Recognized(result, picture, crops)
+
+
 def recognize_and_keep(
     recognizer: EmotionRecognizer, paths: Iterable[str | os.PathLike[str]]
-) -> Iterator[tuple[FrameResult, NDArray[np.uint8] | None]]:
-    """As `recognize_files`, each result with its picture, (H, W, 3) uint8 RGB, for who draws on it.
+) -> Iterator[Recognized]:
+    """As `EmotionRecognizer.recognize_files`, with the pictures and the crops.
 
-    A picture that cannot be read is a result with its `error`, and None.
+    A picture that cannot be read is a result with its `error`; the others go on.
     """
+    for some in _in_runs(_read_files(paths)):
+        pictures = [(name, one) for name, one in some if not isinstance(one, ImageError)]
+        found = recognizer._tell(list(recognizer._find(pictures)))
+        for name, one in some:
+            if isinstance(one, ImageError):
+                yield Recognized(FrameResult(name, error=str(one), labels=recognizer.labels))
+            else:
+                result, crops = next(found)
+                yield Recognized(result, one, crops)
+
+
+def _named(image: ImageSource, source: str | None = None) -> tuple[str, Picture]:
+    """A picture under its name: a path, or "" where it has none."""
+    picture = read_image(image)
+    if source is None:
+        source = os.fspath(image) if isinstance(image, str | os.PathLike) else ""
+    return source, picture
+
+
+def _read_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[tuple[str, Picture | ImageError]]:
+    """Every picture by its name, or why it cannot be read."""
     for path in find_images(paths):
         name = str(path)
         try:
-            picture = read_image(sys.stdin.buffer.read(MAX_BYTES + 1) if name == "-" else path)
+            yield name, read_image(sys.stdin.buffer.read(MAX_BYTES + 1) if name == "-" else path)
         except ImageError as error:
-            yield FrameResult(name, error=str(error), labels=recognizer.labels), None
-            continue
-        yield recognizer.recognize(picture, source=name), picture
+            yield name, error
+
+
+def _in_runs(pictures: Iterable[_NamedT]) -> Iterator[list[_NamedT]]:
+    """Small pictures, up to `_SEARCHED` of them, in one list; others in a list each. What is no picture is small."""
+    run: list[_NamedT] = []
+    for one in pictures:
+        large = not isinstance(one[1], ImageError) and max(one[1].shape[:2]) > _SMALL
+        if run and large:
+            yield run
+            run = []
+        run.append(one)
+        if large or len(run) == _SEARCHED:
+            yield run
+            run = []
+    if run:
+        yield run
 
 
 def _check_none(owner: str, **values: Any) -> None:

@@ -38,14 +38,13 @@ def explain(
         raise typer.BadParameter(str(error), param_hint="--emotion") from None
     failed = False
     with open_explanations(output) as files:
-        for result, picture in recognize_and_keep(recognizer, paths):
+        for recognized in recognize_and_keep(recognizer, paths):
+            result, picture = recognized.result, recognized.picture
+            reasons = explain_faces(recognizer, recognized, emotion=emotion)
             if picture is None:
                 failed = True
                 typer.echo(f"mien: {result.error}", err=True)
-            reasons = (
-                [] if picture is None else explain_faces(recognizer, picture, result.faces, emotion=emotion)
-            )
-            if picture is not None and not reasons:
+            elif not reasons:
                 typer.echo(f"{result.source}: no face")
             for path, one in zip(files.write(result, picture, reasons), reasons, strict=False):
                 typer.echo(f"{path}: {one.sentence()}")

@@ -112,12 +112,12 @@ def _write_faces(
         open_stream(output, binary=format is ImageFormat.PARQUET) as stream,
         open_writer(format.value, stream, recognizer.labels) as writer,
     ):
-        for result, picture in recognize_and_keep(recognizer, paths):
-            writer.write(result)
-            failed = failed or result.error is not None
-            filtered += result.filtered
-            if picture is not None:
-                drawings.draw(picture, result)
+        for one in recognize_and_keep(recognizer, paths):
+            writer.write(one.result)
+            failed = failed or one.result.error is not None
+            filtered += one.result.filtered
+            if one.picture is not None:
+                drawings.draw(one.picture, one.result)
     say_filtered(filtered, recognizer.min_quality)
     return failed
 

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from mien.errors import UnknownLabelError
 from mien.explanation.occlusion import REGION, Heat, Region, elsewhere, heat_map, hide, marked, soft
 from mien.faces.align import Square
-from mien.faces.detector import FaceDetector
 from mien.images.crop import to_crop
 from mien.images.read import ImageSource, read_image
 from mien.labels import Emotion
 from mien.models.classifier import EmotionClassifier
-from mien.recognition import EmotionRecognizer
+from mien.recognition import EmotionRecognizer, Recognized, keep_crops
 from mien.results import FaceEmotion, Prediction
 
 
@@ -96,28 +95,22 @@ def explain(
     picture = read_image(image)
     recognizer = recognizer or EmotionRecognizer()
     label_index(recognizer.labels, emotion)  # a wrong word is an error without a face, too
-    return explain_faces(recognizer, picture, recognizer.recognize(picture), emotion=emotion)
+    return explain_faces(recognizer, keep_crops(recognizer, picture), emotion=emotion)
 
 
 def explain_faces(
-    recognizer: EmotionRecognizer,
-    picture: NDArray[np.uint8],
-    faces: Sequence[FaceEmotion],
-    *,
-    emotion: str | None = None,
+    recognizer: EmotionRecognizer, recognized: Recognized, *, emotion: str | None = None
 ) -> list[Explanation]:
-    """As `explain`, for faces that `recognizer` has found and read in a picture (H, W, 3) uint8 RGB."""
-    size = recognizer.classifier.config.input_size
-    detector: FaceDetector = recognizer.detector
+    """As `explain`, for faces that `recognizer` has recognised; none where the picture could not be read."""
     return [
         explain_crop(
             recognizer.classifier,
-            detector.crop(picture, face.face, size=size),
+            crop,
             emotion=emotion,
             face=face,
-            square=detector.square(face.face),
+            square=recognizer.detector.square(face.face),
         )
-        for face in faces
+        for face, crop in zip(recognized.result.faces, recognized.crops, strict=True)
     ]
 
 
@@ -141,7 +134,7 @@ def explain_crop(
         TypeError, ValueError: not such a crop; ValueError also for an expression that the model does not know.
     """
     crop = to_crop(crop, classifier.config.input_size)
-    prediction = classifier.classify([crop])[0]
+    prediction = classifier.classify([crop])[0] if face is None else face.prediction
     asked = label_index(classifier.labels, emotion)
     label = classifier.labels.index(prediction.emotion) if asked is None else asked
     heat = heat_map(classifier, crop, label)

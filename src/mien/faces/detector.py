@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -91,9 +91,7 @@ class FaceDetector:
                 "or the path of a YuNet .onnx file"
             )
         # OpenCV's detectors keep state between calls, mien's does not.
-        self._lock: PerProcess[AbstractContextManager[object]] = PerProcess(
-            nullcontext if self._mien else threading.Lock, shared=False
-        )
+        self._lock: PerProcess[AbstractContextManager[object]] = PerProcess(threading.Lock, shared=False)
 
     @property
     def concurrent(self) -> bool:
@@ -114,16 +112,17 @@ class FaceDetector:
         Raises:
             ImageError, TypeError, ValueError: as `read_image` raises them.
         """
-        picture = read_image(image)
-        with self._lock():
-            faces = self._backend.detect(picture)
-        return self._large(faces)
+        return self.detect_batch([image])[0]
 
     def detect_batch(self, images: Sequence[ImageSource]) -> list[list[Face]]:
         """The faces of several pictures, each as from `detect`; pictures of one size go in one batch."""
-        if self._mien is None:
-            return [self.detect(image) for image in images]
-        return [self._large(faces) for faces in self._mien.detect_batch([read_image(one) for one in images])]
+        pictures = [read_image(image) for image in images]
+        if self._mien is not None:
+            found = self._mien.detect_batch(pictures)
+        else:
+            with self._lock():
+                found = [self._backend.detect(picture) for picture in pictures]
+        return [self._large(faces) for faces in found]
 
     def crop(self, image: NDArray[np.uint8], face: Face, *, size: int = 48) -> NDArray[np.uint8]:
         """A face as a model's input, (size, size) uint8 grey: framed as FER2013's, upright if the tilt is known.

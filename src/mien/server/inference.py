@@ -27,12 +27,12 @@ class LargestFaces(FaceDetector):
         self._max_faces = settings.max_faces
         self._found = found
 
-    def detect(self, image: ImageSource) -> list[Face]:
-        """As `FaceDetector.detect`."""
-        faces = super().detect(image)[: self._max_faces]
-        if faces:
+    def detect_batch(self, images: Sequence[ImageSource]) -> list[list[Face]]:
+        """As `FaceDetector.detect_batch`."""
+        found = [faces[: self._max_faces] for faces in super().detect_batch(images)]
+        if any(found):
             self._found()
-        return faces
+        return found
 
 
 class Reader:
