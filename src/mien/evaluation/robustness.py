@@ -165,7 +165,9 @@ class RobustnessReport:
 
     def to_text(self) -> str:
         """A table for people, percent rounded."""
-        what = f"{self.model} on {self.data}, split {self.split}, head {self.head}: {self.n} images, damaged"
+        what = (
+            f"{self.model} on {self.data}, split {self.split}, head {self.head}: {self.n} images, corrupted"
+        )
         return "\n".join([what, "", self.table().text()])
 
     def table(self) -> Table:
