@@ -326,7 +326,7 @@ def test_a_part_that_is_not_whole_is_named(pictures: Path, tmp_path: Path) -> No
 
 def test_parts_of_others_are_not_summarized(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"age": [1]}), tmp_path / "part-00000.parquet")
-    with pytest.raises(SettingsError, match=r"columns age; expected source, emotion"):
+    with pytest.raises(SettingsError, match=r"columns age; expected a part that mien batch wrote"):
         summarize(tmp_path)
 
 
