@@ -63,7 +63,7 @@ pytestmark = pytest.mark.filterwarnings(
 EPOCHS = SETTINGS.epochs
 RUN_FILES = {
     "train.json", "config.toml", "history.csv", "checkpoint.npz", "model.keras", "curves.png", "metrics.json",
-    "export/model.onnx", "export/config.json", "export/README.md",
+    "export/model.onnx", "export/model.weights.h5", "export/config.json", "export/README.md",
 }  # fmt: skip
 
 
