@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from photographs import brighter, photographs
-from small_runs import SETTINGS, faces, fer2013
+from small_runs import SETTINGS, faces, fer2013, train_and_keep
 from typer.testing import CliRunner
 
 from mien.cli.app import app
@@ -20,7 +20,6 @@ from mien.models.classifier import EmotionClassifier
 from mien.training import distill as distillation
 from mien.training.augmentation import Augmentation, center_view
 from mien.training.batches import heads_for, targets_for, training_batches
-from mien.training.callbacks import Checkpoint
 from mien.training.distill import DistillationTargets, FixedViews, SoftLabels, distill, fixed_view
 from mien.training.splits import hold_back, split_up
 from mien.training.train import train
@@ -240,34 +239,23 @@ class TestStudent:
             np.testing.assert_allclose(pixels[..., 0], expected, atol=1)
 
     @pytest.mark.slow
-    def test_stopped_and_resumed(
-        self, soft: SoftLabels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_stopped_and_resumed(self, soft: SoftLabels, tmp_path: Path) -> None:
         soft.save(tmp_path / "soft.npz")
         student = a_student(teachers=str(tmp_path / "soft.npz"))
-        train(fer2013(), tmp_path / "whole", student)
-        save = Checkpoint.on_epoch_end
-
-        def save_and_stop(self: Any, done: int, logs: Any = None) -> None:
-            save(self, done, logs)
-            raise KeyboardInterrupt
-
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(Checkpoint, "on_epoch_end", save_and_stop)
-            train(fer2013(), tmp_path / "run", student)
+        run = train_and_keep(fer2013(), tmp_path / "whole", student)[1]
         replace(soft, seed=1, greys=soft.greys * 0).save(tmp_path / "soft.npz")
         with pytest.raises(TrainingError, match="other views"):
-            train(fer2013(), tmp_path / "run", resume=True)
+            train(fer2013(), run, resume=True)
         replace(soft, teachers=("another",)).save(tmp_path / "soft.npz")
         with pytest.raises(TrainingError, match="other soft labels"):
-            train(fer2013(), tmp_path / "run", resume=True)
+            train(fer2013(), run, resume=True)
         soft.save(tmp_path / "soft.npz")
-        train(fer2013(), tmp_path / "run", resume=True)
-        histories = [(tmp_path / name / "history.csv").read_bytes() for name in ("run", "whole")]
+        train(fer2013(), run, resume=True)
+        histories = [(folder / "history.csv").read_bytes() for folder in (run, tmp_path / "whole")]
         assert histories[0] == histories[1]
         # What is trained is exported without them.
         (tmp_path / "soft.npz").unlink()
-        assert train(fer2013(), tmp_path / "run", resume=True).exists()
+        assert train(fer2013(), run, resume=True).exists()
 
     def test_of_other_data_leaves_no_run(self, soft: SoftLabels, tmp_path: Path) -> None:
         soft.save(tmp_path / "soft.npz")
