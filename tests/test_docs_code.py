@@ -184,7 +184,7 @@ def test_the_check_sees_what_is_not_public() -> None:
 def test_public_names_of_training_can_be_imported_and_are_in_the_reference() -> None:
     training = importlib.import_module("mien.training")
     importlib.import_module("mien.training.train")  # the module must not hide the function
-    reference = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    reference = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
     for name in training.__all__:
         assert getattr(training, name) is not None and name in dir(training)
         assert f"::: mien.training.{name}" in reference

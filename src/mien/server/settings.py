@@ -70,7 +70,7 @@ _LIMITS = {
     "queue": (0, math.inf),
     "batch_seconds": (0, math.inf),
     "detector_size": (32, math.inf),
-    "min_size": (0, math.inf),
+    "min_size": (1, math.inf),
     "min_quality": (0, 1),
 } | dict.fromkeys(
     ("max_bytes", "max_pixels", "max_pictures", "max_faces", "max_streams", "workers"), (1, math.inf)
