@@ -91,7 +91,7 @@ def test_other_labels_make_no_claims_about_fer2013(write_model: WriteModel, tmp_
     assert "as one of calm, tense" in (tmp_path / "card.md").read_text()
     assert "Goodfellow" not in found["Data"]
     assert "Against the FER+ votes" not in found
-    assert "Without copies" not in found
+    assert "Without train/test leakage" not in found
     assert "not known" in found["Data"]
     assert "FER2013" not in found["Limits"]
 
@@ -112,7 +112,7 @@ def test_the_card_of_a_folder_has_the_same_limits(
         assert short[title].strip() == long[title].strip()
     assert "FER2013" in short["Limits"]
     rows = {row[0]: row[1:] for row in cells((folder / "README.md").read_text())}
-    full = {row[0]: row[2:] for row in cells(long["How right it is"])}
+    full = {row[0]: row[2:] for row in cells(long["Accuracy"])}
     assert rows["`blend`"] == full["`blend`"] and rows["`fer2013`"] == full["`fer2013`"]
 
 

@@ -141,7 +141,7 @@ class TestRun:
         assert text(executed, "load").startswith("tutorial-cnn (None, 7) | tutorial-cnn ('angry',")
 
     def test_the_command_reads_the_portrait(self, executed: Any) -> None:
-        assert re.search(r"grace_hopper\.jpg +1 ", text(executed, "command"))
+        assert re.search(r"ce_hopper\.jpg +1 ", text(executed, "command"))
 
     def test_the_model_is_evaluated_on_the_test_split(self, executed: Any) -> None:
         scores = text(executed, "evaluate")

@@ -64,7 +64,7 @@ Tells {labels} apart in a grey crop of one face, {size} x {size} pixels.
 - Trained on {data}, {train} images (SHA-256 of the data {sha256}…).
 - Made with {created_with}; its settings are in `config.json`.
 
-## Scores on the validation split, one view an image
+## Scores on the validation split, one view per image
 
 {scores}
 
@@ -174,11 +174,11 @@ def write_model_card(
         *_copies(scores),
         *_votes(scores),
         *_classes(scores),
-        f"## Is its confidence true?\n\n{_confidence(scores, config)}",
-        "## How right it stays\n\nThe head `blend` on the same images, damaged.\n\n"
+        f"## Calibration and selective prediction\n\n{_confidence(scores, config)}",
+        "## Robustness to corruptions\n\nThe head `blend` on the same images, corrupted.\n\n"
         + damaged.table().markdown(),
         f"## Limits\n\n{_limits(config)}",
-        "## How this was measured\n\n"
+        "## Measurement record\n\n"
         + "\n".join(
             f"- {name}: {value}" for name, value in (*model_facts(first), *data_facts(first, command))
         ),
@@ -249,7 +249,7 @@ def _copies(scores: dict[str, EvaluationReport]) -> list[str]:
             )
     if not rows:
         return []
-    text = "### Without copies\n\nSome images are in the training split as well, pixel for pixel.\n\n"
+    text = "### Without train/test leakage\n\nSome images are in the training split too, pixel for pixel (copies).\n\n"
     columns = ("head", "n without", "accuracy without", "copies", "accuracy on copies")
     return [text + Table(columns, rows).markdown()]
 

@@ -57,7 +57,7 @@ def class_table(report: EvaluationReport) -> Table:
         (label, *(percent(values[key]) for key in ("precision", "recall", "f1")), f"{values['n']:,}")
         for label, values in report.per_class.items()
     ]
-    return Table(("class", "precision", "recall", "F1", "n"), rows, "Class by class")
+    return Table(("class", "precision", "recall", "F1", "n"), rows, "Scores per class")
 
 
 def coverage_table(report: EvaluationReport) -> Table:
