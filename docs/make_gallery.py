@@ -108,7 +108,7 @@ def make(folder: Path) -> str:
         if scene.name in CHARTED:
             height, width = picture.shape[:2]
             result = FrameResult(scene.name, width, height, tuple(faces), labels=recognizer.labels)
-            for chart in PictureFiles(charts=folder / "gallery").draw(picture, result):
+            for chart in PictureFiles(chart=folder / "gallery").draw(picture, result):
                 Image.open(chart).quantize(128).save(chart, optimize=True)  # a third of the size
                 parts.append(f"![The probabilities of the seven expressions as bars](gallery/{chart.name})\n")
     return "\n".join(parts)

@@ -180,7 +180,7 @@ class TestModelsWithoutThem:
             [
                 "train",
                 str(tmp_path / "gone"),
-                "--out",
+                "--output",
                 str(tmp_path / "run"),
                 "--init",
                 str(SHIPPED / MODEL_FILE),

@@ -186,8 +186,8 @@ class TestScores:
     def test_errors_are_those_of_evaluate(self, model: EmotionClassifier) -> None:
         with pytest.raises(DatasetError, match="no split 'train'"):
             measure_robustness(model, DARKENED, split="train")
-        with pytest.raises(ModelError, match="no head 'labels'"):
-            measure_robustness(model, DARKENED, head="labels")
+        with pytest.raises(ModelError, match="no head 'nonsense'"):
+            measure_robustness(model, DARKENED, head="nonsense")
         with pytest.raises(DatasetError, match="no FER\\+ votes"):
             measure_robustness(model, DARKENED, head="ferplus")
 
@@ -213,9 +213,9 @@ class TestOutput:
 
     def test_the_table(self, report: RobustnessReport) -> None:
         lines = report.to_text().split("\n")
-        assert lines[0] == "brightness on faces, split test, head blend: 4 images, damaged"
+        assert lines[0] == "brightness on faces, split test, head blend: 4 images, corrupted"
         assert lines[2].split() == list(report.table().columns)
-        assert lines[3].split()[:3] == ["undamaged", "25.0", "%"]
+        assert lines[3].split()[:3] == ["uncorrupted", "25.0", "%"]
         bright = next(i for i, line in enumerate(lines) if line.startswith("brightness, share"))
         assert "75 %" in lines[bright] and " -25.0 " in lines[bright]
         assert lines[bright + 1].split()[:2] == ["50", "%"] and " +0.0 " in lines[bright + 1]

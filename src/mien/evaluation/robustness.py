@@ -176,7 +176,7 @@ class RobustnessReport:
         "points" is the difference to the accuracy of the undamaged images, "confidence" the mean one, "calibration"
         the expected calibration error.
         """
-        rows = [_cells("undamaged", "", self.undamaged, self.undamaged)]
+        rows = [_cells("uncorrupted", "", self.undamaged, self.undamaged)]
         for name, curve in self.curves.items():
             title = f"{name}, {curve.unit}"
             for point in curve.points:

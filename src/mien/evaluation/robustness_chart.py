@@ -73,7 +73,7 @@ def _add_legend(axes: Axes, curves: tuple[list[Artist], list[str]]) -> None:
         Line2D([], [], color=INK, linestyle="--", linewidth=1),
         Patch(color=INK, alpha=0.18),
     ]
-    labels = [*("\n".join(wrap(name, 26)) for name in curves[1]), "undamaged", "95 % interval"]
+    labels = [*("\n".join(wrap(name, 26)) for name in curves[1]), "uncorrupted", "95 % interval"]
     legend = axes.legend(handles, labels, loc="center left", frameon=False, fontsize=9)
     for text in legend.get_texts():
         text.set_parse_math(False)
@@ -90,7 +90,7 @@ def _draw_condition(axes: Axes, name: str, reports: Mapping[str, RobustnessRepor
         axes.axhline(report.undamaged.accuracy, color=color, linewidth=1, linestyle="--")
         axes.plot(
             levels, [point.accuracy for point in points], color=color, marker=_MARKERS[place], markersize=4,
-            linewidth=1.6, label=f"{model} (undamaged {percent(report.undamaged.accuracy)})",
+            linewidth=1.6, label=f"{model} (uncorrupted {percent(report.undamaged.accuracy)})",
         )  # fmt: skip
     curve = next(iter(reports.values())).curves[name]
     ticks = [point.level for point in curve.points]
