@@ -90,7 +90,7 @@ def test_what_cannot_be_written_is_named_and_stays(tmp_path: Path) -> None:
     assert caught.value.filename == str(missing)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
+@pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() == 0, reason="root may write everything")
 def test_a_file_that_may_not_be_written_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"before")
