@@ -17,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BASE = {"plain_epochs": 2, "small_view": 32, "average": 0.998, "mixed_precision": "true"}
+BASE = {"clean_epochs": 2, "low_res_view": 32, "ema_momentum": 0.998, "mixed_precision": "true"}
 
 VARIANTS: dict[str, dict[str, object]] = {
     "baseline": {},
@@ -25,13 +25,13 @@ VARIANTS: dict[str, dict[str, object]] = {
     "no label smoothing": {"label_smoothing": 0},
     "no FER+ head": {"ferplus_weight": 0},
     "no erasing, faults, glasses": {
-        "augmentation.erasing": 0, "augmentation.degrading": 0, "augmentation.glasses": 0,
+        "augmentation.erasing": 0, "augmentation.corruption": 0, "augmentation.glasses": 0,
     },
     "half of the movements": {
         "augmentation.rotation": 6, "augmentation.scale": 0.075, "augmentation.shift": 0.04,
     },
-    "no running average": {"average": 0},
-    "changed to the end": {"plain_epochs": 0},
+    "no running average": {"ema_momentum": 0},
+    "changed to the end": {"clean_epochs": 0},
     "no dropout": {"dropout": 0},
 }  # fmt: skip
 
@@ -69,7 +69,7 @@ def run_one(chosen: argparse.Namespace, name: str, changes: dict[str, object], s
     if (run / "train.json").exists():
         command.append("--resume")
     else:
-        settings = BASE | {"epochs": chosen.epochs, "small_epochs": chosen.epochs, "seed": seed} | changes
+        settings = BASE | {"epochs": chosen.epochs, "low_res_epochs": chosen.epochs, "seed": seed} | changes
         command += ["--config", "mien-s"]
         command += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     print(f"{name}, seed {seed}", file=sys.stderr)

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mien.faces.quality import judge, sharpness
+from mien.faces.quality import assess_quality, sharpness
 from mien.models.classifier import EmotionClassifier
 from mien.results import Box
 
@@ -72,7 +72,7 @@ def main() -> None:
     folder = parser.parse_args().data / "fer2013"
     large = Box(0, 0, 100, 100)
     crops, _ = read(folder / "train.parquet", 28_709)
-    flags = Counter(next(iter(judge(crop, large).issues), "none") for crop in crops)
+    flags = Counter(next(iter(assess_quality(crop, large).issues), "none") for crop in crops)
     print(
         f"{len(crops)} training pictures:",
         ", ".join(f"{k} {v} ({v / len(crops):.2%})" for k, v in flags.items()),
@@ -87,7 +87,7 @@ def main() -> None:
         right = classifier.predict_proba(changed, head="fer2013").argmax(axis=1) == np.array(labels)
         grey = np.median([crop.mean() for crop in changed])
         sharp = np.median([sharpness(crop) for crop in changed])
-        flagged = np.mean([bool(judge(crop, large).issues) for crop in changed])
+        flagged = np.mean([bool(assess_quality(crop, large).issues) for crop in changed])
         print(f"| {name} | {grey:.0f} | {sharp:.3f} | {flagged:.1%} | {right.mean():.1%} |", flush=True)
 
 

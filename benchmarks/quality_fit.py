@@ -157,7 +157,7 @@ def descend(slope: Any, start: Floats, steps: int, rate: float = 0.02) -> Floats
 
 
 def poorer(crop: Crops, rng: np.random.Generator) -> Crops:
-    """As it is, blurred, of few pixels, or dark and noisy, each as often."""
+    """As it is, blurred, of low resolution, or dark and noisy, each as often."""
     kind = rng.integers(0, 4)
     if kind == 1:
         return blur(crop, rng.uniform(0.5, 2.5))
@@ -176,7 +176,7 @@ def whole(values: Floats) -> Crops:
 def damage(crop: Crops, kind: str, rng: np.random.Generator) -> tuple[Crops, float]:
     """A damaged crop, and the side that the face would have in its photograph."""
     light = np.exp(rng.uniform(np.log(0.05), np.log(0.8)))
-    side = int(rng.integers(8, 44)) if "few pixels" in kind else SIDE
+    side = int(rng.integers(8, 44)) if "low resolution" in kind else SIDE
     if "blurred" in kind:
         crop = blur(crop, rng.uniform(0.4, 3))
     crop = low_resolution(crop, side)
@@ -192,7 +192,7 @@ def damage(crop: Crops, kind: str, rng: np.random.Generator) -> tuple[Crops, flo
     return crop, float(side)
 
 
-KINDS = ("blurred", "few pixels", "dark", "bright", "blurred, few pixels", "moved", "pale")
+KINDS = ("blurred", "low resolution", "dark", "bright", "blurred, low resolution", "moved", "pale")
 
 
 @dataclass(frozen=True)
@@ -313,7 +313,7 @@ def report_score(some: Damaged, weights: Floats, best: float) -> None:
             for f in fifths
         )
         print(f"| {name} | {len(part)} | {cells} |")
-    print("\n| score | n | of the undamaged | accuracy, FER+ | as the score says |\n|---|---|---|---|---|")
+    print("\n| score | n | of the uncorrupted | accuracy, FER+ | as the score says |\n|---|---|---|---|---|")
     check, plain = some.halves == 1, some.kinds == "as it is"
     for low in (0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9):
         high = 0.4 if low == 0 else low + 0.1

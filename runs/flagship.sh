@@ -9,7 +9,7 @@
 #     teachers    those in runs/flagship/PROFILE/teacher-*.toml       OUT/teacher-1, OUT/teacher-2, ...
 #     distill     the teachers' answers about the training pictures  OUT/soft.npz
 #     student     the shipped model, taught by them                  OUT/student
-#     evaluation  a report of every head, with damaged faces         OUT/evaluation
+#     evaluation  a report of every head, with corrupted faces       OUT/evaluation
 #     card        the model card                                     OUT/MODEL_CARD.md
 #
 # --soft-labels FILE skips the teachers: FILE is what an earlier run's stage `distill` wrote, from the same data; the
@@ -27,7 +27,7 @@ while (($#)); do
     case $1 in
         --profile) profile=${2:?"--profile needs cpu or gpu"}; shift ;;
         --soft-labels) soft=${2:?"--soft-labels needs a file"}; shift ;;
-        --rehearsal) few=(--set limit=240 --set held_back=0.3 --set epochs=2 --set plain_epochs=1) ;;
+        --rehearsal) few=(--set limit=240 --set calibration_fraction=0.3 --set epochs=2 --set clean_epochs=1) ;;
         -h | --help) usage; exit 0 ;;
         -*) die "unknown option $1; see --help" ;;
         *) if [[ -z $data ]]; then data=$1; elif [[ -z $out ]]; then out=$1; else die "too much: $1"; fi ;;

@@ -21,7 +21,17 @@ HEADS = {"blend": LABELS, "fer2013": LABELS, "ferplus": FERPLUS_LABELS}
 BRIGHTNESS_STEP = 20
 
 
+LONGEST = (
+    "test_flagship", "test_docs_code", "test_detector_training", "test_batch", "test_training",
+    "test_training_start", "test_notebook", "test_nothing_is_sent", "test_docs_types", "test_server_page",
+)  # fmt: skip
+"""The files that take longest."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files come first, so that in the end no process is left alone with one of them."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 
 

@@ -7,10 +7,20 @@ A case's golden is named after the case: when an option is renamed, edit the lin
 
 from __future__ import annotations
 
-RENAMED_OPTIONS: dict[str, str] = {"--out": "--output", "--to": "--output", "--record": "--output"}
-"""Option or command, as goldens have it -> as it is called now: in help, messages and the pages' command lines."""
+RENAMED_OPTIONS: dict[str, str] = {
+    "--out": "--output",
+    "--to": "--output",
+    "--record": "--output",
+    "plain_epochs": "clean_epochs",
+    "small_epochs": "low_res_epochs",
+    "small_view": "low_res_view",
+    "frozen_epochs": "head_epochs",
+    "frozen_learning_rate": "head_learning_rate",
+    "held_back": "calibration_fraction",
+}
+"""Option, setting or command, as goldens have it -> as it is called now: in help, messages and the pages' command lines."""
 
-RENAMED_KEYS: dict[str, str] = {}
+RENAMED_KEYS: dict[str, str] = {"certain": "selective_prediction", "undamaged": "uncorrupted"}
 """Key of JSON, or column, as goldens have it -> as it is called now."""
 
 COMMANDS = (

@@ -39,8 +39,8 @@ SETTINGS = TrainConfig(
     batch_size=16,
     learning_rate=0.1,
     warmup_epochs=1,
-    average=0.8,
-    plain_epochs=3,
+    ema_momentum=0.8,
+    clean_epochs=3,
     augmentation=Augmentation(rotation=5, scale=0.05, light=0.1, erasing=0.2),
 )
 

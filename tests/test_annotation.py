@@ -11,8 +11,8 @@ from matplotlib.cbook import get_sample_data
 from PIL import Image
 
 from mien.labels import LABELS
-from mien.output.annotate import _area, _plate, _render, annotate
-from mien.output.palette import COLORS, DARK, LIGHT, color_of, contrast, ink_on
+from mien.output.annotate import _area, _label_image, _render, annotate
+from mien.output.palette import COLORS, DARK, LIGHT, color_of, contrast, text_color_on
 from mien.results import Box, Face, FaceEmotion, Prediction
 
 
@@ -31,7 +31,7 @@ def noise(height: int, width: int) -> np.ndarray:
 def plate_of(one: FaceEmotion, width: int, height: int) -> np.ndarray:
     area = _area(one.box, width, height)
     assert area is not None
-    plate = _plate(one, area, width, height)
+    plate = _label_image(one, area, width, height)
     assert plate is not None
     return plate
 
@@ -99,8 +99,8 @@ def test_text_contrasts_with_every_plate():
     assert contrast((0, 0, 0), (255, 255, 255)) == pytest.approx(21)
     assert contrast((119, 119, 119), (255, 255, 255)) == pytest.approx(4.48, abs=0.01)  # WCAG's own example
     for color in COLORS.values():
-        assert contrast(ink_on(color), color) >= 4.5
-    assert ink_on((255, 255, 255)) == DARK and ink_on((0, 0, 0)) == LIGHT
+        assert contrast(text_color_on(color), color) >= 4.5
+    assert text_color_on((255, 255, 255)) == DARK and text_color_on((0, 0, 0)) == LIGHT
 
 
 def test_colours_stay_apart_for_every_kind_of_colour_vision():

@@ -202,10 +202,10 @@ class TestSettings:
 
 
 def test_mild_changes_are_less_of_everything() -> None:
-    full = Augmentation(erasing=0.3, degrading=0.4, glasses=0.2)
+    full = Augmentation(erasing=0.3, corruption=0.4, glasses=0.2)
     mild = full.mild()
     assert (mild.erasing, mild.mixup, mild.flip) == (0, 0, full.flip)
-    for name in ("rotation", "scale", "shift", "light", "degrading", "glasses"):
+    for name in ("rotation", "scale", "shift", "light", "corruption", "glasses"):
         assert 0 < getattr(mild, name) < getattr(full, name)
 
 
@@ -213,7 +213,7 @@ class TestFaults:
     def test_are_drawn_at_their_rate(self) -> None:
         images = rng().integers(0, 256, (400, 48, 48), np.uint8)
         plain = center_view(images, 44)
-        for name in ("degrading", "glasses"):
+        for name in ("corruption", "glasses"):
             changed = augment(images, rng(1), replace(OFF, **{name: 0.3}), 44)
             share = (np.abs(changed - plain).max(axis=(1, 2)) > 1).mean()
             assert share == pytest.approx(0.3, abs=0.08)

@@ -296,7 +296,7 @@ def begin_folder(out: Path, settings: BatchSettings) -> None:
     """What a run does before its first picture, and one part."""
     output = Output(out, settings)
     with output.locked():
-        write_part(Task((), output.part_path(0, ""), output.books), [FrameResult("x")], ["happy"])
+        write_part(Task((), output.part_path(0, ""), output.records), [FrameResult("x")], ["happy"])
 
 
 class TestRefusals:

@@ -1,4 +1,4 @@
-"""The folder that `mien batch` writes, opened as a folder by the tools that read Parquet; and where its books lie."""
+"""The folder that `mien batch` writes, opened as a folder by the tools that read Parquet; and where its records lie."""
 
 from __future__ import annotations
 
@@ -184,9 +184,9 @@ def test_all_parts_have_one_schema(out: Path) -> None:
 def test_a_folder_holds_its_parts_and_nothing_else(out: Path) -> None:
     files = [path for path in out.rglob("*") if path.is_file()]
     assert files and all(path.match("part-*.parquet") for path in files)
-    books = out.with_name("faces.mien")
-    assert {path.name for path in books.iterdir()} == {"batch.json", "manifest.json", "lock"}
-    assert sum(json.loads((books / "manifest.json").read_text())["parts"].values()) == len(expected(out))
+    records = out.with_name("faces.mien")
+    assert {path.name for path in records.iterdir()} == {"batch.json", "manifest.json", "lock"}
+    assert sum(json.loads((records / "manifest.json").read_text())["parts"].values()) == len(expected(out))
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -200,11 +200,11 @@ def test_a_part_that_is_being_written_is_not_read(tool: str, out: Path) -> None:
 
 
 def as_before(out: Path) -> None:
-    """Bring a finished run's books where earlier versions had them."""
-    books = out.with_name(f"{out.name}.mien")
+    """Bring a finished run's records where earlier versions had them."""
+    records = out.with_name(f"{out.name}.mien")
     for name in ("batch.json", "manifest.json"):
-        (books / name).rename(out / name)
-    shutil.rmtree(books)
+        (records / name).rename(out / name)
+    shutil.rmtree(records)
     (out / ".lock").touch()
     (out / "part-0000042.parquet.1.unfinished").write_bytes(b"PAR1")
     if (out / "folder=.").exists():

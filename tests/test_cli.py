@@ -289,7 +289,7 @@ def test_evaluate_damaged_faces(tree: Path, tmp_path: Path):
     scores = json.loads(done.stdout)
     robustness = json.loads((tmp_path / "out" / "robustness.json").read_text())
     assert scores["robustness"] == robustness
-    assert robustness["undamaged"]["accuracy"] == scores["accuracy"]
+    assert robustness["uncorrupted"]["accuracy"] == scores["accuracy"]
     assert (robustness["n"], robustness["sha256"]) == (14, scores["sha256"])
     assert "robustness" not in json.loads((tmp_path / "out" / "scores.json").read_text())
     assert (tmp_path / "out" / "robustness.png").is_file()

@@ -12,7 +12,7 @@ import numpy as np
 from mien.training.detector.geometry import MIRRORED, Faces, affine, warp
 from mien.training.detector.pasting import cut_out, cutting_of_fer, paste
 from mien.training.detector.photographs import Photograph
-from mien.training.detector.scene_corruptions import spoil
+from mien.training.detector.scene_corruptions import corrupt
 from mien.training.detector.scenes import SMALLEST, SceneSynthesizer
 
 MARKS = np.array([[60.0, 50], [100, 52], [80, 70], [64, 90], [97, 91]])
@@ -148,10 +148,10 @@ def test_without_empty_pictures_and_faces_to_paste_there_are_scenes_too() -> Non
 def test_faults_change_pixels_and_keep_the_place() -> None:
     image = cv2.resize(marked(), (320, 256))
     rng = np.random.default_rng(0)
-    spoiled = [spoil(image, rng) for _ in range(20)]
+    spoiled = [corrupt(image, rng) for _ in range(20)]
     assert all(one.shape == image.shape and one.dtype == np.uint8 for one in spoiled)
     assert sum(not np.array_equal(one, image) for one in spoiled) > 15
-    grey = spoil(image, rng, grey=True)
+    grey = corrupt(image, rng, grey=True)
     assert np.ptp(grey.astype(int).mean(axis=(0, 1))) < 40
 
 

@@ -45,7 +45,7 @@ SMALL = DetectorConfig(
     learning_rate=4e-3,
     validate_every=2,
     validate_on=2,
-    average=0.9,
+    ema_momentum=0.9,
 )
 
 
@@ -142,7 +142,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
         learning_rate=4e-3,
         validate_every=3,
         validate_on=8,
-        average=0.9,
+        ema_momentum=0.9,
     )
     return train_detector(load_photographs(data), None, tmp_path_factory.mktemp("runs") / "learned", settings)
 

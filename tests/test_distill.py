@@ -192,7 +192,7 @@ class TestLesson:
 
 
 def a_student(**changes: Any) -> Any:
-    return replace(SETTINGS, epochs=4, held_back=0.2, **changes)
+    return replace(SETTINGS, epochs=4, calibration_fraction=0.2, **changes)
 
 
 def of_photographs(images: np.ndarray) -> Split:
@@ -229,7 +229,7 @@ class TestStudent:
     ) -> None:
         soft.save(tmp_path / "soft.npz")
         still = Augmentation(0, 0, 0, 0, 0, mixup=0)
-        student = a_student(teachers=str(tmp_path / "soft.npz"), plain_epochs=1, augmentation=still)
+        student = a_student(teachers=str(tmp_path / "soft.npz"), clean_epochs=1, augmentation=still)
         data = fer2013()
         split, heads = data.split("train"), heads_for(data)
         for epoch, view in ((0, 0), (1, 1), (2, 2), (3, 0)):
@@ -289,7 +289,7 @@ class TestHoldBack:
     @pytest.mark.parametrize(("n", "held"), [(300, True), (84, False)])
     def test_too_few_are_not_held_back(self, n: int, held: bool) -> None:
         data = Dataset("fer2013", LABELS, {"train": faces(n), "validation": faces(7, seed=2)})
-        parts = split_up(data, replace(SETTINGS, held_back=0.25)).splits
+        parts = split_up(data, replace(SETTINGS, calibration_fraction=0.25)).splits
         assert ("calibration" in parts) == held
         assert len(parts["train"]) + len(parts.get("calibration", ())) == n
 
@@ -301,7 +301,7 @@ class TestHoldBack:
         assert 10 < len(trained) < len(versions) - 10
         data = Dataset("x", LABELS, {"train": of_photographs(np.concatenate([split.images, trained]))})
         data = replace(data, splits=data.splits | {"validation": of_photographs(photographs(5, seed=7))})
-        parts = split_up(data, replace(SETTINGS, held_back=0.3)).splits
+        parts = split_up(data, replace(SETTINGS, calibration_fraction=0.3)).splits
         assert len(parts["train"]) == len(rest) + len(trained)
         assert len(parts["calibration"]) == len(held) - len(trained)
 

@@ -316,9 +316,9 @@ class TestCommand:
         values = json.loads((out / "audit.json").read_text())
         assert values["largest_gap"]["low"] == "night"
         assert list(values["robustness"]) == ["all", "light day", "light night"]
-        undamaged = {name: one["undamaged"]["accuracy"] for name, one in values["robustness"].items()}
-        assert undamaged["light night"] == values["groups"]["night"]["accuracy"]
-        assert undamaged["light night"] < undamaged["all"] < undamaged["light day"]
+        uncorrupted = {name: one["uncorrupted"]["accuracy"] for name, one in values["robustness"].items()}
+        assert uncorrupted["light night"] == values["groups"]["night"]["accuracy"]
+        assert uncorrupted["light night"] < uncorrupted["all"] < uncorrupted["light day"]
         check_page(out / "report.html")
 
     def test_without_groups(self, data: Path, tmp_path: Path) -> None:

@@ -58,14 +58,14 @@ def test_figures_are_those_of_the_evaluation(write_model: WriteModel, data: Data
     assert report.per_class["happy"]["recall"] == pytest.approx(2 / 3)
     happy = next(row for row in cells(found["Scores per class: `blend`"]) if row[0] == "happy")
     assert happy[2] == "66.7 %"
-    assert report.certain is not None
+    assert report.selective_prediction is not None
     assert (
-        f"{100 * report.certain.coverage:.1f} % of the predictions are not"
+        f"{100 * report.selective_prediction.coverage:.1f} % of the predictions are not"
         in found["Calibration and selective prediction"]
     )
     assert "fer2013 1.25" in found["Calibration and selective prediction"]
-    damaged = measure_robustness(model, data, head="blend")
-    worst = damaged.curves["brightness"].points[-1]
+    corrupted = measure_robustness(model, data, head="blend")
+    worst = corrupted.curves["brightness"].points[-1]
     row = next(r for r in cells(found["Robustness to corruptions"]) if r[:2] == ["", "25 %"] and "%" in r[2])
     assert row[2].startswith(f"{100 * worst.accuracy:.1f} %")
     assert "mien card here" in found["Measurement record"]

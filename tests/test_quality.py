@@ -14,7 +14,7 @@ from typed import run
 
 from mien.faces.detector import FaceDetector
 from mien.faces.likeness import likeness
-from mien.faces.quality import MAX_GREY, MIN_GREY, judge, sharpness
+from mien.faces.quality import MAX_GREY, MIN_GREY, assess_quality, sharpness
 from mien.images import corruptions
 from mien.images.crop import crop_face
 from mien.models.classifier import EmotionClassifier
@@ -34,7 +34,7 @@ WORSE = {
 
 
 def first_reason(image: np.ndarray, box: Box) -> str | None:
-    return next(iter(judge(image, box).issues), None)
+    return next(iter(assess_quality(image, box).issues), None)
 
 
 def crops() -> list[np.ndarray]:
@@ -86,34 +86,34 @@ def test_colour_crops_of_any_size_are_assessed_alike() -> None:
 class TestScore:
     @pytest.mark.parametrize("crop", crops())
     def test_good_portraits_are_good(self, crop: np.ndarray) -> None:
-        assert 0.75 < judge(crop, LARGE).score <= 1
+        assert 0.75 < assess_quality(crop, LARGE).score <= 1
 
     @pytest.mark.parametrize("crop", crops())
     @pytest.mark.parametrize("how", sorted(WORSE))
     def test_it_falls_the_worse_the_crop_is(self, how: str, crop: np.ndarray) -> None:
-        scores = [judge(WORSE[how](crop, level), LARGE).score for level in (0, 1.5, 3)]
+        scores = [assess_quality(WORSE[how](crop, level), LARGE).score for level in (0, 1.5, 3)]
         assert scores == sorted(scores, reverse=True)
         assert scores[0] - scores[2] > 0.05
 
     def test_it_falls_with_the_size_in_the_picture(self) -> None:
-        scores = [judge(crops()[0], Box(0, 0, side, side)).score for side in (100, 40, 20, 8)]
+        scores = [assess_quality(crops()[0], Box(0, 0, side, side)).score for side in (100, 40, 20, 8)]
         assert scores[0] == scores[1] > scores[2] > scores[3] > 0
 
     def test_every_reason_is_told_and_the_first_is_the_quality(self) -> None:
         small = Box(0, 0, 10, 10)
         dark, blurred = (crops()[0] * 0.1).astype(np.uint8), cv2.GaussianBlur(crops()[0], (0, 0), 3)
-        assert judge(dark, small).issues[:2] == ("small", "dark")
-        assert judge(blurred, small).issues[:2] == ("small", "blurred")
+        assert assess_quality(dark, small).issues[:2] == ("small", "dark")
+        assert assess_quality(blurred, small).issues[:2] == ("small", "blurred")
         assert first_reason(dark, small) == "small"
 
     def test_what_is_no_face_is_unclear(self) -> None:
         from skimage import data
 
-        assert judge(data.brick()[:170, :170], LARGE).issues == ("unclear",)
+        assert assess_quality(data.brick()[:170, :170], LARGE).issues == ("unclear",)
 
     @pytest.mark.parametrize("value", [0, 128, 255])
     def test_nothing_at_all_has_a_low_score(self, value: int) -> None:
-        found = judge(np.full((48, 48), value, np.uint8), Box(0, 0, 1, 1))
+        found = assess_quality(np.full((48, 48), value, np.uint8), Box(0, 0, 1, 1))
         assert 0 <= found.score < 0.3 and "blurred" in found.issues
 
     def test_faces_look_more_like_faces_than_textures_and_noise(self) -> None:
@@ -216,7 +216,7 @@ def test_the_model_is_more_often_right_where_the_score_is_higher() -> None:
     encoded = (np.frombuffer(row["bytes"], np.uint8) for row in table["image"].to_pylist())
     images = [np.asarray(cv2.imdecode(e, cv2.IMREAD_GRAYSCALE), np.uint8) for e in encoded]
     worse = [WORSE[how](one, level) for how in ("blurred", "dark") for level in (0, 2) for one in images]
-    scores = np.array([judge(crop, LARGE).score for crop in worse])
+    scores = np.array([assess_quality(crop, LARGE).score for crop in worse])
     right = (
         EmotionClassifier().predict_proba(worse, head="fer2013").argmax(axis=1)
         == 4 * table["label"].to_pylist()

@@ -1,4 +1,4 @@
-"""Scores on damaged images: the right images, damaged as they should be, alike in every run."""
+"""Scores on corrupted images: the right images, corrupted as they should be, alike in every run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from photographs import photographs
 from test_charts import assert_nothing_is_cut_off, assert_picture
-from test_degradations import PORTRAITS, centroid, spot
+from test_corruptions import PORTRAITS, centroid, spot
 from test_evaluation import dataset, split
 from test_report import Page, assert_self_contained
 
@@ -23,8 +23,8 @@ from mien.evaluation.report import write_evaluation
 from mien.evaluation.robustness import (
     CONDITIONS,
     RobustnessReport,
-    damage_and_score,
     measure_robustness,
+    score_corrupted,
 )
 from mien.evaluation.robustness_chart import _robustness_figure, robustness_chart
 from mien.evaluation.scores import evaluate
@@ -69,7 +69,9 @@ class TestConditions:
     def test_the_harder_the_more_a_portrait_changes(self, name: str) -> None:
         condition = CONDITIONS[name]
         errors = {
-            level: float(np.abs(condition.damage(PORTRAITS[0], level, 3) - PORTRAITS[0].astype(float)).mean())
+            level: float(
+                np.abs(condition.corrupt(PORTRAITS[0], level, 3) - PORTRAITS[0].astype(float)).mean()
+            )
             for level in condition.levels
         }
         harder = [errors[level] for level in condition.levels]
@@ -78,12 +80,12 @@ class TestConditions:
             assert errors[0.8] > errors[0.9] > 0
         assert harder == sorted(harder)
         assert len(set(harder)) == len(harder)
-        if condition.undamaged is not None:
-            assert condition.undamaged in condition.levels
-            assert errors[condition.undamaged] == 0
+        if condition.uncorrupted is not None:
+            assert condition.uncorrupted in condition.levels
+            assert errors[condition.uncorrupted] == 0
 
     def test_shifts_are_equally_far_into_all_directions(self) -> None:
-        moved = [centroid(CONDITIONS["shift"].damage(spot(24, 24), 0.1, place)) for place in range(60)]
+        moved = [centroid(CONDITIONS["shift"].corrupt(spot(24, 24), 0.1, place)) for place in range(60)]
         ways = np.array(moved) - 24
         assert np.hypot(*ways.T) == pytest.approx(np.full(60, 4.8), abs=0.15)
         assert ways.mean(axis=0) == pytest.approx([0, 0], abs=0.3)
@@ -91,11 +93,13 @@ class TestConditions:
         assert np.diff(angles).max() < 12
 
     def test_every_other_picture_is_turned_to_the_other_side(self) -> None:
-        heights = [centroid(CONDITIONS["rotation"].damage(spot(36, 24), 30, place))[1] for place in (0, 1, 2)]
+        heights = [
+            centroid(CONDITIONS["rotation"].corrupt(spot(36, 24), 30, place))[1] for place in (0, 1, 2)
+        ]
         assert heights[0] == heights[2] < 24 < heights[1]
 
     def test_noise_differs_from_picture_to_picture_and_is_the_same_again(self) -> None:
-        first, second, again = (CONDITIONS["noise"].damage(PORTRAITS[0], 10, place) for place in (0, 1, 0))
+        first, second, again = (CONDITIONS["noise"].corrupt(PORTRAITS[0], 10, place) for place in (0, 1, 0))
         assert not np.array_equal(first, second)
         np.testing.assert_array_equal(first, again)
 
@@ -109,7 +113,7 @@ class TestScores:
             "blend",
             4,
         )
-        assert report.undamaged.accuracy == 0.25
+        assert report.uncorrupted.accuracy == 0.25
         assert accuracies(report, "brightness") == [0.25, 0, 0.25, 0.5]
         assert [point.level for point in report.curves["brightness"].points] == [1, 0.75, 0.5, 0.25]
 
@@ -127,8 +131,8 @@ class TestScores:
         for classifier, head in ((EmotionClassifier(), "blend"), (model, "auto")):
             report = measure_robustness(classifier, data, head=head)
             expected = evaluate(classifier, data, head=head)
-            undamaged = report.undamaged
-            assert (undamaged.accuracy, undamaged.interval, undamaged.calibration_error) == (
+            uncorrupted = report.uncorrupted
+            assert (uncorrupted.accuracy, uncorrupted.interval, uncorrupted.calibration_error) == (
                 expected.accuracy,
                 expected.interval,
                 expected.calibration_error,
@@ -136,17 +140,17 @@ class TestScores:
             assert (report.head, report.sha256, report.n) == (expected.head, expected.sha256, 16)
             for name, condition in CONDITIONS.items():
                 for point in report.curves[name].points:
-                    if point.level == condition.undamaged:
+                    if point.level == condition.uncorrupted:
                         assert point.accuracy == expected.accuracy
 
     def test_the_shipped_model_is_harmed_by_what_is_hard(
         self, known: Dataset, shipped: RobustnessReport
     ) -> None:
-        assert shipped.undamaged.accuracy == 1
+        assert shipped.uncorrupted.accuracy == 1
         for name in ("blur", "noise", "face size"):
             assert accuracies(shipped, name)[-1] < 0.9, name
         probabilities = EmotionClassifier().predict_proba(
-            np.stack([CONDITIONS["blur"].damage(image, 2, 0) for image in known.splits["test"].images])
+            np.stack([CONDITIONS["blur"].corrupt(image, 2, 0) for image in known.splits["test"].images])
         )
         worst = shipped.curves["blur"].points[-1]
         assert worst.accuracy == (probabilities.argmax(axis=1) == known.splits["test"].targets).mean()
@@ -156,7 +160,7 @@ class TestScores:
     def test_two_runs_give_the_same(self, known: Dataset, shipped: RobustnessReport) -> None:
         assert measure_robustness(EmotionClassifier(), known) == shipped
         found = predict_split(EmotionClassifier(), known)
-        assert damage_and_score(EmotionClassifier(), found) == shipped
+        assert score_corrupted(EmotionClassifier(), found) == shipped
 
     def test_many_pictures_in_a_file_are_damaged_by_their_place(
         self, write_model: WriteModel, tmp_path: Path
@@ -168,12 +172,12 @@ class TestScores:
         mapped = np.memmap(tmp_path / "pixels", np.uint8, "r", shape=images.shape)
         targets = np.arange(1030) % 7
         data = dataset(test=Split(mapped, targets, tuple(map(str, range(1030)))))
-        damaged = np.stack(
-            [CONDITIONS["shift"].damage(image, 0.1, place) for place, image in enumerate(images)]
+        corrupted = np.stack(
+            [CONDITIONS["shift"].corrupt(image, 0.1, place) for place, image in enumerate(images)]
         )
-        right = model.predict_proba(damaged).argmax(axis=1) == targets
+        right = model.predict_proba(corrupted).argmax(axis=1) == targets
         report = measure_robustness(model, data)
-        assert accuracies(report, "shift")[-1] == right.mean() != report.undamaged.accuracy
+        assert accuracies(report, "shift")[-1] == right.mean() != report.uncorrupted.accuracy
 
     def test_progress_runs_to_its_end(self, model: EmotionClassifier) -> None:
         said: list[tuple[str, int, int]] = []
@@ -196,15 +200,15 @@ class TestScores:
         report = measure_robustness(
             EmotionClassifier(), Dataset("fer2013", LABELS, {"validation": some}), head="fer2013"
         )
-        assert report.undamaged.accuracy > 0.5
-        assert min(accuracies(report, "shift")) > report.undamaged.accuracy - 0.15
-        assert accuracies(report, "blur")[-1] < report.undamaged.accuracy
+        assert report.uncorrupted.accuracy > 0.5
+        assert min(accuracies(report, "shift")) > report.uncorrupted.accuracy - 0.15
+        assert accuracies(report, "blur")[-1] < report.uncorrupted.accuracy
 
 
 class TestOutput:
     def test_json(self, report: RobustnessReport) -> None:
         values = json.loads(json.dumps(report.to_dict(), allow_nan=False))
-        assert values["undamaged"]["accuracy"] == 0.25
+        assert values["uncorrupted"]["accuracy"] == 0.25
         assert values["curves"]["brightness"]["unit"] == "share of the light"
         point = values["curves"]["brightness"]["points"][-1]
         assert (point["level"], point["accuracy"]) == (0.25, 0.5)
@@ -224,8 +228,8 @@ class TestOutput:
 
     def test_the_undamaged_images_have_one_row(self, report: RobustnessReport) -> None:
         rows = report.table().rows
-        damaged = sum(level != c.undamaged for c in CONDITIONS.values() for level in c.levels)
-        assert len(rows) == 1 + damaged
+        corrupted = sum(level != c.uncorrupted for c in CONDITIONS.values() for level in c.levels)
+        assert len(rows) == 1 + corrupted
         assert [row[0] for row in rows].count("uncorrupted") == 1
 
     def test_the_page(self, model: EmotionClassifier, report: RobustnessReport, tmp_path: Path) -> None:
@@ -257,9 +261,9 @@ class TestChart:
         panels = {axes.get_title(): axes for axes in figure.axes if axes.axison}
         assert list(panels) == list(CONDITIONS)
         axes = panels["brightness"]
-        undamaged, curve = axes.lines
-        assert list(undamaged.get_ydata()) == [0.25, 0.25]
-        assert undamaged.get_linestyle() == "--"
+        uncorrupted, curve = axes.lines
+        assert list(uncorrupted.get_ydata()) == [0.25, 0.25]
+        assert uncorrupted.get_linestyle() == "--"
         assert list(curve.get_xdata()) == [1, 0.75, 0.5, 0.25]
         assert list(curve.get_ydata()) == [0.25, 0, 0.25, 0.5]
         assert [tick.get_text() for tick in axes.get_xticklabels()] == ["100 %", "75 %", "50 %", "25 %"]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema
 import numpy as np
 import pytest
 import typed
@@ -28,6 +29,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 pytest.importorskip("fastapi")
 
 from mien import available_models
+from mien.labels import LABELS
+from mien.results import FACE_FIELDS
+from mien.server.schemas import example_result, result_model
 from mien.server.settings import Settings
 
 PORTRAIT = grace_hopper_path().read_bytes()
@@ -254,6 +258,12 @@ class TestOtherPaths:
         first = client.get("/page/page.css")
         again = client.get("/page/page.css", headers={"If-None-Match": first.headers["etag"]})
         assert (first.status_code, again.status_code) == (200, 304)
+        assert first.headers["content-type"] == "text/css; charset=utf-8"
+        assert first.headers["cache-control"] == again.headers["cache-control"] == "no-cache"
+        assert client.get("/page/page.js").headers["content-type"] == "text/javascript; charset=utf-8"
+        assert client.head("/").headers["content-length"] == str(len(client.get("/").content))
+        assert client.get("/health").headers["cache-control"] == "no-store"
+        assert check_problem(client.post("/page/page.css"), 405, "GET")["status"] == 405
 
     def test_the_page_names_nothing_from_elsewhere(self, client: httpx.Client):
         text = client.get("/").text
@@ -269,6 +279,29 @@ class TestOtherPaths:
         example = operation["requestBody"]["content"]["application/json"]["example"]
         assert client.post("/v1/recognize", json=example).status_code == 200
         assert "securitySchemes" not in document["components"]
+        answer = operation["responses"]["200"]["content"]["application/json"]
+        assert answer["schema"]["items"] == {"$ref": "#/components/schemas/Result"}
+        jsonschema.validate(answer["example"], answer["schema"] | {"components": document["components"]})
+
+    def test_an_answer_is_as_it_is_described(self, client: httpx.Client):
+        document = client.get("/openapi.json").json()
+        schema = {"$ref": "#/components/schemas/Result", "components": document["components"]}
+        face = schema["components"]["schemas"]["Face"]
+        assert face["properties"]["emotion"]["enum"] == list(LABELS)
+        columns = ["source", "frame", "time", *FACE_FIELDS]
+        assert set(face["required"]) == set(face["properties"]) == {*columns, *LABELS}
+        saving = client.get("/page/saving.js").text
+        (fields,) = re.findall(r"^const FIELDS = (\[.*?\]);", saving, re.MULTILINE)
+        assert json.loads(fields) == columns
+        jsonschema.validate(post(client, PORTRAIT).json()[0], schema)
+
+    def test_a_label_may_be_any_text(self):
+        labels = ["copy", "_x", "not sure", "schema"]
+        example = example_result(labels)
+        result_model(labels).model_validate(example)
+        example["faces"][0]["not sure"] = 2
+        with pytest.raises(ValueError, match="not sure"):
+            result_model(labels).model_validate(example)
 
 
 class TestWhoMayAsk:

@@ -335,7 +335,7 @@ class TestResume:
 
 @pytest.mark.slow
 class TestSmallPicturesFirst:
-    SMALL = replace(SETTINGS, epochs=4, small_epochs=2, small_view=24)
+    SMALL = replace(SETTINGS, epochs=4, low_res_epochs=2, low_res_view=24)
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -374,7 +374,7 @@ class TestSmallPicturesFirst:
 
     def test_a_network_of_one_size_is_refused(self) -> None:
         with pytest.raises(ValueError, match="tutorial-cnn has one size"):
-            TrainConfig(network="tutorial-cnn", small_epochs=3)
+            TrainConfig(network="tutorial-cnn", low_res_epochs=3)
 
 
 def wait_for(path: Path, process: subprocess.Popen[Any], seconds: float = 180) -> None:
@@ -653,7 +653,7 @@ class TestBatches:
         settings = replace(
             SETTINGS,
             epochs=4,
-            plain_epochs=2,
+            clean_epochs=2,
             augmentation=Augmentation(0, 0, 0, 0, 0, erasing=1.0, mixup=5.0),
         )
         views = center_view(faces(84).images, settings.view)[..., None]
@@ -735,5 +735,5 @@ class TestCommand:
 @pytest.mark.parametrize(("steps", "momentum"), [(10_000, 0.998), (10, 0.8), (1, 0.0)])
 def test_the_running_average_fits_into_a_short_run(steps: int, momentum: float) -> None:
     model = build_model("two-layers", {"labels": 2})
-    compiled_for(model, replace(SETTINGS, epochs=10, average=0.998), steps)
+    compiled_for(model, replace(SETTINGS, epochs=10, ema_momentum=0.998), steps)
     assert model.optimizer.ema_momentum == pytest.approx(momentum)

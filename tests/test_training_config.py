@@ -19,7 +19,7 @@ from mien.training.networks import NETWORKS
 class TestSettings:
     def test_survive_json(self) -> None:
         settings = replace(
-            SETTINGS, seed=7, view=40, average=0.9, augmentation=Augmentation(rotation=3.5, mixup=0)
+            SETTINGS, seed=7, view=40, ema_momentum=0.9, augmentation=Augmentation(rotation=3.5, mixup=0)
         )
         assert TrainConfig.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
         assert TrainConfig.from_dict(TrainConfig().to_dict()) == TrainConfig()
@@ -37,19 +37,19 @@ class TestSettings:
             ("view", 15),
             ("view", 49),
             ("warmup_epochs", -1),
-            ("plain_epochs", -1),
+            ("clean_epochs", -1),
             ("weight_decay", -1e-3),
             ("label_smoothing", 1.5),
             ("label_smoothing", -0.1),
             ("ferplus_weight", -1),
             ("dropout", 1.0),
             ("dropout", -0.1),
-            ("average", 1.5),
-            ("average", -0.1),
+            ("ema_momentum", 1.5),
+            ("ema_momentum", -0.1),
             ("seed", -1),
             ("early_stopping", -1),
-            ("frozen_epochs", -1),
-            ("frozen_learning_rate", 0),
+            ("head_epochs", -1),
+            ("head_learning_rate", 0),
             ("optimizer", "rmsprop"),
             ("schedule", "step"),
             ("class_weights", "yes"),
@@ -91,13 +91,13 @@ class TestRecipes:
     def test_a_network_brings_its_own(self) -> None:
         own = combine("mien-s", None, {})
         assert combine(None, None, {}) == own
-        assert (own.network, own.epochs, own.held_back) == ("mien-s", 50, 0.05)
+        assert (own.network, own.epochs, own.calibration_fraction) == ("mien-s", 50, 0.05)
         tutorial = combine("tutorial-cnn", None, {})
         assert (tutorial.optimizer, tutorial.learning_rate, tutorial.schedule) == ("adam", 1e-4, "constant")
         assert (tutorial.epochs, tutorial.batch_size, tutorial.view) == (100, 64, 48)
         assert tutorial.augmentation == Augmentation(*[0] * len(fields(Augmentation)))
         resnet = combine("resnet50", None, {})
-        assert (resnet.weights, resnet.frozen_epochs > 0) == ("imagenet", True)
+        assert (resnet.weights, resnet.head_epochs > 0) == ("imagenet", True)
 
     def test_another_ones_for_a_network(self) -> None:
         own = combine("mien-s", None, {})
@@ -107,7 +107,7 @@ class TestRecipes:
         settings = combine(None, None, {"init": "mien-s"})
         assert (settings.network, settings.view, settings.init) == ("mien-s", 44, "mien-s")
         assert settings.learning_rate < TrainConfig().learning_rate
-        assert settings.frozen_epochs > 0
+        assert settings.head_epochs > 0
         assert settings == combine(None, "fine-tune", {})
 
     def test_further_training_of_no_model(self) -> None:

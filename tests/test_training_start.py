@@ -253,7 +253,7 @@ class TestStartFrom:
     @pytest.mark.slow
     def test_a_study_of_ones_own(self, tmp_path: Path) -> None:
         data = Dataset("study", ("bored", "engaged"), {"train": faces(80, ("fear", "happy"), votes=False)})
-        settings = combine(None, None, {"init": "mien-s", "epochs": 3, "frozen_epochs": 2, "batch_size": 16})
+        settings = combine(None, None, {"init": "mien-s", "epochs": 3, "head_epochs": 2, "batch_size": 16})
         train(data, tmp_path, settings)
         classifier = EmotionClassifier(tmp_path)
         assert classifier.labels == ("bored", "engaged")
@@ -263,19 +263,19 @@ class TestStartFrom:
 
 class TestStages:
     def test_a_new_network_learns_whole(self) -> None:
-        settings = TrainConfig(epochs=9, frozen_epochs=3)
+        settings = TrainConfig(epochs=9, head_epochs=3)
         assert stages(settings) == [Stage(0, 9, 0.12)]
 
     def test_a_trained_one_learns_its_heads_first(self) -> None:
-        settings = TrainConfig(epochs=9, frozen_epochs=3, init="mien-s", frozen_learning_rate=0.5)
+        settings = TrainConfig(epochs=9, head_epochs=3, init="mien-s", head_learning_rate=0.5)
         assert stages(settings) == [Stage(0, 3, 0.5, frozen=True), Stage(3, 9, 0.12)]
 
     def test_the_whole_must_learn_too(self) -> None:
-        with pytest.raises(ValueError, match="frozen_epochs=9 of 9 epochs: expected fewer"):
-            TrainConfig(epochs=9, frozen_epochs=9, init="mien-s")
+        with pytest.raises(ValueError, match="head_epochs=9 of 9 epochs: expected fewer"):
+            TrainConfig(epochs=9, head_epochs=9, init="mien-s")
 
     def test_the_frozen_part_stays_and_then_moves(self) -> None:
-        settings = replace(SETTINGS, epochs=4, frozen_epochs=2, init="mien-s", average=0.0)
+        settings = replace(SETTINGS, epochs=4, head_epochs=2, init="mien-s", ema_momentum=0.0)
         model = build_model("two-layers", sizes(BOTH))
         heads = {name: model.get_layer(name) for name in BOTH}
         before = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
@@ -303,7 +303,7 @@ class TestStages:
         settings = combine(
             None,
             None,
-            {"init": str(source_run(tmp_path)), "epochs": 4, "frozen_epochs": 2, "batch_size": 16, "seed": 3},
+            {"init": str(source_run(tmp_path)), "epochs": 4, "head_epochs": 2, "batch_size": 16, "seed": 3},
         )
         stopped = train_and_keep(fer2013(), tmp_path / "whole", settings, before_checkpoint=True)
         expected = keras.models.load_model(tmp_path / "whole" / "model.keras", compile=False).get_weights()
@@ -361,7 +361,7 @@ class TestEarlyStopping:
         assert ((run / "history.csv").read_bytes(), scores(run)) == before
 
     def test_none(self, tmp_path: Path) -> None:
-        train(fer2013(), tmp_path, replace(SETTINGS, epochs=3, early_stopping=0, average=0.0))
+        train(fer2013(), tmp_path, replace(SETTINGS, epochs=3, early_stopping=0, ema_momentum=0.0))
         assert len(History(tmp_path / "history.csv").rows()) == 3
         assert not (tmp_path / "best.npz").exists()
 
@@ -421,9 +421,7 @@ def _uneven():
 class TestResumeFromATrainedModel:
     def test_does_not_need_that_model_any_more(self, tmp_path: Path) -> None:
         source = source_run(tmp_path)
-        settings = combine(
-            None, None, {"init": str(source), "epochs": 3, "frozen_epochs": 1, "batch_size": 16}
-        )
+        settings = combine(None, None, {"init": str(source), "epochs": 3, "head_epochs": 1, "batch_size": 16})
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(History, "on_epoch_end", stop_after(2))
             with pytest.raises(KeyboardInterrupt):

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from mien.errors import ImageError
 from mien.faces.detector import FaceDetector
-from mien.faces.quality import judge
+from mien.faces.quality import assess_quality
 from mien.images.crop import crop_face
 from mien.images.read import read_image
 from mien.models.registry import DEFAULT_DETECTOR
@@ -180,7 +180,7 @@ def _whole(recognizer: EmotionRecognizer, picture: NDArray[np.uint8]) -> FaceEmo
     height, width = picture.shape[:2]
     box, size = Box(0, 0, width, height), recognizer.classifier.config.input_size
     crop = crop_face(picture, box, size=size)
-    return FaceEmotion(Face(box, 0.0), recognizer.classifier.classify([crop])[0], judge(crop, box))
+    return FaceEmotion(Face(box, 0.0), recognizer.classifier.classify([crop])[0], assess_quality(crop, box))
 
 
 def _in_deepface_form(face: FaceEmotion, width: int, height: int) -> dict[str, Any]:

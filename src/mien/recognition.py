@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mien.errors import ImageError
 from mien.faces.detector import FaceDetector
-from mien.faces.quality import check_min_quality, judge, split_by_quality
+from mien.faces.quality import assess_quality, check_min_quality, split_by_quality
 from mien.images.find import find_images
 from mien.images.read import MAX_BYTES, ImageSource, read_image
 from mien.models.classifier import EmotionClassifier
@@ -223,7 +223,7 @@ class EmotionRecognizer:
         predictions = iter(self.classifier.classify([crop for one in found for crop in one.crops]))
         for one in found:
             yield [
-                FaceEmotion(face, next(predictions), judge(crop, face.box))
+                FaceEmotion(face, next(predictions), assess_quality(crop, face.box))
                 for face, crop in zip(one.faces, one.crops, strict=True)
             ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
@@ -102,7 +102,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How good a face's crop is: a `score` from 0 to 1, and its `issues` in words, the gravest first.
+    """How good a face's crop is: a `score` from 0 to 1, and its `issues` in words, the most severe first.
 
     The issues are "small", "dark", "bright", "blurred" and "unclear"; without any, nothing speaks against the crop.
     """
@@ -153,20 +153,8 @@ class FaceEmotion:
 
         `quality_issues` is a list of words.
         """
-        values = {
-            "track": self.track,
-            "x1": float(self.box.x1),
-            "y1": float(self.box.y1),
-            "x2": float(self.box.x2),
-            "y2": float(self.box.y2),
-            "detection_score": float(self.face.score),
-            "emotion": str(self.emotion),
-            "confidence": float(self.confidence),
-            "uncertain": self.prediction.uncertain,
-            "quality_score": float(self.quality.score),
-            "quality_issues": list(self.quality.issues),
-            **{str(label): float(p) for label, p in self.probabilities.items()},
-        }
+        values = {name: value(self) for name, value in _FACE_VALUES.items()}
+        values |= {str(label): float(p) for label, p in self.probabilities.items()}
         if self.smoothed is None:
             return values
         steady = {str(label): float(p) for label, p in self.smoothed.probabilities.items()}
@@ -276,10 +264,21 @@ class TrackedFrame(FrameResult):
         return self.faces[place]
 
 
-FACE_FIELDS: tuple[str, ...] = (
-    "track", "x1", "y1", "x2", "y2", "detection_score", "emotion", "confidence", "uncertain", "quality_score",
-    "quality_issues",
-)  # fmt: skip
+_FACE_VALUES: dict[str, Callable[[FaceEmotion], Any]] = {
+    "track": lambda face: face.track,
+    "x1": lambda face: float(face.box.x1),
+    "y1": lambda face: float(face.box.y1),
+    "x2": lambda face: float(face.box.x2),
+    "y2": lambda face: float(face.box.y2),
+    "detection_score": lambda face: float(face.face.score),
+    "emotion": lambda face: str(face.emotion),
+    "confidence": lambda face: float(face.confidence),
+    "uncertain": lambda face: face.prediction.uncertain,
+    "quality_score": lambda face: float(face.quality.score),
+    "quality_issues": lambda face: list(face.quality.issues),
+}
+
+FACE_FIELDS: tuple[str, ...] = tuple(_FACE_VALUES)
 """The fields of a face that come before its probabilities, in order."""
 
 ISSUE_SEPARATOR = ";"

@@ -53,7 +53,7 @@ class AuditReport:
         class_counts: split -> label -> images.
         exact, near: the groups of identical images, and of versions of one photograph.
         overlaps: of every two splits of which one has an image of the other.
-        label_checks: by what the labels were judged, a sentence each; empty if by nothing.
+        label_checks: what the labels were checked by, a sentence each; empty if by nothing.
         issues: by reason in the order of `REASONS`, the worst or the first images first.
     """
 
@@ -244,23 +244,23 @@ def _label_issues(
     classifier: EmotionClassifier | None,
     progress: Progress,
 ) -> tuple[list[str], list[Issue]]:
-    """By what the labels were judged, and those that are likely wrong, the clearest first."""
+    """What the labels were checked by, and those that are likely wrong, the clearest first."""
     found: list[tuple[float, Issue]] = []
-    voted, judged = [], []
+    voted, checked = [], []
     for name, split in dataset.splits.items():
         if split.votes is not None and set(dataset.labels) <= set(FERPLUS_LABELS):
             voted.append(name)
             found += _errors_by_votes(split, items[name], dataset.labels)
         copies = _copies(items[name], groups)
         if classifier is not None and len(np.unique(copies)) >= _FEWEST:
-            judged.append(name)
+            checked.append(name)
             features = _features(
-                classifier, split, lambda done, total: progress("judging labels", done, total)
+                classifier, split, lambda done, total: progress("checking labels", done, total)
             )
             found += _errors_by_model(split, items[name], dataset.labels, features, copies)
     checks = [f"FER+ votes ({', '.join(voted)})"] if voted else []
-    if classifier is not None and judged:
-        checks.append(_judge(classifier, dataset, judged))
+    if classifier is not None and checked:
+        checks.append(_describe_check(classifier, dataset, checked))
     return checks, [issue for _, issue in sorted(found, key=lambda pair: -pair[0])]
 
 
@@ -284,7 +284,7 @@ def _features(classifier: EmotionClassifier, split: Split, progress: Callable[[i
     return np.log(np.maximum(np.concatenate(parts).astype(np.float64), 1e-6))
 
 
-def _judge(classifier: EmotionClassifier, dataset: Dataset, splits: Sequence[str]) -> str:
+def _describe_check(classifier: EmotionClassifier, dataset: Dataset, splits: Sequence[str]) -> str:
     name = classifier.config.name
     sentence = f"what {name} sees, by a logistic regression in {FOLDS} folds ({', '.join(splits)})"
     origin = classifier.config.training.get("init")

@@ -17,14 +17,14 @@ from mien.output.html import Report
 
 _SHOWN_GROUPS, _SHOWN_FACES = 12, 24
 _LARGEST = 6  # images of a group that are shown
-_NOT_JUDGED = "not checked: there are no FER+ votes (--votes); a model can check them too (--model mien-s)"
+_NOT_CHECKED = "not checked: there are no FER+ votes (--votes); a model can check them too (--model mien-s)"
 
 
 def format_audit(report: AuditReport) -> str:
     """The figures of a report as lines for people."""
     sizes = report.sizes()
     lines = [f"{report.data}: " + ", ".join(f"{n:,} images in {split}" for split, n in sizes.items()), ""]
-    lines += [*copy_lines(report), f"labels: {_judges(report)}", ""]
+    lines += [*copy_lines(report), f"labels: {_label_checks(report)}", ""]
     found = _reason_table(report)
     lines += [found.text() if found.rows else "nothing found", ""]
     lines += [_class_table(report).text(), ""]
@@ -73,7 +73,7 @@ def write_page(report: AuditReport, dataset: Dataset, folder: Path, *, thumbnail
     page.heading("Summary")
     for line in copy_lines(report):
         page.paragraph(line[0].upper() + line[1:] + ".")
-    page.paragraph(f"Labels: {_judges(report)}.")
+    page.paragraph(f"Labels: {_label_checks(report)}.")
     page.paragraph(_cleaning(report).capitalize() + ".")
     page.add(_explained(_reason_table(report), report))
     page.heading("Classes")
@@ -88,8 +88,8 @@ def write_page(report: AuditReport, dataset: Dataset, folder: Path, *, thumbnail
     return files
 
 
-def _judges(report: AuditReport) -> str:
-    return "checked by " + " and by ".join(report.label_checks) if report.label_checks else _NOT_JUDGED
+def _label_checks(report: AuditReport) -> str:
+    return "checked by " + " and by ".join(report.label_checks) if report.label_checks else _NOT_CHECKED
 
 
 def _reason_table(report: AuditReport) -> Table:

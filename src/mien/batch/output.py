@@ -20,14 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._core.files import write_json
-from mien.batch.books import (
+from mien.batch.records import (
     MANIFEST_FILE,
     OWN_FILES,
     SETTINGS_FILE,
     books_places,
     has_settings,
     locked,
-    open_books,
+    open_records,
 )
 from mien.errors import MissingExtraError, SettingsError, SourceError
 from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_OUTPUT, DETECTOR_SIZE, MIN_SIZE
@@ -111,7 +111,7 @@ class Output:
                 f"{folder}: has parts, but {books_places(folder)[0]} is missing, which records their settings: "
                 "move it along, or choose another folder"
             )
-        self.books = open_books(folder)
+        self.records = open_records(folder)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -120,7 +120,7 @@ class Output:
         Raises:
             SettingsError: another run writes here now, or the folder was started with other settings.
         """
-        with locked(self.folder, self.books):
+        with locked(self.folder, self.records):
             if (self.folder / f"{_PARTITION}{_OLD_TOP}").is_dir():
                 (self.folder / f"{_PARTITION}{_OLD_TOP}").replace(self.folder / partition_name(""))
             self._begin()
@@ -128,7 +128,7 @@ class Output:
 
     def _begin(self) -> None:
         """Note the settings of a new folder; those of one with parts must be the same."""
-        path = self.books / SETTINGS_FILE
+        path = self.records / SETTINGS_FILE
         if parts := self.parts():
             check_settings(path, self.folder, self.settings, self._same_files)
             check_columns(parts[0])
@@ -155,7 +155,7 @@ class Output:
             "settings": asdict(self.settings),
             "parts": rows,
         }
-        write_json(self.books / MANIFEST_FILE, manifest)
+        write_json(self.records / MANIFEST_FILE, manifest)
         return manifest
 
 

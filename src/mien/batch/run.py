@@ -141,7 +141,7 @@ def _tasks(
     numbers = itertools.count(_next_number(parts))
     partitioned = output.settings.partition == "folder"
     for held in in_tasks(_missing(entries, done), part_size, partitioned=partitioned):
-        yield Task(tuple(held), output.part_path(next(numbers), held[0].folder), output.books)
+        yield Task(tuple(held), output.part_path(next(numbers), held[0].folder), output.records)
 
 
 def _missing(entries: Iterator[Entry], done: Done) -> Iterator[Entry]:

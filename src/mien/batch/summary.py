@@ -7,6 +7,7 @@ from pathlib import Path
 from mien.batch.output import COLUMNS, PARTS, check_columns, check_installed, open_part, partition_value
 from mien.errors import SourceError
 from mien.output.aggregate import ALL, Counts, Summary
+from mien.results import FACE_FIELDS
 
 
 def summarize(folder: Path, *, by: str = "none") -> list[Summary]:
@@ -36,7 +37,7 @@ def _read(folder: Path, by: str, counts: dict[str, Counts]) -> list[str] | None:
     labels = None
     for path in sorted(folder.rglob(PARTS)):
         names = check_columns(path)
-        labels = names[names.index("quality_issues") + 1 : names.index("error")]
+        labels = names[names.index(FACE_FIELDS[-1]) + 1 : names.index("error")]
         for row in open_part(path).read(columns=list(COLUMNS)).to_pylist():
             counts[ALL].add(row)
             if by == "folder":

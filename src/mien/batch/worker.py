@@ -31,12 +31,12 @@ class Task:
     Attributes:
         entries: of one partition, in order.
         part: the file that their rows go to.
-        books: the folder in which it grows until it is finished.
+        records: the folder in which it grows until it is finished.
     """
 
     entries: tuple[Entry, ...]
     part: Path
-    books: Path
+    records: Path
 
 
 @dataclass(frozen=True)
@@ -136,9 +136,9 @@ def _read(
 
 def write_part(task: Task, results: Sequence[FrameResult], labels: Sequence[str]) -> None:
     """A task's results as one Parquet file, which is there whole or not at all."""
-    task.books.mkdir(exist_ok=True)  # fails where the folder beside it is on another machine
+    task.records.mkdir(exist_ok=True)  # fails where the folder beside it is on another machine
     task.part.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(task.part, folder=task.books) as file, open_writer("parquet", file, labels) as writer:
+    with atomic_file(task.part, folder=task.records) as file, open_writer("parquet", file, labels) as writer:
         for result in results:
             writer.write(result)
 

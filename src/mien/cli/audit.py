@@ -32,7 +32,7 @@ from mien.cli.support import (
     check_together,
     load,
     progress_bar,
-    score_damaged,
+    score_robustness,
 )
 from mien.models.registry import DEFAULT_HEAD, DEFAULT_MODEL
 
@@ -66,7 +66,7 @@ def audit(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Judge labels by this model: mien-s, or a run.", show_default=False, rich_help_panel=MODEL
+            help="Check labels with this model: mien-s, or a run.", show_default=False, rich_help_panel=MODEL
         ),
     ] = None,
     format: ReportFormatOption = ReportFormat.TABLE,
@@ -150,16 +150,16 @@ def audit_model(
     answers = predict_split(classifier, dataset, split=part, head=head)
     found = None if column is None else column.groups(answers.part.names)
     result = audit_groups(answers, found, group)
-    damaged = _damage_ends(classifier, answers, result, found) if robustness else {}
+    corrupted = _score_extremes(classifier, answers, result, found) if robustness else {}
     page = write_model_audit(
-        result, answers, output, robustness=damaged, command=shlex.join(["mien", *sys.argv[1:]])
+        result, answers, output, robustness=corrupted, command=shlex.join(["mien", *sys.argv[1:]])
     )
     as_json = format is ReportFormat.JSON
     typer.echo(json.dumps(result.to_dict(), indent=2) if as_json else result.to_text())
     typer.echo(f"wrote {page}", err=True)
 
 
-def _damage_ends(
+def _score_extremes(
     classifier: EmotionClassifier, predictions: Predictions, audit: ModelAudit, groups: Sequence[str] | None
 ) -> dict[str, RobustnessReport]:
     """The scores on corrupted images: of all, and of the two groups that differ most."""
@@ -170,4 +170,4 @@ def _damage_ends(
         places = group_places(groups)
         ends = (audit.largest_gap.high, audit.largest_gap.low)
         parts |= {f"{audit.column} {name}": predictions_of(predictions, places[name]) for name in ends}
-    return {name: score_damaged(classifier, part) for name, part in parts.items()}
+    return {name: score_robustness(classifier, part) for name, part in parts.items()}

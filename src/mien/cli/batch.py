@@ -180,16 +180,16 @@ def _progress() -> Iterator[Callable[[str, int, int | None], None]]:
 
 
 def _lines() -> Callable[[str, int, int | None], None]:
-    begun = said = time.monotonic()
+    begun = reported = time.monotonic()
     first: int | None = None
 
     def show(what: str, done: int, total: int | None) -> None:
-        nonlocal said, first
+        nonlocal reported, first
         now = time.monotonic()
         first = done if first is None else first
-        if now - said < _LINE_EVERY:
+        if now - reported < _LINE_EVERY:
             return
-        said = now
+        reported = now
         rate = (done - first) / (now - begun)
         of = f" of {total:,}" if total is not None else ""
         sys.stderr.write(f"{what}: {done:,}{of}, {rate:,.1f} pictures/s\n")

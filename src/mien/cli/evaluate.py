@@ -27,7 +27,7 @@ from mien.cli.support import (
     check_split,
     load,
     progress_bar,
-    score_damaged,
+    score_robustness,
     show_scores,
 )
 from mien.models.registry import DEFAULT_HEAD, DEFAULT_MODEL
@@ -80,11 +80,13 @@ def evaluate(
     check_split(dataset, part)
     found = [predict_split(c, dataset, split=part, head=head, views=output is not None) for c in classifiers]
     result = compare_answers(*found) if compare else score(*found)
-    damaged = score_damaged(classifiers[0], found[0]) if robustness else None
-    show_scores(result, damaged, as_json=format is ReportFormat.JSON)
+    corrupted = score_robustness(classifiers[0], found[0]) if robustness else None
+    show_scores(result, corrupted, as_json=format is ReportFormat.JSON)
     if output is not None:
         command = shlex.join(["mien", *sys.argv[1:]])
-        page = write_report(found, output, command=command, robustness=damaged, thumbnails=not no_thumbnails)
+        page = write_report(
+            found, output, command=command, robustness=corrupted, thumbnails=not no_thumbnails
+        )
         typer.echo(f"wrote {page}", err=True)
 
 

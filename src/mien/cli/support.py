@@ -96,12 +96,12 @@ def load(path: Path, votes: Path | None) -> Dataset:
         )
 
 
-def score_damaged(classifier: EmotionClassifier, predictions: Predictions) -> RobustnessReport:
+def score_robustness(classifier: EmotionClassifier, predictions: Predictions) -> RobustnessReport:
     """The scores on corrupted images, with a progress bar."""
-    from mien.evaluation.robustness import damage_and_score
+    from mien.evaluation.robustness import score_corrupted
 
     with progress_bar() as progress:
-        return damage_and_score(classifier, predictions, progress=progress)
+        return score_corrupted(classifier, predictions, progress=progress)
 
 
 def show_scores(
@@ -109,8 +109,8 @@ def show_scores(
 ) -> None:
     """Print scores, and below them the robustness if it was measured; in JSON as "robustness"."""
     if as_json:
-        damaged = {} if robustness is None else {"robustness": robustness.to_dict()}
-        typer.echo(json.dumps(scores.to_dict() | damaged, indent=2))
+        corrupted = {} if robustness is None else {"robustness": robustness.to_dict()}
+        typer.echo(json.dumps(scores.to_dict() | corrupted, indent=2))
         return
     typer.echo(scores.to_text())
     if robustness is not None:

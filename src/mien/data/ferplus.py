@@ -90,19 +90,19 @@ def vote_agreement(
     if not counted.any():
         return None
     shares = vote_shares(votes)[counted]
-    winners, said = winners[counted], probabilities[counted]
-    answers = np.array(columns)[said.argmax(axis=1)]
+    winners, predicted = winners[counted], probabilities[counted]
+    answers = np.array(columns)[predicted.argmax(axis=1)]
     named = np.array([FERPLUS_LABELS.index(x) if x in FERPLUS_LABELS else -1 for x in true_labels])[counted]
     own = shares[:, columns]
-    varies = said.std() > 0 and own.std() > 0
+    varies = predicted.std() > 0 and own.std() > 0
     return VoteAgreement(
         n=len(winners),
         majority=float((answers == winners).mean()),
         interval=bootstrap_interval(answers == winners),
         vote_share=float(shares[np.arange(len(answers)), answers].mean()),
         highest_vote_share=float(shares.max(axis=1).mean()),
-        correlation=float(np.corrcoef(said.ravel(), own.ravel())[0, 1]) if varies else 0.0,
-        ambiguity=rank_correlation(_entropy(said), _entropy(shares)),
+        correlation=float(np.corrcoef(predicted.ravel(), own.ravel())[0, 1]) if varies else 0.0,
+        ambiguity=rank_correlation(_entropy(predicted), _entropy(shares)),
         labels=float((named == winners).mean()),
     )
 

@@ -66,7 +66,7 @@ def write_model_audit(
 
 
 _LIMITS = (
-    "Labels are human judgements. If the annotators labelled one group differently from another, the model looks "
+    "Labels are human annotations. If the annotators labelled one group differently from another, the model looks "
     "accurate where it repeats their bias.",
     "Only faces in the dataset count. How often a detector misses the faces of a group is not measured here.",
     "Groups that are not recorded are invisible, and so are combinations of groups without a column.",

@@ -14,14 +14,12 @@ from mien._core.text import Table, percent
 from mien.data.dataset import Dataset
 from mien.evaluation.predictions import predict_heads
 from mien.evaluation.provenance import data_facts, familiarity, model_facts
-from mien.evaluation.robustness import Progress, damage_and_score
+from mien.evaluation.robustness import Progress, score_corrupted
 from mien.evaluation.scores import EvaluationReport, score
 from mien.evaluation.tables import VOTE_SHARE, class_table, coverage_table, figures
 from mien.metrics.calibration import BINS
 from mien.models.classifier import EmotionClassifier
 from mien.models.registry import ModelConfig
-
-_SCORES = ("accuracy", "balanced accuracy", "macro F1", "calibration error")
 
 _FER2013 = """\
 - Pictures and labels: FER2013 (Goodfellow et al., "Challenges in representation learning", arXiv 1307.0414),
@@ -115,7 +113,9 @@ def write_folder_card(folder: Path) -> None:
         train=images["train"],
         sha256=config.data["sha256"][:16],
         created_with=config.created_with,
-        scores=Table(("head", "n", *_SCORES), rows).markdown(),
+        scores=Table(
+            ("head", "n", "accuracy", "balanced accuracy", "macro F1", "calibration error"), rows
+        ).markdown(),
         temperatures=", ".join(f"{head} {t:.2f}" for head, t in config.temperature.items()),
         blend=", ".join(f"{head} {share:.2f}" for head, share in config.blend.items()),
         calibration=_HELD_BACK.format(images["calibration"]) if "calibration" in images else _SAME,
@@ -159,7 +159,7 @@ def write_model_card(
     predictions = predict_heads(classifier, dataset, split=split)
     first = next(iter(predictions.values()))
     scores = {head: score(found) for head, found in predictions.items()}
-    damaged = damage_and_score(classifier, predictions["blend"], progress=progress)
+    corrupted = score_corrupted(classifier, predictions["blend"], progress=progress)
     config = classifier.config
     parts = [
         f"# Model card: {config.name}",
@@ -176,7 +176,7 @@ def write_model_card(
         *_classes(scores),
         f"## Calibration and selective prediction\n\n{_confidence(scores, config)}",
         "## Robustness to corruptions\n\nThe head `blend` on the same images, corrupted.\n\n"
-        + damaged.table().markdown(),
+        + corrupted.table().markdown(),
         f"## Limits\n\n{_limits(config)}",
         "## Measurement record\n\n"
         + "\n".join(
@@ -230,12 +230,14 @@ def _recipe(config: ModelConfig) -> str:
 
 
 def _score_table(scores: dict[str, EvaluationReport]) -> str:
-    rows = []
+    rows: list[tuple[str, ...]] = []
+    names: tuple[str, ...] = ()
     for head, report in scores.items():
         against = "FER+ majority, 8 expressions" if head == "ferplus" else "the dataset's labels"
-        found = figures(report)
-        rows.append((f"`{head}`", against, f"{report.n:,}", *(found[name].text for name in _SCORES)))
-    return Table(("head", "scored against", "n", *_SCORES), rows).markdown()
+        found = [figure for figure in figures(report).values() if figure.title]
+        names = tuple(figure.name for figure in found)
+        rows.append((f"`{head}`", against, f"{report.n:,}", *(figure.text for figure in found)))
+    return Table(("head", "scored against", "n", *names), rows).markdown()
 
 
 def _copies(scores: dict[str, EvaluationReport]) -> list[str]:
@@ -285,11 +287,13 @@ def _classes(scores: dict[str, EvaluationReport]) -> list[str]:
 def _confidence(scores: dict[str, EvaluationReport], config: ModelConfig) -> str:
     temperatures = ", ".join(f"{head} {value:.2f}" for head, value in config.temperature.items())
     lines = [f"Temperatures {temperatures}; the calibration errors are above (expected, {BINS} bins)."]
-    certain = scores["blend"].certain
-    if certain is not None:
-        kept = "none of them is" if certain.accuracy is None else f"{percent(certain.accuracy)} of those are"
+    selective = scores["blend"].selective_prediction
+    if selective is not None:
+        kept = (
+            "none of them is" if selective.accuracy is None else f"{percent(selective.accuracy)} of those are"
+        )
         lines.append(
-            f"Predictions below {percent(certain.threshold)} confidence are flagged as uncertain. On this split "
-            f"{percent(certain.coverage)} of the predictions are not (coverage), and {kept} the dataset's label."
+            f"Predictions below {percent(selective.threshold)} confidence are flagged as uncertain. On this split "
+            f"{percent(selective.coverage)} of the predictions are not (coverage), and {kept} the dataset's label."
         )
     return "\n".join(lines) + "\n\n" + coverage_table(scores["blend"]).markdown()

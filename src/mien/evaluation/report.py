@@ -29,13 +29,6 @@ from mien.output.html import Report
 PAGE, SCORES = "report.html", "scores.json"
 SHOWN_FACES = 24
 
-_SHOWN = {
-    "accuracy": "accuracy",
-    "balanced accuracy": "balanced accuracy: mean recall",
-    "macro F1": "macro F1",
-    "calibration error": f"calibration error, {BINS} bins",
-}
-
 
 def write_evaluation(
     predictions: Predictions,
@@ -85,10 +78,9 @@ def write_evaluation(
 
 
 def _add_scores(page: Report, predictions: Predictions, scores: EvaluationReport) -> None:
-    found = figures(scores)
     page.table(
         ("score", "value", "95 % interval"),
-        [(title, found[name].value, found[name].interval) for name, title in _SHOWN.items()],
+        [(found.title, found.value, found.interval) for found in figures(scores).values() if found.title],
     )
     page.paragraph(familiarity(predictions))
     if scores.views:
@@ -220,7 +212,8 @@ def _add_robustness(page: Report, robustness: RobustnessReport, folder: Path) ->
     page.add(robustness.table())
     page.paragraph(
         "Shifts go into a direction and turns to a side that differ from image to image; shift, scale and rotation "
-        "repeat the edge of the image where nothing is left of it. Points: difference to the accuracy without damage. "
+        "repeat the edge of the image where nothing is left of it. Points: difference to the accuracy on the "
+        "uncorrupted images. "
         f"Confidence: the mean one. Calibration: the calibration error, {BINS} bins."
     )
 

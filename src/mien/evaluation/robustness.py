@@ -31,28 +31,28 @@ class Condition:
     Attributes:
         unit: of the levels.
         levels: what is measured, in the order in which it is shown.
-        undamaged: the level without corruption; None if there is none.
-        damage: (picture, level, its index) -> corrupted picture, both (h, w) uint8. The index determines what
+        uncorrupted: the level without corruption; None if there is none.
+        corrupt: (picture, level, its index) -> corrupted picture, both (h, w) uint8. The index determines what
             varies between pictures, so every run corrupts every picture in the same way.
     """
 
     unit: str
     levels: tuple[float, ...]
-    undamaged: float | None
-    damage: Callable[[Image, float, int], Image]
+    uncorrupted: float | None
+    corrupt: Callable[[Image, float, int], Image]
 
 
-def _shift(image: Image, share: float, place: int) -> Image:
-    angle = place * _GOLDEN_ANGLE
+def _shift(image: Image, share: float, index: int) -> Image:
+    angle = index * _GOLDEN_ANGLE
     return corruptions.move(image, shift=(share * np.cos(angle), share * np.sin(angle)))
 
 
-def _rotate(image: Image, degrees: float, place: int) -> Image:
-    return corruptions.move(image, rotation=-degrees if place % 2 else degrees)
+def _rotate(image: Image, degrees: float, index: int) -> Image:
+    return corruptions.move(image, rotation=-degrees if index % 2 else degrees)
 
 
-def _add_noise(image: Image, sigma: float, place: int) -> Image:
-    return corruptions.noise(image, sigma, np.random.default_rng((_SEED, place)))
+def _add_noise(image: Image, sigma: float, index: int) -> Image:
+    return corruptions.noise(image, sigma, np.random.default_rng((_SEED, index)))
 
 
 CONDITIONS: dict[str, Condition] = {
@@ -61,33 +61,33 @@ CONDITIONS: dict[str, Condition] = {
         "times as large",
         (0.8, 0.9, 1, 1.12, 1.25),
         1,
-        lambda image, level, place: corruptions.move(image, scale=level),
+        lambda image, level, index: corruptions.move(image, scale=level),
     ),
     "rotation": Condition("degrees, to either side", (0, 5, 10, 15, 30), 0, _rotate),
     "blur": Condition(
         "sigma in pixels of 48",
         (0, 0.5, 1, 1.5, 2),
         0,
-        lambda image, level, place: corruptions.blur(image, level),
+        lambda image, level, index: corruptions.blur(image, level),
     ),
     "noise": Condition("sigma in grey levels", (0, 5, 10, 15, 20), 0, _add_noise),
     "face size": Condition(
         "pixels",
         (48, 40, 32, 24, 16),
         48,
-        lambda image, level, place: corruptions.low_resolution(image, int(level)),
+        lambda image, level, index: corruptions.low_resolution(image, int(level)),
     ),
     "brightness": Condition(
         "share of the light",
         (1, 0.75, 0.5, 0.25),
         1,
-        lambda image, level, place: corruptions.brightness(image, level),
+        lambda image, level, index: corruptions.brightness(image, level),
     ),
     "JPEG": Condition(
         "quality",
         (100, 75, 50, 25, 10),
         None,
-        lambda image, level, place: corruptions.jpeg(image, int(level)),
+        lambda image, level, index: corruptions.jpeg(image, int(level)),
     ),
 }
 """Name -> condition. The first three model how detectors' crops differ from a dataset's, the others cameras."""
@@ -134,7 +134,7 @@ class RobustnessCurve:
     points: tuple[RobustnessPoint, ...]
 
     def level_text(self, level: float) -> str:
-        """A level as people read it: a share in percent."""
+        """A level as people read it; where the unit begins with "share", in percent."""
         return f"{100 * level:g} %" if self.unit.startswith("share") else f"{level:g}"
 
 
@@ -146,7 +146,7 @@ class RobustnessReport:
         model, data, split, head: what was scored on what.
         n: number of images.
         sha256: of the model.
-        undamaged: scores of the unchanged images.
+        uncorrupted: scores of the unchanged images.
         curves: name of a condition, in the order of `CONDITIONS` -> its scores.
     """
 
@@ -156,7 +156,7 @@ class RobustnessReport:
     head: str
     n: int
     sha256: str
-    undamaged: RobustnessScore
+    uncorrupted: RobustnessScore
     curves: dict[str, RobustnessCurve]
 
     def to_dict(self) -> dict[str, Any]:
@@ -171,17 +171,17 @@ class RobustnessReport:
         return "\n".join([what, "", self.table().text()])
 
     def table(self) -> Table:
-        """The undamaged images, then every level with damage.
+        """The uncorrupted images, then every level of corruption.
 
-        "points" is the difference to the accuracy of the undamaged images, "confidence" the mean one, "calibration"
+        "points" is the difference to the accuracy of the uncorrupted images, "confidence" the mean one, "calibration"
         the expected calibration error.
         """
-        rows = [_cells("uncorrupted", "", self.undamaged, self.undamaged)]
+        rows = [_cells("uncorrupted", "", self.uncorrupted, self.uncorrupted)]
         for name, curve in self.curves.items():
             title = f"{name}, {curve.unit}"
             for point in curve.points:
-                if point.level != CONDITIONS[name].undamaged:
-                    rows.append(_cells(title, curve.level_text(point.level), point, self.undamaged))
+                if point.level != CONDITIONS[name].uncorrupted:
+                    rows.append(_cells(title, curve.level_text(point.level), point, self.uncorrupted))
                     title = ""  # once a condition
         return Table(("condition", "level", "accuracy", "points", "confidence", "calibration"), rows)
 
@@ -208,12 +208,12 @@ def measure_robustness(
     Raises:
         DatasetError, ModelError: as `mien.evaluate` raises them.
     """
-    return damage_and_score(
+    return score_corrupted(
         classifier, predict_split(classifier, dataset, split=split, head=head), progress=progress
     )
 
 
-def damage_and_score(
+def score_corrupted(
     classifier: EmotionClassifier, predictions: Predictions, *, progress: Progress | None = None
 ) -> RobustnessReport:
     """The same from existing predictions: they are the uncorrupted point, from one view.
@@ -224,13 +224,13 @@ def damage_and_score(
         progress: as in `measure_robustness`.
     """
     report = progress or (lambda what, done, total: None)
-    undamaged, n = _score(predictions), len(predictions.part)
+    uncorrupted, n = _score(predictions), len(predictions.part)
     levels = [(name, level) for name, condition in CONDITIONS.items() for level in condition.levels]
     points: dict[str, list[RobustnessPoint]] = {name: [] for name in CONDITIONS}
     for done, (name, level) in enumerate(levels):
         report(f"{name} {level:g}", done * n, len(levels) * n)
-        condition, score = CONDITIONS[name], undamaged
-        if level != condition.undamaged:
+        condition, score = CONDITIONS[name], uncorrupted
+        if level != condition.uncorrupted:
             score = _score(_predict_corrupted(classifier, predictions, condition, level))
         points[name].append(RobustnessPoint(**vars(score), level=level))
     report("done", len(levels) * n, len(levels) * n)
@@ -241,7 +241,7 @@ def damage_and_score(
         head=predictions.head,
         n=n,
         sha256=predictions.config.sha256,
-        undamaged=undamaged,
+        uncorrupted=uncorrupted,
         curves={name: RobustnessCurve(CONDITIONS[name].unit, tuple(found)) for name, found in points.items()},
     )
 
@@ -252,17 +252,19 @@ def _predict_corrupted(
     """The predictions on the same images, corrupted."""
     parts = [
         classifier.predict_proba(
-            _damage(predictions.part.images, start, condition, level), head=predictions.head
+            _corrupted(predictions.part.images, start, condition, level), head=predictions.head
         )
         for start in range(0, len(predictions.part), _IMAGES_AT_ONCE)
     ]
     return replace(predictions, probabilities=np.concatenate(parts), views={})
 
 
-def _damage(images: NDArray[np.uint8], start: int, condition: Condition, level: float) -> NDArray[np.uint8]:
+def _corrupted(
+    images: NDArray[np.uint8], start: int, condition: Condition, level: float
+) -> NDArray[np.uint8]:
     """The images from `start` on, few enough for memory, corrupted."""
     chunk = np.asarray(images[start : start + _IMAGES_AT_ONCE])
-    return np.stack([condition.damage(image, level, place) for place, image in enumerate(chunk, start)])
+    return np.stack([condition.corrupt(image, level, index) for index, image in enumerate(chunk, start)])
 
 
 def _score(predictions: Predictions) -> RobustnessScore:
@@ -274,13 +276,13 @@ def _score(predictions: Predictions) -> RobustnessScore:
     )
 
 
-def _cells(name: str, level: str, score: RobustnessScore, undamaged: RobustnessScore) -> tuple[str, ...]:
-    change = round(100 * (score.accuracy - undamaged.accuracy), 1) + 0.0  # no "-0.0"
+def _cells(name: str, level: str, score: RobustnessScore, uncorrupted: RobustnessScore) -> tuple[str, ...]:
+    change = round(100 * (score.accuracy - uncorrupted.accuracy), 1) + 0.0  # no "-0.0"
     return (
         name,
         level,
         percent(score.accuracy, score.interval),
-        "" if score is undamaged else f"{change:+.1f}",
+        "" if score is uncorrupted else f"{change:+.1f}",
         percent(score.mean_confidence),
         f"{score.calibration_error:.3f}",
     )

@@ -157,14 +157,14 @@ def _reliability_figure(
 ) -> Figure:
     from matplotlib.ticker import PercentFormatter
 
-    said, right = np.asarray(confidences, np.float64), np.asarray(correct, np.bool_)
-    if said.ndim != 1 or said.shape != right.shape or said.size == 0 or bins < 1:
+    each, right = np.asarray(confidences, np.float64), np.asarray(correct, np.bool_)
+    if each.ndim != 1 or each.shape != right.shape or each.size == 0 or bins < 1:
         raise ValueError(
-            f"confidences of shape {said.shape}, correct of shape {right.shape}, {bins} bins: "
+            f"confidences of shape {each.shape}, correct of shape {right.shape}, {bins} bins: "
             "expected two arrays of one equal length above 0, and at least one bin"
         )
     starts = np.arange(bins) / bins
-    counts, hits, sums = in_bins(said, right, bins)
+    counts, hits, sums = in_bins(each, right, bins)
     filled = counts > 0
     accuracy, confidence = hits[filled] / counts[filled], sums[filled] / counts[filled]
     figure = new_figure(5.4, 6.0)
@@ -179,7 +179,7 @@ def _reliability_figure(
         axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     top.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     top.set(ylim=(0, 1), ylabel="accuracy")
-    top.set_title(f"mean confidence {percent(said.mean())}, accuracy {percent(right.mean())}", fontsize=11)
+    top.set_title(f"mean confidence {percent(each.mean())}, accuracy {percent(right.mean())}", fontsize=11)
     top.legend(frameon=False, loc="upper left")
     bottom.set(xlabel="confidence", ylabel="predictions")
     return figure
@@ -190,7 +190,7 @@ def _risk_coverage_figure(
 ) -> Figure:
     from matplotlib.ticker import PercentFormatter
 
-    if not curves or any(len(said) == 0 for said, _ in curves.values()):
+    if not curves or any(len(confidence) == 0 for confidence, _ in curves.values()):
         raise ValueError("no predictions: expected one curve or more, each with at least one prediction")
     figure = new_figure(5.4, 4.4)
     axes = figure.subplots()

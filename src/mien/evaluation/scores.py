@@ -105,7 +105,7 @@ class EvaluationReport:
         risk_coverage: accuracy of the confident predictions.
         without_copies: None if there is no split "train", or if it is the scored split.
         ferplus: agreement with the FER+ votes; None without votes, or with other labels.
-        certain: for the head "blend", which has a threshold; None for other heads.
+        selective_prediction: for the head "blend", which has a threshold; None for other heads.
         views: "single view", "flip", "ten-crop" -> scores; None unless asked for.
     """
 
@@ -126,7 +126,7 @@ class EvaluationReport:
     risk_coverage: RiskCoverage
     without_copies: DeduplicatedScores | None = None
     ferplus: VoteAgreement | None = None
-    certain: SelectiveScores | None = None
+    selective_prediction: SelectiveScores | None = None
     views: dict[str, ViewScore] | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -196,7 +196,7 @@ def score(predictions: Predictions) -> EvaluationReport:
         risk_coverage=_risk_coverage(confidences, correct),
         without_copies=_without_copies(predictions),
         ferplus=_vote_agreement(predictions),
-        certain=_certain(predictions) if predictions.head == "blend" else None,
+        selective_prediction=_selective_prediction(predictions) if predictions.head == "blend" else None,
         views=views or None,
     )
 
@@ -230,7 +230,7 @@ def _risk_coverage(confidences: NDArray[np.floating], correct: NDArray[np.bool_]
     )
 
 
-def _certain(predictions: Predictions) -> SelectiveScores:
+def _selective_prediction(predictions: Predictions) -> SelectiveScores:
     threshold = predictions.config.uncertain_below
     kept = predictions.correct[predictions.confidences >= threshold]
     return SelectiveScores(

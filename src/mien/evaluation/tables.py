@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from mien._core.text import Table, percent, percent_range
+from mien.metrics.calibration import BINS
 from mien.models.tta import SINGLE
 
 if TYPE_CHECKING:
@@ -14,11 +15,19 @@ VOTE_SHARE = "FER+ vote share"
 
 
 class Figure(NamedTuple):
-    """A score as people read it; `ends` are those of its 95 % interval, shares, where it has one."""
+    """A score as people read it.
+
+    Attributes:
+        name: in the lines of the report.
+        value: with its unit.
+        ends: of its 95 % interval, shares; None where it has none.
+        title: in the first table of reports and model cards; "" where it is not one of the main figures.
+    """
 
     name: str
     value: str
     ends: tuple[float, float] | None = None
+    title: str = ""
 
     @property
     def interval(self) -> str:
@@ -34,10 +43,17 @@ class Figure(NamedTuple):
 def figures(report: EvaluationReport) -> dict[str, Figure]:
     """Name -> score: those that every report has, then those that only some have."""
     found = [
-        Figure("accuracy", percent(report.accuracy), report.interval),
-        Figure("balanced accuracy", percent(report.balanced_accuracy)),
-        Figure("macro F1", percent(report.macro_f1)),
-        Figure("calibration error", f"{report.calibration_error:.3f}"),
+        Figure("accuracy", percent(report.accuracy), report.interval, "accuracy"),
+        Figure(
+            "balanced accuracy", percent(report.balanced_accuracy), None, "balanced accuracy: mean recall"
+        ),
+        Figure("macro F1", percent(report.macro_f1), None, "macro F1"),
+        Figure(
+            "calibration error",
+            f"{report.calibration_error:.3f}",
+            None,
+            f"calibration error, {BINS} bins",
+        ),
         Figure("AURC", f"{report.risk_coverage.aurc:.3f}"),
     ]
     for name, view in (report.views or {}).items():
@@ -66,7 +82,7 @@ def coverage_table(report: EvaluationReport) -> Table:
         (percent(point["coverage"]), percent(point["accuracy"]), percent(point["threshold"]))
         for point in report.risk_coverage.points
     ]
-    return Table(("kept", "accuracy of those kept", "least confidence"), rows)
+    return Table(("kept", "accuracy of those kept", "minimum confidence"), rows)
 
 
 def format_report(report: EvaluationReport) -> str:
@@ -93,7 +109,7 @@ def format_report(report: EvaluationReport) -> str:
 
 
 def _lines(report: EvaluationReport) -> list[tuple[str, str]]:
-    """Every figure with what is said of it, and what confidence is good for."""
+    """Every figure with its remark, and how far confidence separates right from wrong."""
     remarks = {}
     if report.without_copies is not None:
         rest = report.without_copies
@@ -105,9 +121,10 @@ def _lines(report: EvaluationReport) -> list[tuple[str, str]]:
         for name, figure in figures(report).items()
         if name != "AURC"  # stands in a line of its own
     ]
-    if (certain := report.certain) is not None and certain.accuracy is not None:
-        said = f"{percent(certain.accuracy)} right: {percent(certain.coverage)} of the predictions, confidence from "
-        lines.append(("not uncertain", said + percent(certain.threshold)))
+    if (selective := report.selective_prediction) is not None and selective.accuracy is not None:
+        right, kept = percent(selective.accuracy), percent(selective.coverage)
+        text = f"{right} right: {kept} of the predictions, confidence from {percent(selective.threshold)}"
+        lines.append(("not uncertain", text))
     half = report.risk_coverage.points[-1]
-    said = f"the most confident {100 * half['coverage']:.0f} %: {percent(half['accuracy'])} right"
-    return [*lines, ("risk-coverage", f"AURC {report.risk_coverage.aurc:.3f}; {said}")]
+    most_confident = f"the most confident {100 * half['coverage']:.0f} %: {percent(half['accuracy'])} right"
+    return [*lines, ("risk-coverage", f"AURC {report.risk_coverage.aurc:.3f}; {most_confident}")]

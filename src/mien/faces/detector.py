@@ -33,7 +33,7 @@ ANONYMIZING_SIZES = (640, 1280)
 """Long sides, in pixels, at which faces are searched to be hidden."""
 
 ANONYMIZING_FACTOR = 0.5
-"""On the least score of a face that is hidden: benchmarks/hiding.py measures what it finds."""
+"""On the minimum score of a face that is hidden: benchmarks/hiding.py measures what it finds."""
 
 
 class _Backend(Protocol):

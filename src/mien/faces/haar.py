@@ -1,4 +1,4 @@
-"""The Haar cascades that come with OpenCV 4, made to agree before they are believed.
+"""The Haar cascades that come with OpenCV 4, combined by voting.
 
 One cascade searches the whole picture and keeps every hit, true or false. Each group of hits is then looked at
 again, enlarged and in its own light, by other cascades: a second frontal one at three tilts of the head, and the
@@ -39,8 +39,8 @@ MIN_SCORE = 0.6
 
 # The close-up: a square around a candidate, resized so that the candidate has a side of 36 pixels.
 _FACE = 36
-_AROUND = 1.6
-_CLOSE_UP = round(_FACE * _AROUND)
+_CONTEXT = 1.6
+_CLOSE_UP = round(_FACE * _CONTEXT)
 _CENTER = (_CLOSE_UP - 1) / 2
 _TILT = 20
 _TILTS = tuple(cv2.getRotationMatrix2D((_CENTER, _CENTER), angle, 1) for angle in (-_TILT, 0, _TILT))
@@ -208,7 +208,7 @@ def _holds(box: Box, point: tuple[float, float]) -> bool:
 
 def _close_up(grey: NDArray[np.uint8], square: _Square) -> NDArray[np.uint8]:
     height, width = grey.shape
-    side = max(2, round(square.side * _AROUND))
+    side = max(2, round(square.side * _CONTEXT))
     left = round(square.x + (square.side - side) / 2)
     top = round(square.y + (square.side - side) / 2)
     inside = grey[max(top, 0) : top + side, max(left, 0) : left + side]

@@ -28,18 +28,18 @@ OVERLAP = 0.4
 """Two boxes with a higher intersection over union are one face: the one with the higher score stays, and all of
 them determine its position."""
 
-VOTER = 0.05
+MIN_VOTING_SCORE = 0.05
 """Boxes with a lower score than this, and than the threshold of a face, do not affect its position."""
 
 INSIDE = 0.7
 """The same if at least this much of the smaller box is in the other: a part of a face may look like a smaller one."""
 
-LARGE = 0.7
+LARGE_FACE = 0.7
 """A face whose longer side is this share of the picture's: the picture was taken of it ..."""
 
-LESS = 0.75
-"""... so that this share of the least score is enough. It hardly matters in photographs; of blurred or tiny pictures of
-one face far fewer are missed."""
+LARGE_FACE_FACTOR = 0.75
+"""... so that this share of the minimum score is enough. It hardly matters in photographs; of blurred or tiny pictures
+of one face far fewer are missed."""
 
 LARGEST = 280.0
 """Boxes with a longer side, in pixels of the view, are left to the small view."""
@@ -106,7 +106,7 @@ def search(
             for (place, view), answers in zip(
                 some, network(np.stack([v.image for _, v in some])), strict=True
             ):
-                seen[place].append(_read(answers, view, min(min_score, VOTER)))
+                seen[place].append(_read(answers, view, min(min_score, MIN_VOTING_SCORE)))
     return [_merged(parts, min_score, image) for parts, image in zip(seen, images, strict=True)]
 
 
@@ -177,6 +177,6 @@ def _merged(parts: Sequence[Found], min_score: float, image: NDArray[np.uint8]) 
     scores, boxes, landmarks = scores[best], boxes[best], landmarks[best]
     kept = suppress(scores, boxes, OVERLAP, INSIDE)
     longer = (boxes[kept, 2:] - boxes[kept, :2]).max(axis=1, initial=0)
-    large = longer >= LARGE * max(image.shape[:2])
-    kept = kept[scores[kept] >= np.where(large, LESS * min_score, min_score)]
+    large = longer >= LARGE_FACE * max(image.shape[:2])
+    kept = kept[scores[kept] >= np.where(large, LARGE_FACE_FACTOR * min_score, min_score)]
     return scores[kept], *vote(scores, boxes, landmarks, kept, OVERLAP)

@@ -92,7 +92,7 @@ class MienDetector:
         long_side: pictures are scaled to this long side before the search, in pixels: less is faster and misses
             small faces. Small pictures are enlarged twice at most.
         threads: of one call; None for as many as the machine has cores.
-        score_factor: on the least score that a box must have: below 1 finds more faces, and more that are none.
+        score_factor: on the minimum score that a box must have: below 1 finds more faces, and more that are none.
 
     Raises:
         DetectorError: the files are missing, damaged, or not such a network.
@@ -113,7 +113,7 @@ class MienDetector:
         # The shipped one without its path: another machine may have it elsewhere.
         place = None if folder == SHIPPED else str(folder.absolute())
         self.model = DetectorModel.load(folder)
-        self.long_side, self._least_score = long_side, score_factor * self.model.min_score
+        self.long_side, self._min_score = long_side, score_factor * self.model.min_score
         self._session = PerProcess(_open, place, self.model.sha256, threads)
         self._input = _check_shapes(self._session(), folder / MODEL_FILE)
 
@@ -123,7 +123,7 @@ class MienDetector:
 
     def detect_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:
         """The faces of several images, each as from `detect`; images of one size go in one batch."""
-        found = search(self.answers, images, self.long_side, self._least_score)
+        found = search(self.answers, images, self.long_side, self._min_score)
         return [
             [
                 Face(Box(*box.tolist()), float(score), tuple((x, y) for x, y in points.tolist()))

@@ -39,7 +39,7 @@ WEIGHTS = {"small": 0.057, "blurred": 0.046, "dark": 0.132, "bright": 0.078, "pa
 """What one step of each of `faults` costs; fitted by benchmarks/quality_fit.py."""
 
 
-def judge(image: NDArray[np.uint8], box: Box) -> Quality:
+def assess_quality(image: NDArray[np.uint8], box: Box) -> Quality:
     """The score of a crop, and every issue that speaks against it: "small", "dark", "bright", "blurred", "unclear".
 
     Args:

@@ -21,10 +21,10 @@ YUNET_URL = f"https://github.com/opencv/opencv_zoo/raw/main/models/face_detectio
 YUNET_SHA256 = "ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0"
 
 MAX_DOWNLOAD = 4_000_000
-"""Bytes after which a download is given up; the file has 229,738."""
+"""Bytes after which a download is aborted; the file has 229,738."""
 
 TIMEOUT = 30.0
-"""Seconds without an answer after which a download is given up."""
+"""Seconds without an answer after which a download is aborted."""
 
 MIN_SCORE = 0.8
 """Hits with a lower score are dropped."""
@@ -38,7 +38,7 @@ LONG_SIDE = 1024
 MIN_LONG_SIDE = 240
 """Smaller pictures are enlarged to this long side: of FER2013's 48 x 48 faces it finds 99 % so, 59 % as they are."""
 
-# The short side is filled up to this: smaller than its coarsest cell the net answers nonsense.
+# The short side is filled up to this: smaller than its coarsest cell the network's output is meaningless.
 _SHORT_SIDE = 64
 
 

@@ -1,1 +1,1 @@
-"""Pictures in: found, read, cropped, degraded."""
+"""Pictures in: found, read, cropped, corrupted."""

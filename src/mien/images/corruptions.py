@@ -1,7 +1,7 @@
-"""What happens to faces outside of datasets: moved crops, blur, noise, JPEG, few pixels, little light, glasses.
+"""What happens to faces outside of datasets: moved crops, blur, noise, JPEG, low resolution, little light, glasses.
 
 Each function takes one grey picture (h, w) uint8 and gives a new one of that shape. Training draws them at random,
-`mien.robustness` applies them one by one.
+`mien.evaluation.robustness` applies them one by one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pictures in: read from anywhere into one form, and cropped the one way that trains and serves."""
+"""Pictures in: read from a file, bytes, an open file or an array into one form, with limits and clear errors."""
 
 from __future__ import annotations
 

@@ -54,8 +54,8 @@ def calibration_error(confidences: Floats, correct: Bools, bins: int = BINS) -> 
     Returns:
         0 (confidence is accuracy) to 1.
     """
-    counts, right, said = in_bins(confidences, correct, bins)
-    return float(np.abs(right - said).sum() / counts.sum())
+    counts, right, confidence = in_bins(confidences, correct, bins)
+    return float(np.abs(right - confidence).sum() / counts.sum())
 
 
 def fit_temperature(logits: Floats, targets: Floats, *, certainty: float = 0.5) -> float:

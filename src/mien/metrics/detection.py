@@ -94,7 +94,7 @@ def counts_at(pictures: Sequence[PictureScores], min_score: float) -> tuple[int,
 
 
 def choose_min_score(pictures: Sequence[PictureScores]) -> float:
-    """The least score of a face with which most pictures have exactly the right faces; of equals the highest.
+    """The minimum score of a face with which most pictures have exactly the right faces; of equals the highest.
 
     Raises:
         ValueError: there is no face in any of the pictures.
@@ -102,7 +102,7 @@ def choose_min_score(pictures: Sequence[PictureScores]) -> float:
     scores, hits, _ = _pooled(pictures)
     if not hits.any():
         return 0.5
-    # A picture is right with a least score above its best false box and not above its worst hit.
+    # A picture is right with a minimum score above its best false box and not above its worst hit.
     ranges = [
         (max(p.scores[~p.hits], default=0.0), min(p.scores[p.hits], default=1.0))
         for p in pictures

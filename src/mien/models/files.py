@@ -66,7 +66,7 @@ class NetworkFiles:
         digest = hashlib.sha256(data).hexdigest()
         if digest != sha256:
             raise self.error(
-                f"{path}: SHA-256 {digest[:12]}…, but {self.config} said {sha256[:12]}…; the file is damaged, from "
+                f"{path}: SHA-256 {digest[:12]}…, but {self.config} says {sha256[:12]}…; the file is damaged, from "
                 f"another {self.kind}, or was changed since this one was loaded: copy the folder, or load it again"
             )
         return data

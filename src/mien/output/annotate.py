@@ -1,7 +1,4 @@
-"""Boxes and labels on a copy of the picture, and the one colour of each expression.
-
-The colours are Okabe and Ito's palette for all kinds of colour vision, with a light grey for neutral.
-"""
+"""Boxes and labels on a copy of the picture, in the colours of `palette.py`."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from mien._core.boxes import shared
-from mien.output.palette import DARK, LIGHT, Color, color_of, ink_on
+from mien.output.palette import DARK, LIGHT, Color, color_of, text_color_on
 from mien.results import Box, FaceEmotion
 
 Area = tuple[int, int, int, int]
@@ -51,11 +48,11 @@ def annotate(image: NDArray[np.uint8], faces: Sequence[FaceEmotion]) -> NDArray[
         _draw_box(canvas, area, color_of(face.emotion))
     labels: list[Area] = []
     for face, area in seen:
-        plate = _plate(face, area, width, height)
-        if plate is not None:
+        label = _label_image(face, area, width, height)
+        if label is not None:
             others = [other for _, other in seen if other is not area]
-            x1, y1, x2, y2 = _place(plate, (0, 0, width, height), area, others, labels)
-            canvas[y1:y2, x1:x2] = plate
+            x1, y1, x2, y2 = _place(label, (0, 0, width, height), area, others, labels)
+            canvas[y1:y2, x1:x2] = label
             labels.append((x1, y1, x2, y2))
     return canvas
 
@@ -86,19 +83,19 @@ def _draw_box(canvas: NDArray[np.uint8], area: Area, color: Color) -> None:
             return
 
 
-def _plate(face: FaceEmotion, area: Area, width: int, height: int) -> NDArray[np.uint8] | None:
-    """The label on a filled plate, (h, w, 3), as large as fits the picture; None where no text fits."""
+def _label_image(face: FaceEmotion, area: Area, width: int, height: int) -> NDArray[np.uint8] | None:
+    """The text on a filled rectangle, (h, w, 3), as large as fits the picture; None where no text fits."""
     who = "" if face.track is None else f"{face.track}: "
     word = who + face.emotion + ("?" if face.prediction.uncertain else "")
     longer = max(width, height)
-    wished = (area[2] - area[0]) / 7
-    wished = round(min(max(wished, longer / 90, 11), max(longer / 40, 14)))
+    preferred = (area[2] - area[0]) / 7
+    preferred = round(min(max(preferred, longer / 90, 11), max(longer / 40, 14)))
     percent = f"{100 * face.confidence:.0f} %"
     for text in (f"{word} {percent}", f"{word}\n{percent}", word):
-        for size in range(wished, _SMALLEST_TEXT - 1, -1):
-            plate = _render(text, size, color_of(face.emotion))
-            if plate.shape[1] <= width and plate.shape[0] <= 0.4 * height:
-                return plate
+        for size in range(preferred, _SMALLEST_TEXT - 1, -1):
+            label = _render(text, size, color_of(face.emotion))
+            if label.shape[1] <= width and label.shape[0] <= 0.4 * height:
+                return label
     return None
 
 
@@ -111,15 +108,15 @@ def _render(text: str, size: int, color: Color) -> NDArray[np.uint8]:
     pad, rim = max(2, round(size / 4)), max(1, round(size / 16))
     measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     left, _, right, _ = measure.multiline_textbbox((0, 0), text, font=font, spacing=size // 8)
-    tall = "\n".join("Áy" for _ in text.split("\n"))  # so all plates of a size have the same height
+    tall = "\n".join("Áy" for _ in text.split("\n"))  # so all labels of a size have the same height
     _, top, _, bottom = measure.multiline_textbbox((0, 0), tall, font=font, spacing=size // 8)
     width, height = round(right - left) + 2 * (pad + rim), round(bottom - top) + 2 * (pad // 2 + rim)
-    plate = Image.new("RGB", (width, height), DARK)
-    draw = ImageDraw.Draw(plate)
+    label = Image.new("RGB", (width, height), DARK)
+    draw = ImageDraw.Draw(label)
     draw.rectangle((rim, rim, width - rim - 1, height - rim - 1), fill=color)
     start = (pad + rim - left, pad // 2 + rim - top)
-    draw.multiline_text(start, text, fill=ink_on(color), font=font, align="center", spacing=size // 8)
-    return np.asarray(plate)
+    draw.multiline_text(start, text, fill=text_color_on(color), font=font, align="center", spacing=size // 8)
+    return np.asarray(label)
 
 
 @lru_cache(maxsize=64)
@@ -133,9 +130,9 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _place(plate: NDArray[np.uint8], frame: Area, face: Area, others: list[Area], labels: list[Area]) -> Area:
-    """The place in `frame` where the plate hides least: clear of labels first, of other faces, then of its own face."""
-    height, width = plate.shape[:2]
+def _place(label: NDArray[np.uint8], frame: Area, face: Area, others: list[Area], labels: list[Area]) -> Area:
+    """The place in `frame` where the label hides least: clear of labels first, of other faces, then of its own face."""
+    height, width = label.shape[:2]
     x1, y1, x2, y2 = face
     lefts, tops = (x1, x2 - width), (y1 - height, y2, y1, y2 - height)
     beside = ((x2, y1), (x1 - width, y1), (x2, y2 - height), (x1 - width, y2 - height))

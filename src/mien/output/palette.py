@@ -1,4 +1,8 @@
-"""The colours of the expressions, and the ink that can be read on them."""
+"""The colours of the expressions, and of text on them, in pictures, charts and reports.
+
+They are Okabe and Ito's palette for all kinds of colour vision, with a light grey for neutral. The server's page has
+its own, in server/static/page.css, which can be told from a light and from a dark ground.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +37,7 @@ def color_of(label: str) -> Color:
     return COLORS.get(label, palette[zlib.crc32(label.encode("utf-8", "replace")) % len(palette)])
 
 
-def ink_on(color: Color) -> Color:
+def text_color_on(color: Color) -> Color:
     """Dark or light: the text colour with the higher contrast on `color`, WCAG's 4.5 to 1 or better."""
     return max(DARK, LIGHT, key=lambda ink: contrast(ink, color))
 

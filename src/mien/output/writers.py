@@ -199,7 +199,7 @@ _PARQUET_TYPES = {
 
 
 class _TableWriter(Writer):
-    """A line a face: picture, number or track, expression, a bar and percent for each label, quality, gravest issue."""
+    """A line a face: picture, number or track, expression, a bar and percent for each label, quality, worst issue."""
 
     def __init__(self, stream: IO[Any], labels: Sequence[str], columns: Sequence[str]) -> None:
         from rich.console import Console

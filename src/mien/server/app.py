@@ -9,13 +9,13 @@ from functools import cache, partial
 from typing import Any
 
 from fastapi import FastAPI, Request, WebSocket
-from starlette.responses import JSONResponse, Response
+from starlette.responses import PlainTextResponse, Response
 
 from mien.models.registry import available_models
 from mien.output.writers import open_writer
 from mien.results import FrameResult
 from mien.server import metrics as counters
-from mien.server import openapi, page, problems
+from mien.server import openapi, page, problems, schemas
 from mien.server.guard import Guard
 from mien.server.inference import Reader
 from mien.server.problems import Problem
@@ -47,9 +47,11 @@ def create_app(settings: Settings, watched: Watched | None = None) -> FastAPI:
 
     # FastAPI's own pages about the API load scripts from elsewhere.
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.openapi = cache(partial(openapi.openapi, app, needs_token=settings.token is not None))  # type: ignore[method-assign]
+    app.openapi = cache(  # type: ignore[method-assign]
+        partial(openapi.openapi, app, labels=reader.classifier.labels, needs_token=settings.token is not None)
+    )
     problems.install(app)
-    app.include_router(page.router())
+    page.install(app)
     _add_state(app, reader, work, counts)
     _add_api(app, settings, reader, work, counts)
     if watched is not None:
@@ -65,54 +67,52 @@ def _add_state(app: FastAPI, reader: Reader, work: Work, counts: counters.Measur
     served = reader.classifier.config
     guarded = (403, 421)
 
-    @app.get("/health", responses={200: openapi.status(), **openapi.problems(*guarded)})
-    async def health() -> JSONResponse:
+    @app.get("/health", responses=openapi.problems(*guarded))
+    async def health() -> schemas.Status:
         """Whether the process lives."""
-        return JSONResponse({"status": "ok"})
+        return schemas.Status(status="ok")
 
-    @app.get("/ready", responses={200: openapi.status(), **openapi.problems(*guarded, 503)})
-    async def ready() -> JSONResponse:
+    @app.get("/ready", responses=openapi.problems(*guarded, 503))
+    async def ready() -> schemas.Status:
         """Whether the next picture would be taken."""
         if work.full:
             raise Problem(503, "all places are taken", headers=RETRY_AFTER)
-        return JSONResponse({"status": "ready"})
+        return schemas.Status(status="ready")
 
-    metrics = openapi.text("All numbers.", "text/plain")
-
-    @app.get("/metrics", response_class=Response, responses={200: metrics, **openapi.problems(401, *guarded)})
+    @app.get("/metrics", response_class=PlainTextResponse, responses=openapi.problems(401, *guarded))
     async def numbers() -> Response:
         """What the server counts, for Prometheus."""
         counts.work.set(work.taken)
         return Response(counts.text(), media_type=counters.MEDIA_TYPE)
 
-    @app.get("/v1/models", responses={200: openapi.models(), **openapi.problems(401, *guarded)})
-    async def models() -> JSONResponse:
+    @app.get("/v1/models", responses=openapi.problems(401, *guarded))
+    async def models() -> list[schemas.Model]:
         """The shipped models, and the one that is served."""
         configs = {config.sha256: config for config in (*available_models(), served)}
-        return JSONResponse(
-            [
-                {
-                    "name": config.name,
-                    "labels": reader.classifier.labels if config is served else config.labels,
-                    "input_size": config.input_size,
-                    "sha256": config.sha256,
-                    "served": config.sha256 == served.sha256,
-                }
-                for config in configs.values()
-            ]
-        )
+        return [
+            schemas.Model(
+                name=config.name,
+                labels=list(reader.classifier.labels if config is served else config.labels),
+                input_size=config.input_size,
+                sha256=config.sha256,
+                served=config.sha256 == served.sha256,
+            )
+            for config in configs.values()
+        ]
 
 
 def _add_api(app: FastAPI, settings: Settings, reader: Reader, work: Work, counts: counters.Measured) -> None:
     labels = reader.classifier.labels
     answers: dict[int | str, Any] = {
-        200: openapi.results(labels),
+        200: {
+            "description": "A result for each picture.",
+            "model": list[schemas.result_model(labels)],  # type: ignore[misc]
+        },
         **openapi.problems(401, 403, 408, 413, 415, 421, 422, 503),
     }
 
     @app.post(
         "/v1/recognize",
-        response_class=Response,
         responses=answers,
         openapi_extra=openapi.recognize_body(),
     )

@@ -63,10 +63,10 @@ class Guard:
         if self._token is not None and scope["path"].startswith(PROTECTED):
             sent = _token_of(headers)
             if not hmac.compare_digest(sent.encode(), self._token.encode()):
-                came = "another token" if sent else "no token"
+                received = "another token" if sent else "no token"
                 raise Problem(
                     401,
-                    f"{came}; expected the server's as Authorization: Bearer TOKEN",
+                    f"{received}; expected the server's as Authorization: Bearer TOKEN",
                     headers={"WWW-Authenticate": 'Bearer realm="mien"'},
                 )
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
+import mimetypes
 from pathlib import Path
 
-from fastapi import APIRouter
+from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mien.images.sample import sample_portrait
-from mien.server.problems import Problem
 
 _FILES = Path(__file__).parent / "static"
+# Windows takes types from its registry, where a program may have made a script plain text, which no browser runs.
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 HEADERS = {
@@ -29,43 +30,27 @@ HEADERS = {
 """On every answer."""
 
 
-def router() -> APIRouter:
-    """`/`, `/page/...` and `/sample.jpg`, held in memory."""
-    files = {
-        path.name: (path.read_bytes(), f"{_TYPES[path.suffix]}; charset=utf-8")
-        for path in _FILES.iterdir()
-        if path.suffix in _TYPES
-    }
-    sample = sample_portrait().read_bytes()
-    routes = APIRouter(include_in_schema=False)
+def install(app: FastAPI) -> None:
+    """`/`, `/page/...` and `/sample.jpg`: a browser asks each time, and is answered 304 for what it has."""
+    for suffix, media_type in _TYPES.items():
+        mimetypes.add_type(media_type, suffix)
+    portrait = sample_portrait()
+    files = StaticFiles(directory=_FILES)
+    samples = StaticFiles(directory=portrait.parent)
 
-    @routes.api_route("/", methods=["GET", "HEAD"])
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def index(request: Request) -> Response:
-        return _file(request, *files["index.html"])
+        return await files.get_response("index.html", request.scope)
 
-    @routes.api_route("/page/{name}", methods=["GET", "HEAD"])
-    async def part(request: Request, name: str) -> Response:
-        if name not in files:
-            raise Problem(404, f"the page has no file {name}; it has {', '.join(sorted(files))}")
-        return _file(request, *files[name])
+    @app.api_route("/sample.jpg", methods=["GET", "HEAD"], include_in_schema=False)
+    async def sample(request: Request) -> Response:
+        return await samples.get_response(portrait.name, request.scope)
 
-    @routes.api_route("/sample.jpg", methods=["GET", "HEAD"])
-    async def portrait(request: Request) -> Response:
-        return _file(request, sample, "image/jpeg")
-
-    return routes
-
-
-def _file(request: Request, data: bytes, media_type: str) -> Response:
-    """The file, or 304 if the browser has it: it asks each time, so an update is visible at once."""
-    headers = {"ETag": f'"{hashlib.sha256(data).hexdigest()[:32]}"', "Cache-Control": "no-cache"}
-    if request.headers.get("if-none-match") == headers["ETag"]:
-        return Response(status_code=304, headers=headers)
-    return Response(data, headers=headers, media_type=media_type)
+    app.mount("/page", files)
 
 
 class SetHeaders:
-    """Sets `HEADERS` on every answer; answers of the API are kept by no cache."""
+    """Sets `HEADERS` on every answer; files are asked for each time, and answers of the API are kept by no cache."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -77,8 +62,8 @@ class SetHeaders:
         async def with_headers(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 headers = [*message.get("headers", ()), *self._headers]
-                if not any(name == b"cache-control" for name, _ in headers):
-                    headers.append((b"cache-control", b"no-store"))
+                is_file = any(name == b"etag" for name, _ in headers)
+                headers.append((b"cache-control", b"no-cache" if is_file else b"no-store"))
                 message = {**message, "headers": headers}
             await send(message)
 

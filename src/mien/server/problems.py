@@ -62,12 +62,15 @@ async def _own(_: Request, error: Problem) -> Response:
 
 
 async def _of_the_framework(request: Request, error: HTTPException) -> Response:
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers.setdefault("Allow", "GET, HEAD")  # which Starlette does not say of files
     details = {
         404: f"no {request.url.path} here; /openapi.json lists what there is",
-        405: f"{request.url.path} does not take {request.method}; expected {(error.headers or {}).get('Allow')}",
+        405: f"{request.url.path} does not take {request.method}; expected {headers.get('Allow')}",
     }
     detail = details.get(error.status_code, str(error.detail))
-    return Problem(error.status_code, detail, headers=error.headers).response()
+    return Problem(error.status_code, detail, headers=headers).response()
 
 
 async def _invalid(_: Request, error: RequestValidationError) -> Response:

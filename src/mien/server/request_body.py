@@ -7,33 +7,18 @@ import base64
 import binascii
 from collections.abc import AsyncGenerator, Callable
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from mien.server.problems import Problem
+from mien.server.schemas import STDIN, EncodedPictures
 from mien.server.settings import Settings
 
 Pictures = list[tuple[str, bytes]]
 
-STDIN = "-"
-"""The name of a picture without one, like that of the command's standard input."""
-
 _EXPECTED = "expected multipart/form-data, application/json, image/* or application/octet-stream"
-
-
-class _Picture(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    source: str = STDIN
-    data: str
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    pictures: list[_Picture]
 
 
 async def read_body(request: Request, settings: Settings) -> Callable[[], Pictures]:
@@ -96,7 +81,7 @@ async def _multipart(request: Request, settings: Settings) -> Pictures:
 
 def _from_json(body: bytes) -> Pictures:
     try:
-        pictures = _Body.model_validate_json(body).pictures
+        pictures = EncodedPictures.model_validate_json(body).pictures
     except ValidationError as error:
         # Neither the input nor its context, which may hold a picture.
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]

@@ -25,7 +25,7 @@ class Augmentation:
         light: change of brightness (share of 255) and of contrast (share), applied to half of the pictures.
         erasing: probability that a rectangle of 2 to 20 % of the area is overwritten with noise
             (Zhong et al., arXiv 1708.04896).
-        degrading: probability of a camera's fault: blur, noise, JPEG or few pixels, one of them.
+        corruption: probability of a camera's fault: blur, noise, JPEG or low resolution, one of them (`_corrupt`).
         glasses: probability of drawn glasses, clear to black.
         mixup: parameter of the Beta distribution that pairs of pictures are mixed with
             (Zhang et al., arXiv 1710.09412).
@@ -37,7 +37,7 @@ class Augmentation:
     flip: float = 0.5
     light: float = 0.3
     erasing: float = 0.0
-    degrading: float = 0.0
+    corruption: float = 0.0
     glasses: float = 0.0
     mixup: float = 0.2
 
@@ -56,14 +56,14 @@ class Augmentation:
             scale=self.scale / 5,
             shift=self.shift / 5,
             light=self.light / 5,
-            degrading=self.degrading / 2,
+            corruption=self.corruption / 2,
             glasses=self.glasses / 2,
             erasing=0,
             mixup=0,
         )
 
 
-_LIMITS = dict.fromkeys(("shift", "flip", "light", "erasing", "degrading", "glasses"), (0, 1)) | {
+_LIMITS = dict.fromkeys(("shift", "flip", "light", "erasing", "corruption", "glasses"), (0, 1)) | {
     "rotation": (0, 180),
     "scale": (0, 0.9),
     "mixup": (0, 10),
@@ -90,7 +90,7 @@ def augment(
         (n, size, size) float32, 0 to 255.
     """
     size = size or view
-    images = _degrade(images, rng, settings)
+    images = _corrupt(images, rng, settings)
     out = np.empty((len(images), size, size), np.float32)
     matrices = _affine_matrices(len(images), images.shape[1:], rng, settings, view, size / view)
     for i, (image, matrix) in enumerate(zip(images, matrices, strict=True)):
@@ -130,7 +130,11 @@ def _affine_matrices(
     view: int,
     shrink: float,
 ) -> NDArray[np.float64]:
-    """(n, 2, 3): rotation, zoom, shift and flip about the middle of the picture, and `shrink`, in one step."""
+    """(n, 2, 3): rotation, zoom, shift and flip about the middle of the picture, and `shrink`, in one step.
+
+    A further draw from `rng` must come after these, or only where its setting is on: the views that teachers were asked
+    about (`mien distill`) are drawn again from the same seed.
+    """
     height, width = shape
     angle = np.deg2rad(rng.uniform(-settings.rotation, settings.rotation, n))
     zoom = rng.uniform(1 - settings.scale, 1 + settings.scale, n)
@@ -145,16 +149,16 @@ def _affine_matrices(
     return matrices
 
 
-def _degrade(
+def _corrupt(
     images: NDArray[np.uint8], rng: np.random.Generator, settings: Augmentation
 ) -> NDArray[np.uint8]:
     """Glasses and a camera's faults on some of the pictures; the others are not copied where none is drawn."""
-    if not settings.degrading and not settings.glasses:
+    if not settings.corruption and not settings.glasses:
         return images
     out = images.copy()
     for i in np.flatnonzero(rng.random(len(out)) < settings.glasses):
         out[i] = corruptions.glasses(out[i], max(0.0, rng.uniform(-1, 1)), rng.uniform(0.32, 0.45), rng)
-    for i in np.flatnonzero(rng.random(len(out)) < settings.degrading):
+    for i in np.flatnonzero(rng.random(len(out)) < settings.corruption):
         kind = rng.integers(4)
         if kind == 0:
             out[i] = corruptions.blur(out[i], rng.uniform(0.5, 1.5))

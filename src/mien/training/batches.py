@@ -113,7 +113,7 @@ def steps_per_epoch(n: int, config: TrainConfig) -> int:
 
 def size_of_view(config: TrainConfig, epoch: int) -> int:
     """Side in pixels of what the network is shown in an epoch, counted from 0."""
-    return min(config.small_view, config.view) if epoch < config.small_epochs else config.view
+    return min(config.low_res_view, config.view) if epoch < config.low_res_epochs else config.view
 
 
 def class_weights(split: Split, heads: Heads, config: TrainConfig) -> NDArray[np.float32]:
@@ -141,7 +141,7 @@ def _jobs(
 
 
 def _is_plain(epoch: int, config: TrainConfig) -> bool:
-    return epoch >= config.epochs - config.plain_epochs
+    return epoch >= config.epochs - config.clean_epochs
 
 
 def _training_batch(

@@ -36,33 +36,33 @@ class TrainConfig:
         learning_rate: its peak, reached after `warmup_epochs`.
         schedule: "cosine" falls to 0 until the last epoch, "constant" stays.
         warmup_epochs: the rate rises from 0 during these.
-        frozen_epochs: the first epochs train the heads alone, where the run starts from `weights` or `init`.
-        frozen_learning_rate: constant rate of those epochs.
+        head_epochs: the first epochs train the heads alone, where the run starts from `weights` or `init`.
+        head_learning_rate: constant rate of those epochs.
         weight_decay: decoupled, a step shrinks a weight by learning rate times this.
         label_smoothing: share of the target spread over all labels (dataset's labels only).
         class_weights: "balanced" weighs a picture by the inverse frequency of its class, "none" does not.
         early_stopping: stop after this many epochs without a better validation accuracy, and keep the weights
-            of the best epoch; 0 trains to the end and keeps the last. Not counted in `frozen_epochs`.
+            of the best epoch; 0 trains to the end and keeps the last. Not counted in `head_epochs`.
         mixed_precision: compute in bfloat16, with weights in float32.
         ferplus_weight: weight of the FER+ head's loss against the label's loss; 0 for no such head.
         dropout: share of features dropped before the heads.
-        average: momentum of the running average of the weights that is kept in the end; less in a short run,
+        ema_momentum: momentum of the running average of the weights that is kept in the end; less in a short run,
             so the average never reaches back further than a twentieth of it. 0 for none.
-        plain_epochs: the last epochs, in which pictures are hardly changed (`Augmentation.mild`).
+        clean_epochs: the last epochs, in which pictures are hardly changed (`Augmentation.mild`).
         view: side of the square in pixels that the network sees of a 48x48 picture.
-        small_epochs: during this many first epochs, the view is reduced to `small_view` pixels, which saves half of
+        low_res_epochs: during this many first epochs, the view is reduced to `low_res_view` pixels, which saves half of
             their time (progressive resizing, as in Tan and Le, arXiv 2104.00298); for networks without a dense
             layer of a fixed size.
-        small_view: side in pixels of the shrunk view.
+        low_res_view: side in pixels of the shrunk view.
         limit: use at most this many pictures per split, the first ones; 0 for all. For trial runs.
-        held_back: share of the training pictures held out of training, so temperatures, blend and the
+        calibration_fraction: share of the training pictures held out of training, so temperatures, blend and the
             threshold of `uncertain` are fitted to them; 0, or a share of less than 50 pictures, fits these to the
             validation split. Of these, images that have another version among the trained ones do not count.
         teachers: a file of `mien distill` with what teachers think of the training pictures; "" for none. Then
             the augmentation changes the views that they saw, and should be mild.
         distillation: share of the teachers in the targets; the rest are the dataset's own. Where a picture has no
             votes, the teachers alone teach the FER+ head.
-        seed: of all chance.
+        seed: of the random numbers.
     """
 
     network: str = "mien-s"
@@ -74,8 +74,8 @@ class TrainConfig:
     learning_rate: float = 0.12
     schedule: str = "cosine"
     warmup_epochs: int = 2
-    frozen_epochs: int = 0
-    frozen_learning_rate: float = 1e-3
+    head_epochs: int = 0
+    head_learning_rate: float = 1e-3
     weight_decay: float = 5e-3
     label_smoothing: float = 0.1
     class_weights: str = "none"
@@ -83,13 +83,13 @@ class TrainConfig:
     mixed_precision: bool = False
     ferplus_weight: float = 0.6
     dropout: float = 0.3
-    average: float = 0.998
-    plain_epochs: int = 3
+    ema_momentum: float = 0.998
+    clean_epochs: int = 3
     view: int = 44
-    small_epochs: int = 0
-    small_view: int = 32
+    low_res_epochs: int = 0
+    low_res_view: int = 32
     limit: int = 0
-    held_back: float = 0.0
+    calibration_fraction: float = 0.0
     teachers: str = ""
     distillation: float = 0.7
     seed: int = 0
@@ -98,9 +98,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check_types(self)
         check_choices(self, {"network": tuple(NETWORKS), **_CHOICES})
-        check_limits(
-            self, dict.fromkeys(("learning_rate", "frozen_learning_rate"), (0, math.inf)), inside=True
-        )
+        check_limits(self, dict.fromkeys(("learning_rate", "head_learning_rate"), (0, math.inf)), inside=True)
         check_limits(self, _LIMITS)
         self._check_combinations()
 
@@ -108,13 +106,13 @@ class TrainConfig:
         """Raise where settings do not go together."""
         if self.optimizer == "adam" and self.weight_decay:
             raise ValueError(f"weight_decay={self.weight_decay}: adam has none; expected 0, or adamw")
-        if self.starts_trained and self.frozen_epochs >= self.epochs:
+        if self.starts_trained and self.head_epochs >= self.epochs:
             raise ValueError(
-                f"frozen_epochs={self.frozen_epochs} of {self.epochs} epochs: expected fewer, so that all layers learn"
+                f"head_epochs={self.head_epochs} of {self.epochs} epochs: expected fewer, so that all layers learn"
             )
-        if self.small_epochs and self.network in FIXED_SIZE:
+        if self.low_res_epochs and self.network in FIXED_SIZE:
             raise ValueError(
-                f"small_epochs={self.small_epochs}: {self.network} has one size of picture; expected 0"
+                f"low_res_epochs={self.low_res_epochs}: {self.network} has one size of picture; expected 0"
             )
         if self.init and self.weights != "none":
             raise ValueError(f"init {self.init!r} and weights {self.weights!r}: expected one of them")
@@ -157,19 +155,19 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "epochs": (1, 100_000),
     "batch_size": (2, 100_000),
     "warmup_epochs": (0, 100_000),
-    "frozen_epochs": (0, 100_000),
+    "head_epochs": (0, 100_000),
     "weight_decay": (0, 1),
     "label_smoothing": (0, 0.99),
     "early_stopping": (0, 100_000),
     "ferplus_weight": (0, 100),
     "dropout": (0, 0.99),
-    "average": (0, 0.999999),
-    "plain_epochs": (0, 100_000),
+    "ema_momentum": (0, 0.999999),
+    "clean_epochs": (0, 100_000),
     "view": (16, 48),
-    "small_epochs": (0, 100_000),
-    "small_view": (16, 48),
+    "low_res_epochs": (0, 100_000),
+    "low_res_view": (16, 48),
     "limit": (0, 1_000_000_000),
-    "held_back": (0, 0.5),
+    "calibration_fraction": (0, 0.5),
     "distillation": (0, 1),
     "seed": (0, 2**32 - 1),
 }

@@ -25,7 +25,7 @@ from mien.errors import TrainingError
 from mien.models.classifier import EmotionClassifier
 from mien.training.augmentation import Augmentation, augment
 
-VIEWS_BY_TEACHERS = Augmentation(rotation=12, scale=0.15, shift=0.08, light=0.3, degrading=0.2, glasses=0.04)
+VIEWS_BY_TEACHERS = Augmentation(rotation=12, scale=0.15, shift=0.08, light=0.3, corruption=0.2, glasses=0.04)
 """How the fixed views are changed."""
 
 _CHUNK = 512
@@ -92,7 +92,7 @@ class SoftLabels:
         except ValueError:
             raise TrainingError(
                 f"{source}: the teachers were asked about other pictures ({len(self.pictures)}) than are trained on "
-                f"here ({len(split)}); expected the same data, and the same held_back and limit"
+                f"here ({len(split)}); expected the same data, and the same calibration_fraction and limit"
             ) from None
         if self.labels != dict(heads):
             raise TrainingError(f"{source}: has the heads {_words(self.labels)}; expected {_words(heads)}")

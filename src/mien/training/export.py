@@ -78,8 +78,8 @@ def export_onnx(
     describe(path, words_of(model.name, {"blend": heads[first], **heads}, size))
     same = _answers_in_half(model, logits, images, view, temperature)
     write_weights(model, folder / WEIGHTS_FILE, half=same)
-    sure, said = probabilities["blend"].max(axis=1), probabilities["blend"].argmax(axis=1)
-    correct = said == targets[first].argmax(axis=1)
+    confidence, predicted = probabilities["blend"].max(axis=1), probabilities["blend"].argmax(axis=1)
+    correct = predicted == targets[first].argmax(axis=1)
     config = ModelConfig(
         name=model.name,
         labels=heads[first],
@@ -88,7 +88,7 @@ def export_onnx(
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         temperature=temperature,
         blend=blend,
-        uncertain_below=threshold_for_precision(sure, correct, PRECISION, certainty=CERTAINTY),
+        uncertain_below=threshold_for_precision(confidence, correct, PRECISION, certainty=CERTAINTY),
         created_with=f"mien {__version__}, keras {keras.__version__} on {keras.backend.backend()}",
     )
     config.save(folder)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from mien.training.config import TrainConfig
 
@@ -30,9 +31,9 @@ class Stage:
 
 def stages(config: TrainConfig) -> list[Stage]:
     """The run's stages: from trained weights first the heads alone, then all layers."""
-    frozen = config.frozen_epochs if config.starts_trained else 0
+    frozen = config.head_epochs if config.starts_trained else 0
     whole = Stage(frozen, config.epochs, config.learning_rate)
-    return [Stage(0, frozen, config.frozen_learning_rate, frozen=True), whole] if frozen else [whole]
+    return [Stage(0, frozen, config.head_learning_rate, frozen=True), whole] if frozen else [whole]
 
 
 def compile_model(model: keras.Model, config: TrainConfig, stage: Stage, steps: int) -> None:
@@ -67,6 +68,16 @@ def compile_model(model: keras.Model, config: TrainConfig, stage: Stage, steps: 
         jit_compile=keras.backend.backend() == "jax",
     )
     model.optimizer.build(model.trainable_variables)
+    _build_loss(model)
+
+
+def _build_loss(model: keras.Model) -> None:
+    """Compute the loss once, so that it has its variables: made inside of a step, TensorFlow traces that step twice."""
+    zeros = {
+        name: np.zeros((1, output.shape[-1]), np.float32)
+        for name, output in zip(model.output_names, model.outputs, strict=True)
+    }
+    model.compute_loss(y=zeros, y_pred=zeros)
 
 
 def _learning_rate(config: TrainConfig, stage: Stage, steps: int) -> Any:
@@ -86,9 +97,9 @@ def _learning_rate(config: TrainConfig, stage: Stage, steps: int) -> Any:
 
 def _optimizer(config: TrainConfig, learning_rate: Any, total: int) -> keras.optimizers.Optimizer:
     common: dict[str, Any] = {"learning_rate": learning_rate, "weight_decay": config.weight_decay or None}
-    if config.average:
+    if config.ema_momentum:
         longest = max(0.0, 1 - 20 / total)
-        common |= {"use_ema": True, "ema_momentum": min(config.average, longest)}
+        common |= {"use_ema": True, "ema_momentum": min(config.ema_momentum, longest)}
     kinds: Mapping[str, Any] = {
         "sgd": lambda: keras.optimizers.SGD(momentum=0.9, nesterov=True, **common),
         "adam": lambda: keras.optimizers.Adam(**common),

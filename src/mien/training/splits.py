@@ -48,9 +48,9 @@ def split_up(dataset: Dataset, config: TrainConfig) -> Dataset:
     if config.limit:
         few = {name: split.take(_spread(len(split), config.limit)) for name, split in dataset.splits.items()}
         dataset = replace(dataset, splits=few)
-    if not config.held_back:
+    if not config.calibration_fraction:
         return dataset
-    training, calibration = hold_back(dataset.split("train"), config.held_back)
+    training, calibration = hold_back(dataset.split("train"), config.calibration_fraction)
     if len(calibration) < FEW:
         return dataset
     # Of a photograph that was trained on in another version, a model is surer than of a new one.

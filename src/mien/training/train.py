@@ -126,7 +126,7 @@ def _build(config: TrainConfig, heads: Heads) -> keras.Model:
     return build_model(
         config.network,
         {head: len(labels) for head, labels in heads.items()},
-        view=None if config.small_epochs else config.view,
+        view=None if config.low_res_epochs else config.view,
         dropout=config.dropout,
         weights=config.weights,
         mixed_precision=config.mixed_precision,
@@ -159,9 +159,9 @@ def _fit(
             if done == stage.last or stopping.is_over(done):  # it was stopped after its last epoch
                 _finalize(model)
             while done < stage.last and not stopping.is_over(done):
-                if stage.first < done == config.small_epochs:
+                if stage.first < done == config.low_res_epochs:
                     checkpoint.restore()  # `fit` has ended with the running average as the weights
-                last = min(stage.last, config.small_epochs) if done < config.small_epochs else stage.last
+                last = min(stage.last, config.low_res_epochs) if done < config.low_res_epochs else stage.last
                 model.fit(
                     training_batches(training, heads, config, done, last),
                     steps_per_epoch=steps,
@@ -184,7 +184,7 @@ def _fit(
 
 
 def _averaging(config: TrainConfig) -> list[keras.callbacks.Callback]:
-    return [keras.callbacks.SwapEMAWeights()] if config.average else []
+    return [keras.callbacks.SwapEMAWeights()] if config.ema_momentum else []
 
 
 def _finalize(model: keras.Model) -> None:

@@ -27,8 +27,8 @@ export class Camera {
       throw new Error("Browsers allow the camera only on https pages and on localhost: open the page by one of these.");
     }
     try {
-      const wished = { width: { ideal: 1280 }, height: { ideal: 720 }, facingMode: "user" };
-      this.media = await navigator.mediaDevices.getUserMedia({ video: wished, audio: false });
+      const preferred = { width: { ideal: 1280 }, height: { ideal: 720 }, facingMode: "user" };
+      this.media = await navigator.mediaDevices.getUserMedia({ video: preferred, audio: false });
     } catch (error) {
       throw new Error(MESSAGES[error.name] ?? `The camera does not start (${error.message}).`);
     }

@@ -29,12 +29,12 @@ class DetectorConfig:
         learning_rate: its peak, of AdamW; falls to 0 by a cosine.
         warmup_epochs: the rate rises from 0 during these.
         weight_decay: decoupled, a step shrinks a weight by learning rate times this.
-        average: momentum of the running average of the weights that is kept in the end; less in a short run.
+        ema_momentum: momentum of the running average of the weights that is kept in the end; less in a short run.
         mixed_precision: compute in bfloat16, with weights in float32.
         validate_every: epochs from one validation to the next; the last epoch is always validated.
         validate_on: pictures that are validated on at most; the first ones.
         limit: photographs that are read, spread over the data; 0 for all. For rehearsals.
-        seed: of all chance.
+        seed: of the random numbers.
     """
 
     epochs: int = 100
@@ -44,7 +44,7 @@ class DetectorConfig:
     learning_rate: float = 2e-3
     warmup_epochs: float = 1.0
     weight_decay: float = 0.01
-    average: float = 0.998
+    ema_momentum: float = 0.998
     mixed_precision: bool = False
     validate_every: int = 10
     validate_on: int = 300
@@ -109,7 +109,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "side": (64, 4096),
     "warmup_epochs": (0, 100_000),
     "weight_decay": (0, 1),
-    "average": (0, 0.999999),
+    "ema_momentum": (0, 0.999999),
     "validate_every": (1, 100_000),
     "validate_on": (1, 10_000_000),
     "limit": (0, 1_000_000_000),

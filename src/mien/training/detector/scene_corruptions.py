@@ -8,12 +8,12 @@ import numpy as np
 from mien.training.detector.geometry import Image
 
 
-def spoil(image: Image, rng: np.random.Generator, *, grey: bool = False) -> Image:
+def corrupt(image: Image, rng: np.random.Generator, *, grey: bool = False) -> Image:
     """A scene (H, W, 3) uint8 RGB with faults drawn at random.
 
     Args:
         image: the scene.
-        rng: the source of all chance.
+        rng: the source of the random numbers.
         grey: take the colours away for certain, not just now and then.
     """
     if grey or rng.random() < 0.12:

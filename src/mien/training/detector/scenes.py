@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mien.training.detector.geometry import Faces, Floats, Image, affine, warp
 from mien.training.detector.pasting import Cutting, cut_out, cutting_of_fer, paste, size_to_paste
 from mien.training.detector.photographs import Photograph
-from mien.training.detector.scene_corruptions import spoil
+from mien.training.detector.scene_corruptions import corrupt
 
 SMALLEST = 9.0
 """Faces with a shorter side, in pixels, are ignored."""
@@ -80,7 +80,7 @@ class SceneSynthesizer:
         else:
             scene = self._photograph(rng, self.side, self.side)
         window = (0.0, 0.0, float(self.side), float(self.side))
-        return Scene(spoil(scene.image, rng, grey=grey), scene.faces.seen(window, SMALLEST))
+        return Scene(corrupt(scene.image, rng, grey=grey), scene.faces.seen(window, SMALLEST))
 
     def _photograph(self, rng: np.random.Generator, width: int, height: int) -> Scene:
         """One with faces: one of them at a size drawn, anywhere."""

@@ -101,7 +101,7 @@ def train_detector(
 def _export_and_score(
     model: keras.Model, validation: list[Photograph], config: DetectorConfig, run: Path, data: dict[str, Any]
 ) -> None:
-    """Export, choose the least score of a face on every other validation picture, and score what was exported on the
+    """Export, choose the minimum score of a face on every other validation picture, and score what was exported on the
     rest."""
     folder = run / "export"
     exported = export_detector(
@@ -173,7 +173,7 @@ def _compile(model: keras.Model, config: DetectorConfig) -> None:
         warmup_steps=warmup,
     )
     longest = max(0.0, 1 - 20 / total)
-    average = min(config.average, longest)
+    average = min(config.ema_momentum, longest)
     optimizer = keras.optimizers.AdamW(
         rate,
         weight_decay=config.weight_decay,

@@ -1,4 +1,4 @@
-"""The books of a run: its settings, what its folder holds, a lock, and every part until it is finished.
+"""The records of a run: its settings, what its folder holds, a lock, and every part until it is finished.
 
 They are not among the parts. Arrow skips names that begin with "_" or ".", but Polars refuses a folder in
 which any file, hidden or not, has another ending, and DuckDB reads whatever ends in ".parquet". So `faces.mien` lies
@@ -38,8 +38,8 @@ def has_settings(folder: Path) -> bool:
     return any((place / SETTINGS_FILE).is_file() for place in (*books_places(folder), folder))
 
 
-def open_books(folder: Path) -> Path:
-    """The folder of the books of an existing folder of parts, made when it is missing.
+def open_records(folder: Path) -> Path:
+    """The folder of the records of an existing folder of parts, made when it is missing.
 
     Raises:
         OSError: it can be made nowhere.
@@ -54,37 +54,37 @@ def open_books(folder: Path) -> Path:
     return inside
 
 
-def _can_move(books: Path, folder: Path) -> bool:
-    """Whether a file of the books can become one of the folder by a rename: on one disk, and both may be written."""
-    probe = books / f"{os.getpid()}{UNFINISHED}"
+def _can_move(records: Path, folder: Path) -> bool:
+    """Whether a file of the records can become one of the folder by a rename: on one disk, and both may be written."""
+    probe = records / f"{os.getpid()}{UNFINISHED}"
     try:
-        books.mkdir(exist_ok=True)
+        records.mkdir(exist_ok=True)
         probe.touch()
         probe.replace(folder / probe.name).unlink()
     except OSError:
         with suppress(OSError):
             probe.unlink(missing_ok=True)
-            books.rmdir()  # unless there is something in it
+            records.rmdir()  # unless there is something in it
         return False
     return True
 
 
 @contextmanager
-def locked(folder: Path, books: Path) -> Iterator[None]:
+def locked(folder: Path, records: Path) -> Iterator[None]:
     """For as long as a run writes to a folder; what an earlier version or a killed run left behind is tidied up first.
 
     Raises:
         SettingsError: another run writes there now.
     """
     old_lock = folder / _OLD_LOCK_FILE
-    with _lock(books / _LOCK_FILE, folder):
+    with _lock(records / _LOCK_FILE, folder):
         if old_lock.exists():
             with _lock(old_lock, folder):
                 old_lock.unlink()
         for name in (SETTINGS_FILE, MANIFEST_FILE):
             if (folder / name).exists():
-                (folder / name).replace(books / name)
-        for left in (*books.glob(f"*{UNFINISHED}"), *folder.rglob(f"*{UNFINISHED}")):
+                (folder / name).replace(records / name)
+        for left in (*records.glob(f"*{UNFINISHED}"), *folder.rglob(f"*{UNFINISHED}")):
             left.unlink(missing_ok=True)
         yield
 
