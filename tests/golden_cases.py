@@ -18,7 +18,7 @@ RENAMED_OPTIONS: dict[str, str] = {
     "frozen_learning_rate": "head_learning_rate",
     "held_back": "calibration_fraction",
 }
-"""Option, setting or command, as goldens have it -> as it is called now: in help, messages and the pages' command lines."""
+"""Option, setting or command, as goldens have it -> its name now: in help, messages and the pages' command lines."""
 
 RENAMED_KEYS: dict[str, str] = {"certain": "selective_prediction", "undamaged": "uncorrupted"}
 """Key of JSON, or column, as goldens have it -> as it is called now."""

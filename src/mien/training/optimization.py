@@ -68,16 +68,21 @@ def compile_model(model: keras.Model, config: TrainConfig, stage: Stage, steps: 
         jit_compile=keras.backend.backend() == "jax",
     )
     model.optimizer.build(model.trainable_variables)
-    _build_loss(model)
+    outputs = zip(model.output_names, model.outputs, strict=True)
+    zeros = {name: np.zeros((1, output.shape[-1]), np.float32) for name, output in outputs}
+    build_loss(model, zeros, zeros)
 
 
-def _build_loss(model: keras.Model) -> None:
-    """Compute the loss once, so that it has its variables: made inside of a step, TensorFlow traces that step twice."""
-    zeros = {
-        name: np.zeros((1, output.shape[-1]), np.float32)
-        for name, output in zip(model.output_names, model.outputs, strict=True)
-    }
-    model.compute_loss(y=zeros, y_pred=zeros)
+def build_loss(model: keras.Model, targets: Any, outputs: Any) -> None:
+    """Compute a compiled model's loss once, so that it has its variables.
+
+    Keras makes them otherwise inside of the first step, which TensorFlow then traces twice: seconds of a short run.
+
+    Args:
+        model: compiled, with a built optimizer.
+        targets, outputs: of any batch.
+    """
+    model.compute_loss(y=targets, y_pred=outputs)
 
 
 def _learning_rate(config: TrainConfig, stage: Stage, steps: int) -> Any:
