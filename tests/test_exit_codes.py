@@ -90,9 +90,12 @@ WRONG_VALUE = """
     audit-model tree --model nobody -o fresh
     audit-model tree --head nobody -o fresh
     audit-model tree --split validation -o fresh
+    audit-model tree --group height -o fresh
+    audit-model tree --group height --groups groups.csv -o fresh
     train tree -o fresh --network nobody
     train tree -o fresh --init nobody
     train tree -o fresh --config missing.toml
+    train tree -o fresh --network resnet50 --weights missing.h5
     train tree -o fresh --set nonsense=1
     train-detector missing -o fresh --set nonsense=1
     distill tree --teacher nobody -o fresh.npz
@@ -120,6 +123,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "a.jpg").write_bytes(encode(grace_hopper(), "jpeg", quality=92))
     for name in ("text.jpg", "text.mp4", "text.csv", "text.parquet"):
         (folder / name).write_text("not what it says")
+    for place in (folder, folder / "tree"):
+        place.mkdir(exist_ok=True)
+        (place / "groups.csv").write_text("file,age\n0.png,20-40\n1.png,40-60\n")
     rng = np.random.default_rng(0)
     for split in ("train", "test"):
         for label in LABELS:

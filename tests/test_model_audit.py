@@ -329,7 +329,7 @@ class TestCommand:
 
     def test_wrong_usage(self, data: Path, tmp_path: Path) -> None:
         unknown = run("audit-model", data, "--group", "skin", "--output", tmp_path / "x")
-        assert unknown.returncode == 1
+        assert unknown.returncode == 2
         assert "light, age" in unknown.stderr
         nameless = run("audit-model", data, "--groups", data / "groups.csv", "--output", tmp_path / "x")
         assert nameless.returncode == 2

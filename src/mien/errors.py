@@ -10,7 +10,8 @@ Wrong arguments in code are `ValueError` or `TypeError`. The rest derives from o
     ├── ModelError             a model that is missing, broken or of the wrong shape
     │   └── ExportError        an exported model that does not agree with the trained one
     ├── DatasetError           a dataset, a row or a file of it that is not as expected
-    │   └── UnknownLabelError  a label that is none of the expressions
+    │   ├── UnknownLabelError  a label that is none of the expressions
+    │   └── MissingColumnError a column that was asked for by name, and that the data does not have
     ├── TrainingError          a run that cannot start, continue or be resumed
     │   └── SettingsError      settings of a run that are unknown or out of range
     ├── ServerError            a server that cannot start with its settings
@@ -56,6 +57,10 @@ class DatasetError(MienError):
 
 class UnknownLabelError(DatasetError):
     """A label that is none of the expressions."""
+
+
+class MissingColumnError(DatasetError):
+    """A column that was asked for by name, and that the data does not have."""
 
 
 class TrainingError(MienError):

@@ -13,6 +13,7 @@ from mien._core.files import write_atomically
 from mien.auditing.audit import AuditReport
 from mien.auditing.issues import LABEL_ERRORS, Item
 from mien.data.dataset import Dataset
+from mien.data.load import pixel_csv
 from mien.data.parquet import write_parquet
 
 _CHANGES = "would change the dataset itself; name a place outside"
@@ -31,12 +32,9 @@ def wrong_folder(folder: Path, data: Path) -> str | None:
     """Why nothing may be written into a folder: files among class folders would be read as a class. None: it may."""
     if not data.is_dir() or not folder.resolve().is_relative_to(data.resolve()):
         return None
-    if (
-        any(path.suffix in (".csv", ".parquet") for path in data.iterdir())
-        and folder.resolve() != data.resolve()
-    ):
-        return None
-    return f"{folder}: {_CHANGES} {data}"
+    # A table beside class folders, such as groups.csv, does not make them a file's folder.
+    is_of_files = any(data.glob("*.parquet")) or pixel_csv(data) is not None
+    return None if is_of_files and folder.resolve() != data.resolve() else f"{folder}: {_CHANGES} {data}"
 
 
 def write_clean(target: Path, dataset: Dataset, report: AuditReport, *, wrong_labels: bool = False) -> int:

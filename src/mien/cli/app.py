@@ -16,7 +16,15 @@ from mien.cli.images import commands as image_commands
 from mien.cli.serve import commands as serve_commands
 from mien.cli.train import commands as training_commands
 from mien.cli.video import commands as video_commands
-from mien.errors import DetectorError, MienError, MissingExtraError, ModelError, ServerError, SettingsError
+from mien.errors import (
+    DetectorError,
+    MienError,
+    MissingColumnError,
+    MissingExtraError,
+    ModelError,
+    ServerError,
+    SettingsError,
+)
 
 if TYPE_CHECKING:
     pass
@@ -49,6 +57,7 @@ _EXIT_CODES: dict[type[MienError], int] = {
     DetectorError: 2,
     MissingExtraError: 2,
     SettingsError: 2,
+    MissingColumnError: 2,
     ServerError: 2,
     MienError: 1,
 }

@@ -83,7 +83,7 @@ def serve(
     """Serve a page for people and an HTTP API for programs; clients of the API need the token in MIEN_TOKEN, if set."""
     try:
         from mien.server.serving import serve as run
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         if (error.name or "").startswith("mien"):
             raise
         raise MissingExtraError("serving", "serve") from None

@@ -151,7 +151,7 @@ def _on_page(web: bool | None) -> bool:
         return False
     try:
         import mien.server.serving  # noqa: F401
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         if (error.name or "").startswith("mien"):
             raise
         if web:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mien.data.pixel_store import SIDE
 from mien.data.rows import VOTE_COLUMNS, Progress, Row, Source, split_of_folder, split_of_usage
-from mien.errors import DatasetError
+from mien.errors import DatasetError, MissingColumnError
 from mien.labels import LABELS
 
 # A line of FER2013 has 9,300 bytes at most. The limit keeps memory bounded when the file is something else.
@@ -62,14 +62,15 @@ def read_csv_column(path: Path, column: str) -> dict[str, str]:
     """One more column of a CSV that `read_csv` reads: name of an image, as in `Row`, -> value.
 
     Raises:
-        DatasetError: no such column, or a line that is not as expected.
+        MissingColumnError: no such column.
+        DatasetError: a line that is not as expected.
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         columns = _columns(file.readline(_LONGEST_LINE))
         if column.lower() not in columns:
             others = [name for name in columns if name not in ("emotion", "pixels")]
-            raise DatasetError(
+            raise MissingColumnError(
                 f"{path.name}: no column {column!r}, expected one of {', '.join(others) or 'none'}"
             )
         place = columns.index(column.lower())

@@ -12,7 +12,7 @@ from mien.data.fer2013_csv import read_csv_column
 from mien.data.load import pixel_csv
 from mien.data.parquet import read_parquet_columns
 from mien.data.zip_archive import unpacked
-from mien.errors import DatasetError
+from mien.errors import DatasetError, MissingColumnError
 
 GROUPS_FILE = "groups.csv"
 """The table beside class folders that is read unless another one is named."""
@@ -75,7 +75,8 @@ def read_group_column(path: str | Path, column: str, *, table: str | Path | None
             `Split.names`; of class folders the path from the dataset's folder, or the file's name.
 
     Raises:
-        DatasetError: no such column (the message lists those there are), no table, or a file that cannot be read.
+        MissingColumnError: no such column; the message lists those there are.
+        DatasetError: no table, or a file that cannot be read.
         MissingExtraError: Parquet, and pyarrow is not installed.
     """
     where = Path(path if table is None else table)
@@ -120,7 +121,7 @@ def _by_file(table: Path, column: str) -> dict[str, str]:
         names = list(rows.fieldnames or ())
         missing = [name for name in (_FILE, column) if name not in names]
         if missing:
-            raise DatasetError(
+            raise (DatasetError if _FILE in missing else MissingColumnError)(
                 f"{table}: no column {' and '.join(map(repr, missing))}, expected {_FILE!r} and one of "
                 f"{', '.join(name for name in names if name != _FILE) or 'none'}"
             )

@@ -28,7 +28,7 @@ from mien.data.rows import (
     split_of_folder,
     split_of_usage,
 )
-from mien.errors import DatasetError, MissingExtraError
+from mien.errors import DatasetError, MissingColumnError, MissingExtraError
 from mien.labels import LABELS
 
 _BATCH = 1024  # images that are written together
@@ -59,7 +59,8 @@ def read_parquet_columns(paths: list[Path], columns: list[str]) -> dict[str, tup
     """More columns of Parquet files: name of a row, as in `Row`, -> their values as text, "" for none.
 
     Raises:
-        DatasetError: a file is broken, or has no such column.
+        MissingColumnError: a file has no such column.
+        DatasetError: a file is broken.
         MissingExtraError: pyarrow is not installed.
     """
     found: dict[str, tuple[str, ...]] = {}
@@ -72,7 +73,7 @@ def read_parquet_columns(paths: list[Path], columns: list[str]) -> dict[str, tup
                 for column in columns:
                     if column not in names:
                         others = ", ".join(name for name in names if name not in ("image", "votes"))
-                        raise DatasetError(
+                        raise MissingColumnError(
                             f"{path.name}: no column {column!r}, expected one of {others or 'none'}"
                         )
                 table = [file.read(columns=[column]).column(0).to_pylist() for column in columns]

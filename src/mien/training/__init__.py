@@ -58,7 +58,7 @@ logging.getLogger("tensorflow").setLevel(logging.ERROR)
 try:
     with _silent_stderr():
         import keras as _keras  # noqa: F401
-except ImportError as error:
+except ModuleNotFoundError as error:
     later = sys.version_info >= (3, 14)
     raise MissingExtraError("training", "train", _WITHOUT_TENSORFLOW if later else "") from error
 

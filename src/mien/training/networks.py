@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from mien.errors import TrainingError
+from mien.errors import SettingsError, TrainingError
 
 Tensor = Any
 
@@ -44,6 +44,7 @@ def build_model(
 
     Raises:
         ValueError: there is no such network.
+        SettingsError: there is no such file of weights.
         TrainingError: the network has no pretrained base, or its weights cannot be had.
     """
     if network not in NETWORKS:
@@ -136,6 +137,8 @@ def _load_pretrained(model: keras.Model, weights: str) -> None:
     if not bases:
         raise TrainingError(f"weights {weights!r}: {model.name} has no pretrained base; expected none")
     path = _fetch_imagenet() if weights == "imagenet" else Path(weights)
+    if not path.is_file():
+        raise SettingsError(f"weights {weights!r}: no such file; expected one, or imagenet, or none")
     try:
         bases[0].load_weights(path)
     except Exception as error:  # h5py's and Keras' own, of many kinds
