@@ -285,8 +285,8 @@ class TestChart:
     def test_two_models(self, report: RobustnessReport, shipped: RobustnessReport) -> None:
         figure = _robustness_figure({"$A$": report, "runs/a rather long name of a run": shipped})
         labels = [text.get_text().replace("\n", " ") for text in figure.axes[8].get_legend().get_texts()]
-        assert labels[0] == "$A$ (uncorrupted 25.0 %)"
-        assert labels[1] == "runs/a rather long name of a run (uncorrupted 100.0 %)"
+        assert labels[0] == "$A$, 25.0\N{NO-BREAK SPACE}% uncorrupted"
+        assert labels[1] == "runs/a rather long name of a run, 100.0\N{NO-BREAK SPACE}% uncorrupted"
         _, first, _, second = figure.axes[0].lines
         assert first.get_color() != second.get_color() and first.get_marker() != second.get_marker()
         assert list(second.get_ydata()) == accuracies(shipped, "shift")

@@ -87,10 +87,11 @@ def _draw_condition(axes: Axes, name: str, reports: Mapping[str, RobustnessRepor
         levels = [point.level for point in points]
         low, high = zip(*(point.interval for point in points), strict=True)
         axes.fill_between(levels, low, high, color=color, alpha=0.18, linewidth=0)
+        whole = percent(report.uncorrupted.accuracy).replace(" ", "\N{NO-BREAK SPACE}")
         axes.axhline(report.uncorrupted.accuracy, color=color, linewidth=1, linestyle="--")
         axes.plot(
             levels, [point.accuracy for point in points], color=color, marker=_MARKERS[place], markersize=4,
-            linewidth=1.6, label=f"{model} (uncorrupted {percent(report.uncorrupted.accuracy)})",
+            linewidth=1.6, label=f"{model}, {whole} uncorrupted",
         )  # fmt: skip
     curve = next(iter(reports.values())).curves[name]
     ticks = [point.level for point in curve.points]
