@@ -68,21 +68,18 @@ def compile_model(model: keras.Model, config: TrainConfig, stage: Stage, steps: 
         jit_compile=keras.backend.backend() == "jax",
     )
     model.optimizer.build(model.trainable_variables)
+    _build_loss(model)
+
+
+def _build_loss(model: keras.Model) -> None:
+    """Compute the loss once, so that it has its variables.
+
+    Keras makes those of several outputs otherwise inside of the first step, which TensorFlow then traces twice: seconds
+    of a short run (findings/keras-traces-the-first-training-step-twice.sh).
+    """
     outputs = zip(model.output_names, model.outputs, strict=True)
     zeros = {name: np.zeros((1, output.shape[-1]), np.float32) for name, output in outputs}
-    build_loss(model, zeros, zeros)
-
-
-def build_loss(model: keras.Model, targets: Any, outputs: Any) -> None:
-    """Compute a compiled model's loss once, so that it has its variables.
-
-    Keras makes them otherwise inside of the first step, which TensorFlow then traces twice: seconds of a short run.
-
-    Args:
-        model: compiled, with a built optimizer.
-        targets, outputs: of any batch.
-    """
-    model.compute_loss(y=targets, y_pred=outputs)
+    model.compute_loss(y=zeros, y_pred=zeros)
 
 
 def _learning_rate(config: TrainConfig, stage: Stage, steps: int) -> Any:

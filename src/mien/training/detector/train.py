@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 from mien._core.files import write_json
 from mien._core.parallel import map_chunks
 from mien.errors import TrainingError
-from mien.faces.grid import OUTPUTS
 from mien.faces.onnx_detector import DetectorModel, MienDetector
 from mien.metrics.detection import average_precision, choose_min_score, counts_at, recall_at
 from mien.output.curves import detector_curves
@@ -38,9 +37,8 @@ from mien.training.detector.export import export_detector
 from mien.training.detector.network import build_detector
 from mien.training.detector.photographs import Photograph, fingerprint, split_photographs
 from mien.training.detector.scenes import SceneSynthesizer
-from mien.training.detector.targets import TARGETS, detection_loss, encode, mean_overlap
+from mien.training.detector.targets import detection_loss, encode, mean_overlap
 from mien.training.detector.validation import Validation, scores_of
-from mien.training.optimization import build_loss
 from mien.training.run_folder import CHECKPOINT, SETTINGS, check_free, read_record, write_record
 
 MARGIN = 1.0
@@ -186,10 +184,8 @@ def _compile(model: keras.Model, config: DetectorConfig) -> None:
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     # XLA on the CPU is slower than TensorFlow's own kernels.
     jit = keras.backend.backend() == "jax"
-    overlap = keras.metrics.MeanMetricWrapper(mean_overlap, name="mean_overlap")
-    model.compile(optimizer, loss=detection_loss, metrics=[overlap], jit_compile=jit)
+    model.compile(optimizer, loss=detection_loss, metrics=[mean_overlap], jit_compile=jit)
     model.optimizer.build(model.trainable_variables)
-    build_loss(model, np.zeros((1, 1, TARGETS), np.float32), np.zeros((1, 1, OUTPUTS), np.float32))
 
 
 def _batches(
