@@ -13,8 +13,8 @@ import pytest
 from mien.data.dataset import Dataset, Split
 from mien.errors import DatasetError, ModelError
 from mien.evaluation.predictions import Predictions, predict_heads, predict_split
-from mien.evaluation.scores import EvaluationReport, evaluate, score
-from mien.evaluation.tables import format_report
+from mien.evaluation.result import EvaluationReport
+from mien.evaluation.scores import evaluate, score
 from mien.labels import FERPLUS_LABELS, LABELS
 from mien.models.classifier import EmotionClassifier
 
@@ -198,7 +198,7 @@ class TestFurtherScores:
             None,
             None,
         )
-        assert "without copies" not in format_report(every)
+        assert "without copies" not in every.to_text()
         json.dumps(every.to_dict(), allow_nan=False)
 
     def test_copies_are_only_looked_for_in_another_split(self, model: EmotionClassifier) -> None:
@@ -288,7 +288,7 @@ class TestOutput:
         assert "confusion_matrix" not in summary
 
     def test_the_report_for_people(self, model: EmotionClassifier) -> None:
-        lines = format_report(evaluate(model, dataset())).split("\n")
+        lines = evaluate(model, dataset()).to_text().split("\n")
         assert lines[0] == "brightness on faces, split test, head blend: 7 images"
         assert "71.4 %" in lines[1]
         angry = [line.split() for line in lines if line.startswith("angry")]
@@ -300,7 +300,7 @@ class TestOutput:
         labels = ("bored", "somewhat interested", "deeply concentrated")
         model = EmotionClassifier(write_model(outputs={"blend": labels}))
         data = dataset("study", labels, test=split([0, 1, 2, 2], [0, 1, 2, 1]))
-        lines = format_report(evaluate(model, data)).split("\n")
+        lines = evaluate(model, data).to_text().split("\n")
         table = lines[lines.index("confusion matrix: rows true, columns predicted") + 1 :]
         assert len(table) == 4
         assert len({len(line) for line in table}) == 1

@@ -80,10 +80,11 @@ if TYPE_CHECKING:
     from mien.errors import MienError
     from mien.evaluation.fairness import ModelAudit, audit_groups
     from mien.evaluation.predictions import Predictions, predict_split
+    from mien.evaluation.result import EvaluationReport
     from mien.evaluation.robustness import RobustnessReport, measure_robustness
     from mien.evaluation.robustness_chart import robustness_chart
     from mien.evaluation.score_charts import confusion_matrix_chart
-    from mien.evaluation.scores import EvaluationReport, evaluate
+    from mien.evaluation.scores import evaluate
     from mien.explanation.explain import Explanation, explain
     from mien.faces.detector import FaceDetector
     from mien.images.crop import crop_face
@@ -180,10 +181,8 @@ _HOMES = {
     ),
     "evaluation.robustness_chart": ("robustness_chart",),
     "evaluation.score_charts": ("confusion_matrix_chart",),
-    "evaluation.scores": (
-        "EvaluationReport",
-        "evaluate",
-    ),
+    "evaluation.result": ("EvaluationReport",),
+    "evaluation.scores": ("evaluate",),
     "explanation.explain": (
         "Explanation",
         "explain",

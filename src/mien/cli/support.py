@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from mien.data.dataset import Dataset
     from mien.evaluation.comparison import Comparison
     from mien.evaluation.predictions import Predictions
+    from mien.evaluation.result import EvaluationReport
     from mien.evaluation.robustness import RobustnessReport
-    from mien.evaluation.scores import EvaluationReport
     from mien.models.classifier import EmotionClassifier
     from mien.output.aggregate import Summary
     from mien.results import FrameResult

@@ -10,8 +10,8 @@ import numpy as np
 from mien._core.text import Table, percent
 from mien.errors import DatasetError
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.scores import EvaluationReport, score
-from mien.evaluation.tables import VOTE_SHARE, figures
+from mien.evaluation.result import VOTE_SHARE, EvaluationReport, figures
+from mien.evaluation.scores import score
 from mien.metrics import significance
 
 

@@ -14,9 +14,9 @@ from mien._core.text import Table, percent
 from mien.data.dataset import Dataset
 from mien.evaluation.predictions import predict_heads
 from mien.evaluation.provenance import data_facts, familiarity, model_facts
+from mien.evaluation.result import VOTE_SHARE, EvaluationReport, class_table, coverage_table, figures
 from mien.evaluation.robustness import Progress, score_corrupted
-from mien.evaluation.scores import EvaluationReport, score
-from mien.evaluation.tables import VOTE_SHARE, class_table, coverage_table, figures
+from mien.evaluation.scores import score
 from mien.metrics.calibration import BINS
 from mien.models.classifier import EmotionClassifier
 from mien.models.registry import ModelConfig

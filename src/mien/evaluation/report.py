@@ -11,6 +11,7 @@ from mien._core.files import write_json
 from mien._core.text import percent, percent_range
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.provenance import data_facts, familiarity, model_facts
+from mien.evaluation.result import EvaluationReport, class_table, coverage_table, figures
 from mien.evaluation.robustness import RobustnessReport
 from mien.evaluation.robustness_chart import robustness_chart
 from mien.evaluation.score_charts import (
@@ -20,8 +21,7 @@ from mien.evaluation.score_charts import (
     reliability_chart,
     risk_coverage_chart,
 )
-from mien.evaluation.scores import EvaluationReport, score
-from mien.evaluation.tables import class_table, coverage_table, figures
+from mien.evaluation.scores import score
 from mien.labels import FERPLUS_LABELS
 from mien.metrics.calibration import BINS
 from mien.output.html import Report

@@ -1,17 +1,141 @@
-"""What an evaluation says in figures and tables, once; its lines, its page and the model card render them."""
+"""The result of an evaluation: its scores, and the figures and tables that text, HTML page and model card render."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 from mien._core.text import Table, percent, percent_range
+from mien.data.ferplus import VoteAgreement
 from mien.metrics.calibration import BINS
 from mien.models.tta import SINGLE
 
-if TYPE_CHECKING:
-    from mien.evaluation.scores import EvaluationReport
-
 VOTE_SHARE = "FER+ vote share"
+
+
+@dataclass(frozen=True)
+class ViewScore:
+    """Scores of the predictions from one view per image, or from the mean of several.
+
+    Attributes:
+        accuracy: share of correct predictions.
+        interval: 95 % of it, by bootstrap over the images.
+        calibration_error: the expected one.
+    """
+
+    accuracy: float
+    interval: tuple[float, float]
+    calibration_error: float
+
+
+@dataclass(frozen=True)
+class DeduplicatedScores:
+    """Scores without the images that have a copy, pixel for pixel, in the split "train".
+
+    Attributes:
+        copies: number of images removed.
+        n: how many are left.
+        accuracy: of those that are left; None where none is.
+        interval: 95 % of it; None where none is.
+        accuracy_on_copies: on the removed images; None if there are none.
+    """
+
+    copies: int
+    n: int
+    accuracy: float | None
+    interval: tuple[float, float] | None
+    accuracy_on_copies: float | None
+
+
+@dataclass(frozen=True)
+class RiskCoverage:
+    """Selective prediction: accuracy against coverage (Geifman & El-Yaniv, arXiv 1705.08500).
+
+    Attributes:
+        area: under the curve of accuracy against coverage, 1 - aurc; 1 is best.
+        aurc: mean error of the predictions kept, over all thresholds; 0 is best.
+        points: for some coverages, the threshold of the confidence that keeps at least as many predictions, how many
+            it keeps, and their accuracy.
+    """
+
+    area: float
+    aurc: float
+    points: tuple[dict[str, float], ...]
+
+
+@dataclass(frozen=True)
+class SelectiveScores:
+    """Selective prediction at the model's own threshold: the predictions that are not flagged as uncertain.
+
+    Attributes:
+        threshold: of the confidence, from the model's configuration.
+        coverage: share of the predictions that reach it.
+        accuracy: of these predictions; None if there are none.
+    """
+
+    threshold: float
+    coverage: float
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """Scores of one head on one split, one view per image unless stated otherwise.
+
+    Attributes:
+        model: name of the model.
+        data: name of the dataset.
+        split: part of it that was scored.
+        head: output that was scored.
+        labels: in the order of the confusion matrix.
+        n: number of images.
+        accuracy: share of correct predictions.
+        interval: 95 % of the accuracy, by bootstrap over the images.
+        balanced_accuracy: mean recall over the labels that occur.
+        macro_f1: mean F1.
+        calibration_error: the expected one.
+        confusion_matrix: counts, rows true, columns predicted.
+        per_class: label -> precision, recall, f1, n.
+        sha256: of the model.
+        risk_coverage: accuracy of the confident predictions.
+        without_copies: None if there is no split "train", or if it is the scored split.
+        ferplus: agreement with the FER+ votes; None without votes, or with other labels.
+        selective_prediction: for the head "blend", which has a threshold; None for other heads.
+        views: "single view", "flip", "ten-crop" -> scores; None unless asked for.
+    """
+
+    model: str
+    data: str
+    split: str
+    head: str
+    labels: tuple[str, ...]
+    n: int
+    accuracy: float
+    interval: tuple[float, float]
+    balanced_accuracy: float
+    macro_f1: float
+    calibration_error: float
+    confusion_matrix: tuple[tuple[int, ...], ...]
+    per_class: dict[str, dict[str, float]]
+    sha256: str
+    risk_coverage: RiskCoverage
+    without_copies: DeduplicatedScores | None = None
+    ferplus: VoteAgreement | None = None
+    selective_prediction: SelectiveScores | None = None
+    views: dict[str, ViewScore] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+    def to_text(self) -> str:
+        """Lines for people, percent rounded."""
+        return _format(self)
+
+    def summary(self) -> dict[str, Any]:
+        """The scores that fit on one line."""
+        names = ("n", "accuracy", "interval", "balanced_accuracy", "macro_f1", "calibration_error")
+        return {name: getattr(self, name) for name in names}
 
 
 class Figure(NamedTuple):
@@ -85,7 +209,7 @@ def coverage_table(report: EvaluationReport) -> Table:
     return Table(("kept", "accuracy of those kept", "minimum confidence"), rows)
 
 
-def format_report(report: EvaluationReport) -> str:
+def _format(report: EvaluationReport) -> str:
     """The report as lines for people, percent rounded."""
     # Both tables have the labels in a column of one width.
     first = max(12, *(len(label) + 1 for label in report.labels))
