@@ -41,15 +41,15 @@ def main() -> None:
     parser.add_argument("--model", default="mien-s", help="default: %(default)s")
     parser.add_argument("--detector", default=DEFAULT_DETECTOR, help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=9, help="default: %(default)s")
-    parser.add_argument("--seconds", type=float, default=0.5, help="a measurement; default: %(default)s")
+    parser.add_argument("--duration", type=float, default=0.5, help="seconds of a measurement; default: %(default)s")
     args = parser.parse_args()
 
     recognizer = EmotionRecognizer(args.model, detector=args.detector)
     print(describe_machine())
     print(f"model {args.model}, detector {args.detector}, {args.rounds} rounds; median (least-greatest)")
     operations = multiply_adds(resolve_model(args.model) / MODEL_FILE)
-    measure_classifier(recognizer.classifier, operations, args.rounds, args.seconds)
-    measure_pictures(recognizer, args.pictures or default_pictures(), args.rounds, args.seconds)
+    measure_classifier(recognizer.classifier, operations, args.rounds, args.duration)
+    measure_pictures(recognizer, args.pictures or default_pictures(), args.rounds, args.duration)
 
 
 def measure_classifier(classifier: EmotionClassifier, operations: int, rounds: int, seconds: float) -> None:

@@ -1,6 +1,6 @@
 """How fast training pictures come: mien's batches next to Keras' flow_from_directory, alone and into a network.
 
-    python benchmarks/training.py TREE [--network N] [--rounds N] [--seconds S]
+    python benchmarks/training.py TREE [--network N] [--rounds N] [--duration S]
 
 TREE is a tree of class folders, `train/<class>/*` or `<class>/*`. Every round measures everything once, in turn;
 a ratio is formed inside a round. Both sides change the pictures in the same ways and by the same amounts
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--mixed-precision", action="store_true", help="compute in bfloat16, all pipelines")
     parser.add_argument("--pairs", type=int, default=0, help="only: file next to memory, so many times")
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
-    parser.add_argument("--seconds", type=float, default=2, help="a measurement; default: %(default)s")
+    parser.add_argument("--duration", type=float, default=2, help="seconds of a measurement; default: %(default)s")
     args = parser.parse_args()
 
     print(describe_machine())
@@ -57,12 +57,12 @@ def main() -> None:
         compare_file_with_memory(pipelines, Fit(compiled(_TINY, labels, args.mixed_precision)), args.pairs)
         return
     print(f"{args.rounds} rounds; images/s and times {_REFERENCE}: median (least-greatest)")
-    measure("pipeline alone", pipelines, pull, args.rounds, args.seconds)
+    measure("pipeline alone", pipelines, pull, args.rounds, args.duration)
     for network in dict.fromkeys((_TINY, args.network)):
         model = compiled(network, labels, args.mixed_precision)
         fit = Fit(model)
         title = f"{network}, {model.count_params() / 1e6:.2f} M parameters"
-        measure(title, {"no pipeline": same_batch(pipelines), **pipelines}, fit, args.rounds, args.seconds)
+        measure(title, {"no pipeline": same_batch(pipelines), **pipelines}, fit, args.rounds, args.duration)
 
 
 def compare_file_with_memory(pipelines: dict[str, Batches], fit: Fit, pairs: int) -> None:

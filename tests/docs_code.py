@@ -96,8 +96,29 @@ def blocks(page: str, text: str) -> Iterator[Block]:
 
 def inline(text: str) -> Iterator[str]:
     """Commands of mien inside of a sentence or a table, `mien …`."""
-    fenced = re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
-    yield from (code for code in re.findall(r"`(mien [^`\n]+)`", fenced))
+    yield from re.findall(r"`(mien [^`\n]+)`", _without_fences(text))
+
+
+def options_named_alone(text: str) -> set[str]:
+    """The options that a sentence or a table names without their command, `--option …`."""
+    return {
+        option
+        for code in re.findall(r"`(--[a-z][^`\n]*)`", _without_fences(text))
+        for option in re.findall(r"(?<![\w-])--[a-z][\w-]*", code)
+    }
+
+
+def known_options() -> set[str]:
+    """Those of every command, and of the benchmarks."""
+    group: Any = typer.main.get_command(app)
+    parameters = [parameter for command in group.commands.values() for parameter in command.params]
+    named = {name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts)}
+    scripts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "benchmarks").rglob("*.py"))
+    return {"--help", "--version", *named, *re.findall(r'add_argument\(\s*"(--[\w-]+)"', scripts)}
+
+
+def _without_fences(text: str) -> str:
+    return re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
 
 
 def commands(line: str) -> Iterator[list[str]]:

@@ -16,7 +16,20 @@ import pytest
 pytest.importorskip("keras", reason="needs mien[train]")
 
 from clips import heads, scene, write_clip
-from docs_code import COMMANDS, PAGES, ROOT, SCRIPTS, TEXT, Block, blocks, check_command, commands, inline
+from docs_code import (
+    COMMANDS,
+    PAGES,
+    ROOT,
+    SCRIPTS,
+    TEXT,
+    Block,
+    blocks,
+    check_command,
+    commands,
+    inline,
+    known_options,
+    options_named_alone,
+)
 from pictures import astronaut, encode, grace_hopper
 from serving import serving
 
@@ -148,6 +161,23 @@ def test_commands_inside_of_sentences_could_be_typed(page: str) -> None:
     for code in inline((ROOT / page).read_text(encoding="utf-8")):
         for words in commands(code.replace("...", "").replace("…", "")):
             check_command(words, whole=False)
+
+
+@pytest.mark.parametrize("page", [*PAGES, "MODEL_CARD.md"])
+def test_options_that_are_named_alone_exist(page: str) -> None:
+    assert options_named_alone((ROOT / page).read_text(encoding="utf-8")) <= known_options()
+
+
+def test_options_are_found() -> None:
+    assert options_named_alone(
+        "`--seconds` or `--fps 5 --every`, `mien x --no`\n```\n`--in-code`\n```\n"
+    ) == {
+        "--seconds",
+        "--fps",
+        "--every",
+    }
+    assert {"--fps", "--no-web", "-o", "--rounds"} <= known_options()
+    assert "--seconds" not in known_options()
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.startswith(("README", "docs/"))])

@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--split", default="validation", help="default: %(default)s, PublicTest")
     parser.add_argument("--limit", type=int, help="every k-th image, so that about so many are scored")
     parser.add_argument("--rounds", type=int, default=7, help="default: %(default)s")
-    parser.add_argument("--seconds", type=float, default=0.3, help="a measurement; default: %(default)s")
+    parser.add_argument("--duration", type=float, default=0.3, help="seconds of a measurement; default: %(default)s")
     args = parser.parse_args()
 
     split = load_dataset(args.data).split(args.split)
@@ -113,7 +113,7 @@ def main() -> None:
         for worker in workers:
             stack.callback(worker.close)
         show_answers(workers, faces, pictures, split, rows)
-        show_times(workers, faces, pictures[0], args.rounds, args.seconds)
+        show_times(workers, faces, pictures[0], args.rounds, args.duration)
 
 
 def start(args: argparse.Namespace) -> list[Worker]:
