@@ -1,6 +1,6 @@
 """How fast the server is: requests a second and latency on loopback, next to the library; memory after many requests.
 
-    python benchmarks/server.py [--clients 1 8 32] [--seconds S] [--requests N]
+    python benchmarks/server.py [--clients 1 8 32] [--duration S] [--requests N]
 
 The server is a process of its own; clients are threads of this one, and share the machine's cores with it.
 """
@@ -28,7 +28,9 @@ def main() -> None:
     """Measure, and print a line each."""
     parser = argparse.ArgumentParser(description="Speed and memory of the server.")
     parser.add_argument("--clients", nargs="*", type=int, default=[1, 8, 32], help="default: %(default)s")
-    parser.add_argument("--seconds", type=float, default=10, help="a measurement; default: %(default)s")
+    parser.add_argument(
+        "--duration", type=float, default=10, help="seconds of a measurement; default: %(default)s"
+    )
     parser.add_argument(
         "--requests", type=int, default=10_000, help="before memory is read; default: %(default)s"
     )
@@ -38,7 +40,7 @@ def main() -> None:
     picture = sample_portrait().read_bytes()
     recognizer = EmotionRecognizer()
     recognizer.recognize(picture)
-    show("library, one thread", [timed(lambda: recognizer.recognize(picture)) for _ in during(args.seconds)])
+    show("library, one thread", [timed(lambda: recognizer.recognize(picture)) for _ in during(args.duration)])
     with running() as url, httpx.Client(base_url=url, timeout=120, trust_env=False) as client:
 
         def post(body: bytes = picture) -> None:
@@ -48,7 +50,7 @@ def main() -> None:
         post()
         for clients in args.clients:
             with ThreadPoolExecutor(clients) as pool:
-                end = time.perf_counter() + args.seconds
+                end = time.perf_counter() + args.duration
 
                 def many(_: int, end: float = end) -> list[float]:
                     return [timed(post) for _ in iter(lambda: time.perf_counter() < end, False)]

@@ -41,7 +41,9 @@ def main() -> None:
     parser.add_argument("--model", default="mien-s", help="default: %(default)s")
     parser.add_argument("--detector", default=DEFAULT_DETECTOR, help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=9, help="default: %(default)s")
-    parser.add_argument("--duration", type=float, default=0.5, help="seconds of a measurement; default: %(default)s")
+    parser.add_argument(
+        "--duration", type=float, default=0.5, help="seconds of a measurement; default: %(default)s"
+    )
     args = parser.parse_args()
 
     recognizer = EmotionRecognizer(args.model, detector=args.detector)

@@ -48,7 +48,9 @@ def main() -> None:
     parser.add_argument("--mixed-precision", action="store_true", help="compute in bfloat16, all pipelines")
     parser.add_argument("--pairs", type=int, default=0, help="only: file next to memory, so many times")
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
-    parser.add_argument("--duration", type=float, default=2, help="seconds of a measurement; default: %(default)s")
+    parser.add_argument(
+        "--duration", type=float, default=2, help="seconds of a measurement; default: %(default)s"
+    )
     args = parser.parse_args()
 
     print(describe_machine())

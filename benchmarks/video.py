@@ -1,6 +1,6 @@
 """Speed and memory of clips, end to end: 720p with one face that moves.
 
-    python benchmarks/video.py [CLIP] [--seconds N] [--detector haar]
+    python benchmarks/video.py [CLIP] [--duration N] [--detector haar]
     python benchmarks/video.py --soak 20000
 
 Without a clip one is made of the astronaut from scikit-image. `read` is decoding alone; the other shares are measured
@@ -36,7 +36,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Speed and memory of clips.")
     parser.add_argument("clip", nargs="?", type=Path, help="default: one that is made, 1280 x 720")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of the made clip; default: %(default)s")
+    parser.add_argument(
+        "--duration", type=float, default=10.0, help="seconds of the made clip; default: %(default)s"
+    )
     parser.add_argument("--detector", default="mien", help="default: %(default)s")
     parser.add_argument("--soak", type=int, metavar="N", help="watch N frames, print memory")
     args = parser.parse_args()
@@ -44,7 +46,7 @@ def main() -> None:
     print(describe_machine())
     recognizer = EmotionRecognizer(detector=args.detector)
     with tempfile.TemporaryDirectory() as folder:
-        clip = args.clip or make_clip(Path(folder, "clip.mp4"), args.seconds)
+        clip = args.clip or make_clip(Path(folder, "clip.mp4"), args.duration)
         if args.soak:
             soak(recognizer, clip, args.soak)
         else:

@@ -14,7 +14,7 @@ SCRIPT = Path(__file__).parents[1] / "benchmarks" / "peers" / "compare.py"
 
 
 def compare(data: Path, environment: Path) -> subprocess.CompletedProcess[str]:
-    options = ["--rounds", "2", "--seconds", "0.01", "--limit", "10"]
+    options = ["--rounds", "2", "--duration", "0.01", "--limit", "10"]
     return subprocess.run(
         [sys.executable, SCRIPT, data, "--mien", environment, *options],
         capture_output=True, text=True, timeout=300,

@@ -99,7 +99,9 @@ def main() -> None:
     parser.add_argument("--split", default="validation", help="default: %(default)s, PublicTest")
     parser.add_argument("--limit", type=int, help="every k-th image, so that about so many are scored")
     parser.add_argument("--rounds", type=int, default=7, help="default: %(default)s")
-    parser.add_argument("--duration", type=float, default=0.3, help="seconds of a measurement; default: %(default)s")
+    parser.add_argument(
+        "--duration", type=float, default=0.3, help="seconds of a measurement; default: %(default)s"
+    )
     args = parser.parse_args()
 
     split = load_dataset(args.data).split(args.split)
