@@ -136,6 +136,7 @@ def test_labels_of_neighbours_do_not_hide_each_other():
     assert all(find(drawn, plate_of(one, 400, 300)) is not None for one in row)
 
 
+@pytest.mark.slow
 def test_thirty_faces_have_thirty_whole_labels():
     rng = np.random.default_rng(0)
     crowd = [

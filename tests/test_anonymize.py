@@ -105,6 +105,7 @@ class TestReports:
             assert "a copy" in text
 
 
+@pytest.mark.slow
 class TestCommands:
     def test_image(self, tmp_path: Path) -> None:
         (tmp_path / "a.png").write_bytes(encode(astronaut()))

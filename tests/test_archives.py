@@ -257,6 +257,7 @@ def test_the_command_reads_a_zip(tmp_path: Path) -> None:
     assert "train: found 21 images belonging to 7 classes" in done.stdout
 
 
+@pytest.mark.slow
 def test_real_folders_as_kaggle_packs_them(real_data: Path, tmp_path: Path) -> None:
     command = [sys.executable, str(real_data / "fer2013" / "expand.py"), "--limit", "200"]
     subprocess.run([*command, "--folder", str(tmp_path / "tree")], check=True)

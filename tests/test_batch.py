@@ -252,6 +252,7 @@ class TestRun:
         assert manifest["complete"] and manifest["rows"] == 7
         assert list(manifest["parts"].values()) == [3, 3, 1]
 
+    @pytest.mark.slow
     def test_processes_come_to_the_same_rows(self, folder: Path, tmp_path: Path):
         run_batch([str(folder)], tmp_path / "one", workers=1)
         run_batch([str(folder)], tmp_path / "two", workers=2, part_size=2)

@@ -197,6 +197,7 @@ def test_every_command_has_help_with_an_example():
         assert f"Example: mien {name}" in run(name, "--help").stdout.decode()
 
 
+@pytest.mark.slow
 def test_bench_measures_model_and_picture(folder: Path):
     speed = json.loads(run("bench", folder / "a.jpg", "--duration", "0.2", "--format", "json").stdout)
     assert (speed["width"], speed["height"], speed["faces"]) == (512, 600, 1)
@@ -269,6 +270,7 @@ def test_evaluate_without_a_report_is_single_view(tree: Path):
     assert report["split"] == "test"
 
 
+@pytest.mark.slow
 def test_evaluate_compares_two_models(tree: Path, tmp_path: Path):
     shipped = Path(mien.__file__).parent / "models" / "mien-s"
     done = run("evaluate", tree, "--compare", "mien-s", shipped, "--output", tmp_path / "both")
@@ -283,6 +285,7 @@ def test_evaluate_compares_two_models(tree: Path, tmp_path: Path):
     assert values["p_value"] == 1
 
 
+@pytest.mark.slow
 def test_evaluate_damaged_faces(tree: Path, tmp_path: Path):
     done = run("evaluate", tree, "--robustness", "--output", tmp_path / "out", "--format", "json")
     assert done.returncode == 0, done.stderr

@@ -131,6 +131,7 @@ class TestRecord:
         assert person.peaks["sad"].face.shape == (96, 96, 3)
         assert len(person.timeline.points()) == 40
 
+    @pytest.mark.slow
     def test_memory_does_not_grow(self) -> None:
         record = ClipRecord(LABELS)
         picture = pattern(48, 64)
@@ -171,6 +172,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield folder
 
 
+@pytest.mark.slow
 class TestPage:
     def test_it_says_what_was_seen(self, made: Path) -> None:
         page = (made / "page.html").read_text(encoding="utf-8")

@@ -21,6 +21,8 @@ from docs_code import check_command
 from packages import ROOT
 from serving import serving
 
+pytestmark = pytest.mark.slow
+
 TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 

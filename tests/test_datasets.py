@@ -624,6 +624,7 @@ def in_order(split: Split, rows: slice = slice(None)) -> list[tuple[int, bytes]]
     return sorted((target, image.tobytes()) for target, image in pairs)
 
 
+@pytest.mark.slow
 def test_real_parquet_has_the_published_counts(fer2013: Dataset) -> None:
     assert fer2013.is_fer2013
     assert list(fer2013.splits) == ["train", "validation"]
@@ -634,6 +635,7 @@ def test_real_parquet_has_the_published_counts(fer2013: Dataset) -> None:
     assert sum("counts equal those published" in line for line in describe_dataset(fer2013)) == 2
 
 
+@pytest.mark.slow
 def test_real_csv_equals_parquet(fer2013: Dataset, fer2013_folder: Path, tmp_path: Path) -> None:
     dataset = load_dataset(expand(fer2013_folder, "--csv", tmp_path / "fer2013.csv"))
     assert list(dataset.splits) == list(fer2013.splits)

@@ -374,6 +374,7 @@ def test_the_number_of_faces_on_real_photographs(
         assert fewest <= count <= most, (name, count)
 
 
+@pytest.mark.slow
 @needs_data
 @pytest.mark.parametrize("detector", ["haar", "yunet"])
 def test_the_margin_frames_a_face_as_fer2013_does(

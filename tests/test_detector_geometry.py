@@ -127,6 +127,7 @@ def test_scenes_can_be_drawn_again_and_differ() -> None:
     assert not np.array_equal(first.image, other.image)
 
 
+@pytest.mark.slow
 def test_scenes_have_faces_of_all_sizes_inside_and_some_have_none() -> None:
     scenes = [maker().draw(0, 0, i) for i in range(150)]
     assert all(scene.image.shape == (160, 160, 3) and scene.image.dtype == np.uint8 for scene in scenes)

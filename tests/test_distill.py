@@ -24,10 +24,13 @@ from mien.training.distill import DistillationTargets, FixedViews, SoftLabels, d
 from mien.training.splits import hold_back, split_up
 from mien.training.train import train
 
-pytestmark = pytest.mark.filterwarnings(
-    # TensorFlow's variables do not know NumPy 2's `copy`; Keras converts them all the same.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(
+        # TensorFlow's variables do not know NumPy 2's `copy`; Keras converts them all the same.
+        "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+    ),
+]
 
 VIEWS = 3
 HEADS = {"fer2013": LABELS, "ferplus": FERPLUS_LABELS}

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from docs_code import PAGES, ROOT, blocks
 
+pytestmark = pytest.mark.slow
+
 UNTYPED = ("keras", "onnx", "onnxruntime", "pandas", "pyarrow")
 """Libraries in the examples that come without types."""
 

@@ -122,6 +122,7 @@ def test_a_model_without_mistakes_other_labels_and_no_votes(write_model: WriteMo
     assert "mistakes" not in pngs(page.parent)
 
 
+@pytest.mark.slow
 class TestTwoModels:
     @pytest.fixture(scope="class")
     @classmethod

@@ -246,6 +246,7 @@ def assert_nothing_is_cut_off(figure: Figure) -> None:
     assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height
 
 
+@pytest.mark.slow
 class TestCommand:
     @pytest.fixture
     def folder(self, tmp_path: Path) -> Path:

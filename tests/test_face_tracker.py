@@ -36,6 +36,7 @@ def at(results: list[FrameResult], track: int) -> list[int]:
     return [r.frame or 0 for r in results if any(face.track == track for face in r.faces)]
 
 
+@pytest.mark.slow
 class TestStory:
     def test_no_frame_is_left_out(self, results: list[FrameResult]) -> None:
         assert [r.frame for r in results] == list(range(150))

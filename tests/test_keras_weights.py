@@ -27,9 +27,12 @@ from mien.training.optimization import Stage, compile_model
 from mien.training.train import train
 from mien.training.weights import read_weights, write_weights
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(
+        "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+    ),
+]
 
 HEADS = {"labels": LABELS}
 SHIPPED = resolve_model("mien-s")

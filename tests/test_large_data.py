@@ -145,6 +145,7 @@ def test_negative_memory_is_refused(tmp_path: Path) -> None:
         load_dataset(tmp_path, memory=-1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the peak has another unit")
 def test_reading_takes_no_more_memory_for_more_images(tmp_path: Path) -> None:
     """Beyond the limit an image costs its name and label, not its pixels: those alone would be 66 MiB here."""

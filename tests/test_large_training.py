@@ -20,10 +20,13 @@ from mien.training.batches import VALIDATION_BATCH, ValidationBatches, as_batch,
 from mien.training.splits import hold_out
 from mien.training.train import train
 
-pytestmark = pytest.mark.filterwarnings(
-    # TensorFlow's variables do not know NumPy 2's `copy`; Keras converts them all the same.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(
+        # TensorFlow's variables do not know NumPy 2's `copy`; Keras converts them all the same.
+        "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+    ),
+]
 
 
 @pytest.fixture(scope="module")

@@ -295,6 +295,7 @@ def check_page(path: Path) -> None:
         assert problems == []
 
 
+@pytest.mark.slow
 class TestCommand:
     @pytest.fixture
     def data(self, tmp_path: Path) -> Path:

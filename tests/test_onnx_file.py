@@ -31,6 +31,8 @@ from mien.labels import LABELS
 from mien.models.classifier import EmotionClassifier
 from mien.models.registry import ModelConfig, available_models, resolve_model
 
+pytestmark = pytest.mark.slow
+
 PAGE = "docs/how-to/onnx-file.md"
 BLOCKS = list(blocks(PAGE, (ROOT / PAGE).read_text(encoding="utf-8")))
 

@@ -17,6 +17,8 @@ from packages import ROOT, build, tracked
 
 import mien
 
+pytestmark = pytest.mark.slow
+
 WHEEL = f"mien-{mien.__version__}-py3-none-any.whl"
 
 

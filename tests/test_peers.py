@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from small_runs import write_fer2013
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "peers" / "compare.py"
 
 

@@ -21,6 +21,8 @@ from mien.models.classifier import EmotionClassifier
 from mien.models.registry import CONFIG_FILE, resolve_model
 from mien.recognition import EmotionRecognizer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:

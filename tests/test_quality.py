@@ -209,6 +209,7 @@ class TestCommand:
         assert done.returncode == 2 and "min_quality 1.0" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("MIEN_DATA" not in os.environ, reason="needs the data folder that MIEN_DATA names")
 def test_the_model_is_more_often_right_where_the_score_is_higher() -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
@@ -225,6 +226,7 @@ def test_the_model_is_more_often_right_where_the_score_is_higher() -> None:
     assert fifths[-1] - fifths[0] > 0.15 and fifths[-1] > fifths[2] > fifths[0]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("MIEN_DATA" not in os.environ, reason="needs the data folder that MIEN_DATA names")
 def test_hardly_any_training_picture_is_flagged() -> None:
     parquet = pytest.importorskip("pyarrow.parquet")

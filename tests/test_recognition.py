@@ -70,6 +70,7 @@ class TestVerb:
         assert recognizer.recognize(path).source == str(path)
         assert recognizer.recognize(path, source="a name").source == "a name"
 
+    @pytest.mark.slow
     def test_all_ways_give_the_same(self, recognizer: EmotionRecognizer, tmp_path: Path) -> None:
         (tmp_path / "text.jpg").write_text("not a picture")
         one = recognizer.recognize(grace_hopper_path())

@@ -157,11 +157,13 @@ class TestScores:
         assert worst.mean_confidence == pytest.approx(probabilities.max(axis=1).mean())
         assert worst.interval[0] <= worst.accuracy <= worst.interval[1] < 1
 
+    @pytest.mark.slow
     def test_two_runs_give_the_same(self, known: Dataset, shipped: RobustnessReport) -> None:
         assert measure_robustness(EmotionClassifier(), known) == shipped
         found = predict_split(EmotionClassifier(), known)
         assert score_corrupted(EmotionClassifier(), found) == shipped
 
+    @pytest.mark.slow
     def test_many_pictures_in_a_file_are_damaged_by_their_place(
         self, write_model: WriteModel, tmp_path: Path
     ) -> None:
@@ -195,6 +197,7 @@ class TestScores:
         with pytest.raises(DatasetError, match="no FER\\+ votes"):
             measure_robustness(model, DARKENED, head="ferplus")
 
+    @pytest.mark.slow
     def test_fer2013(self, real_fer2013: Dataset) -> None:
         some = real_fer2013.split("validation").take(np.arange(3589) < 80)
         report = measure_robustness(
@@ -205,6 +208,7 @@ class TestScores:
         assert accuracies(report, "blur")[-1] < report.uncorrupted.accuracy
 
 
+@pytest.mark.slow
 class TestOutput:
     def test_json(self, report: RobustnessReport) -> None:
         values = json.loads(json.dumps(report.to_dict(), allow_nan=False))

@@ -363,6 +363,7 @@ class TestWhoMayAsk:
             assert full.value.response.headers["retry-after"] == "1"
 
 
+@pytest.mark.slow
 class TestLimits:
     def test_a_body_that_says_it_is_too_large(self, small: Server):
         with small.client(headers=bearer()) as client:
@@ -485,6 +486,7 @@ class TestStream:
         wait_until(lambda: server.metrics()["mien_streams"] == server.metrics()["mien_work"] == 0)
 
 
+@pytest.mark.slow
 class TestProcess:
     @pytest.mark.parametrize("again", range(5))
     def test_it_ends_as_well_when_it_has_only_just_begun(self, again: int) -> None:

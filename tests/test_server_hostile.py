@@ -18,6 +18,8 @@ from serving import Server, serving
 pytest.importorskip("fastapi")
 schemathesis = pytest.importorskip("schemathesis")
 
+pytestmark = pytest.mark.slow
+
 BODIES = 2400
 PIECES = (
     b"--x\r\n", b"--x--", b'Content-Disposition: form-data; name="f"', b'; filename="\xff"', b"\r\n\r\n", b"\0",

@@ -23,6 +23,8 @@ from mien.output.palette import contrast
 pytest.importorskip("fastapi")
 playwright = pytest.importorskip("playwright.sync_api")
 
+pytestmark = pytest.mark.slow
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if CHROMIUM is None:
     pytest.skip("needs Chromium: apt-get install chromium", allow_module_level=True)

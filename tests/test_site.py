@@ -17,6 +17,8 @@ import mien
 
 pytest.importorskip("mkdocs", reason="needs mkdocs-material")
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 TUTORIAL = DOCS / "tutorial"

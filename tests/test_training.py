@@ -262,6 +262,7 @@ def export_again(run: Path, folder: Path, bias: float | None = None) -> None:
     )
 
 
+@pytest.mark.slow
 class TestResume:
     @pytest.fixture(scope="class")
     @classmethod
@@ -450,6 +451,7 @@ class TestCheckpoint:
         assert (tmp_path / "history.csv").read_bytes() == before
 
 
+@pytest.mark.slow
 class TestOtherData:
     @pytest.fixture(scope="class")
     @classmethod

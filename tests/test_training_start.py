@@ -34,9 +34,12 @@ from mien.training.networks import NETWORKS, build_model
 from mien.training.optimization import Stage, compile_model, stages
 from mien.training.train import train
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(
+        "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+    ),
+]
 
 
 def nested(pixels: Any) -> Any:

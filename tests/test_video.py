@@ -178,6 +178,7 @@ class TestBadInput:
         with pytest.raises(VideoError, match="too many pixels"):
             list(read_video(path))
 
+    @pytest.mark.slow
     def test_8k(self, tmp_path: Path) -> None:
         path = write_clip(tmp_path / "8k.mp4", [np.full((4320, 7680, 3), 90, np.uint8)] * 2, codec="mpeg4")
         assert [frame.picture.shape for frame in read_video(path)] == [(4320, 7680, 3)] * 2
