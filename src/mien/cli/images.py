@@ -177,7 +177,8 @@ def models() -> None:
     from mien.models.registry import MODEL_FILE, available_models, resolve_model
 
     for config in available_models():
-        megabytes = sum(file.stat().st_size for file in resolve_model(config.name).iterdir()) / 1e6
+        path = resolve_model(config.name) / MODEL_FILE
+        megabytes = path.stat().st_size / 1e6  # of what predictions need; the Keras weights are for training
         default = " (default)" if config.name == DEFAULT_MODEL else ""
         typer.echo(f"{config.name}{default}: {megabytes:.1f} MB; {', '.join(config.labels)}")
         for head, scores in config.metrics.items():
@@ -185,4 +186,4 @@ def models() -> None:
                 f"  {head}: {percent(scores['accuracy'])} right on {scores['n']} validation images"
                 f" of {config.data['name']}"
             )
-        typer.echo(f"  {resolve_model(config.name) / MODEL_FILE}")
+        typer.echo(f"  {path}")
