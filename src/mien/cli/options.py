@@ -88,13 +88,22 @@ SplitOption = Annotated[
     ),
 ]
 
+_BY_ENDING = "  [default: as the ending of --output says, else table]"
 FaceFormatOption = Annotated[
-    ImageFormat, typer.Option(help="How to write the faces.", rich_help_panel=OUTPUT)
+    ImageFormat | None,
+    typer.Option(help="How to write the faces." + _BY_ENDING, show_default=False, rich_help_panel=OUTPUT),
+]
+FileReportFormatOption = Annotated[
+    ReportFormat | None,
+    typer.Option(help="How to write the figures." + _BY_ENDING, show_default=False, rich_help_panel=OUTPUT),
 ]
 ReportFormatOption = Annotated[
     ReportFormat, typer.Option(help="How to write the figures.", rich_help_panel=OUTPUT)
 ]
-OutputOption = Annotated[Path | None, output_option("Write to this file instead of stdout.")]
+OutputOption = Annotated[
+    Path | None,
+    output_option("Write to this file instead of stdout; its ending names the format, .txt the table."),
+]
 RunOption = Annotated[Path, output_option("Folder of the run.")]
 
 ModelOption = Annotated[

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import typer
 
+from mien.cli.output_file import open_output
 from mien.errors import ServerError
 
 if TYPE_CHECKING:
@@ -63,21 +63,6 @@ def server_settings(**values: Any) -> Settings:
         return Settings(**values, token=os.environ.get("MIEN_TOKEN") or None)
     except ValueError as error:
         raise ServerError(str(error)) from None
-
-
-@contextmanager
-def open_stream(output: Path | None, *, binary: bool) -> Iterator[IO[Any]]:
-    """Stdout, or the file, opened; its folder is made when it is missing."""
-    if output is None:
-        yield sys.stdout
-        return
-    output.parent.mkdir(parents=True, exist_ok=True)
-    if binary:
-        with output.open("wb") as file:
-            yield file
-    else:
-        with output.open("w", encoding="utf-8", newline="") as text:
-            yield text
 
 
 def say_filtered(faces: int, min_quality: float, how: str = "") -> None:
@@ -160,7 +145,7 @@ def write_aggregate(
     for group, result in results:
         totals.add(result, group)
     summaries, hidden = totals.shown()
-    with open_stream(output, binary=False) as stream:
+    with open_output(output, binary=False) as stream:
         show_summaries(summaries, as_json=format == "json", stream=stream)
     say_hidden(hidden, least)
     if totals.frames_left_out:
