@@ -174,7 +174,7 @@ class TestBadInput:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         path = write_clip(tmp_path / "a.mp4", grey_steps(3))
-        monkeypatch.setattr("mien.video.reader.MAX_PIXELS", 64 * 48 - 1)
+        monkeypatch.setattr("mien.video.frame_pixels.MAX_PIXELS", 64 * 48 - 1)
         with pytest.raises(VideoError, match="too many pixels"):
             list(read_video(path))
 

@@ -78,7 +78,7 @@ PortOption = Annotated[
 ]
 
 
-@commands.command(epilog="Example: mien video clip.mp4 --format csv --output faces.csv --annotate faces.mp4")
+@commands.command(epilog="Example: mien video clip.mp4 --output faces.csv --annotate faces.mp4")
 @with_groups
 def video(
     paths: Annotated[list[str], typer.Argument(help="Clips, folders or globs.", show_default=False)],
