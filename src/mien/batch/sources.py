@@ -34,12 +34,14 @@ class Entry:
         container: the archive that holds it; "" for a plain file.
         key: its position there: offset and size (tar), member (zip), row group and row (Parquet).
         folder: the first folder below the source, "" without one.
+        error: why nothing of it can be read, where that is known from the listing; else "".
     """
 
     name: str
     container: str = ""
     key: tuple[Any, ...] = ()
     folder: str = ""
+    error: str = ""
 
 
 def list_entries(sources: Iterable[str]) -> Iterator[Entry]:
@@ -71,7 +73,8 @@ def read_entries(entries: Sequence[Entry]) -> Iterator[tuple[Entry, bytes | Imag
     """
     for container, group in groupby(entries, key=lambda entry: entry.container):
         if not container:
-            yield from ((entry, _read_file(entry.name)) for entry in group)
+            for entry in group:
+                yield entry, ImageError(entry.error) if entry.error else _read_file(entry.name)
             continue
         try:
             yield from _READERS[_suffix(container)](container, list(group))
@@ -133,7 +136,21 @@ def _walk(system: Any, folder: str, root: str) -> Iterator[Entry]:
         if is_folder:
             yield from _walk(system, path, root)
         elif name.lower().endswith((*SUFFIXES, *ARCHIVES)):
-            yield from _expand_path(system, path, root)
+            yield from _expand_or_say(system, path, root)
+
+
+def _expand_or_say(system: Any, path: str, root: str) -> Iterator[Entry]:
+    """What a folder holds of a name; one bad file or archive among others is an entry with its error."""
+    try:
+        yield from _expand_path(system, path, root)
+    except MissingExtraError:
+        raise
+    except Exception as error:  # whatever a strange archive brings about
+        url, reason = _url(system, path), getattr(error, "strerror", None) or zip_reason(error)
+        text = reason if reason.startswith(url) else f"{url}: cannot be read: {reason}"
+        yield Entry(
+            f"{url}#" if path.lower().endswith(ARCHIVES) else url, folder=_folder(path, root), error=text
+        )
 
 
 def _list_folder(system: Any, folder: str) -> list[tuple[str, bool]]:

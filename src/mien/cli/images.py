@@ -32,6 +32,7 @@ from mien.cli.support import (
     check_together,
     check_written,
     say_filtered,
+    say_others,
     write_aggregate,
 )
 from mien.models.registry import DEFAULT_MODEL
@@ -78,7 +79,7 @@ def image(
     """Recognise the expressions in pictures."""
     from mien.faces.anonymize import FaceAnonymizer
     from mien.faces.detector import search_to_anonymize
-    from mien.images.find import find_images
+    from mien.images.find import SUFFIXES, find_images
     from mien.output.image_files import PictureFiles
 
     format = choose_format(ImageFormat, format, output)
@@ -97,6 +98,7 @@ def image(
         failed = _write_faces(
             recognizer, paths, format, output, PictureFiles(annotate, chart, hide=hide, paths=paths)
         )
+    say_others(paths, SUFFIXES)
     if failed:
         raise typer.Exit(1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -69,6 +69,20 @@ def say_filtered(faces: int, min_quality: float, how: str = "") -> None:
     """Say on stderr how many faces were not good enough, if there were any."""
     if faces:
         typer.echo(f"mien: faces filtered out, of a quality below {min_quality:g}: {faces}{how}", err=True)
+
+
+def say_others(paths: Iterable[str], suffixes: Collection[str]) -> None:
+    """Say on stderr what folders hold besides, if anything: nobody must think that it was read."""
+    from mien.images.find import count_others
+
+    if others := count_others(paths, suffixes):
+        kinds = ", ".join(f"{count:,} {ending}" for ending, count in others.most_common(8))
+        typer.echo(f"mien: left out in folders, as of another kind: {kinds}", err=True)
+        if others.keys() & {".heic", ".heif"}:
+            typer.echo(
+                "mien: HEIC is not read: convert such photos to JPEG, or let the telephone take JPEG",
+                err=True,
+            )
 
 
 def load(path: Path, votes: Path | None) -> Dataset:

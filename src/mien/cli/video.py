@@ -34,6 +34,7 @@ from mien.cli.support import (
     check_written,
     progress_bar,
     say_filtered,
+    say_others,
     server_settings,
     write_aggregate,
 )
@@ -98,6 +99,7 @@ def video(
 ) -> None:
     """Recognise the expressions in clips, with face tracking and temporal smoothing."""
     from mien.video.clips import Clip, find_clips, output_paths
+    from mien.video.reader import VIDEO_SUFFIXES
 
     format = choose_format(ImageFormat, format, output)
     check_written(format.value, output, aggregate, written := {"--annotate": annotate, "--report": report})
@@ -126,6 +128,7 @@ def video(
             failed = write_aggregate(groups, recognizer.labels, min_group, output, format.value)
         else:
             failed = _write_frames(recognizer, results, format, output)
+    say_others(paths, VIDEO_SUFFIXES)
     if failed:
         raise typer.Exit(1)
 
