@@ -21,8 +21,8 @@ from mien.recognition import EmotionRecognizer
 from mien.results import Box, Face, FaceEmotion, FrameResult, Prediction, Quality
 from mien.video.clip_stats import PEOPLE, POINTS, ClipRecord
 from mien.video.clips import Clip, find_clips, output_paths
-from mien.video.reader import Sampling
 from mien.video.report import write_clip_report
+from mien.video.sampling import Sampling
 from mien.video.timeline import Timeline
 from mien.video.writer import ClipWriter
 

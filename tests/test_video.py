@@ -13,7 +13,8 @@ from clips import FPS, play, scene, story, with_rotation, write_clip, write_soun
 from pictures import pattern
 
 from mien.errors import VideoError
-from mien.video.reader import Frame, Sampling, read_video, video_info
+from mien.video.reader import Frame, read_video, video_info
+from mien.video.sampling import Sampling
 
 
 def grey_steps(n: int, height: int = 48, width: int = 64) -> list[np.ndarray]:

@@ -15,7 +15,8 @@ from clips import scene, with_matrix, write_clip
 from pictures import pattern
 
 from mien.errors import VideoError
-from mien.video.reader import Sampling, read_video
+from mien.video.reader import read_video
+from mien.video.sampling import Sampling
 
 ORIENTATIONS = {
     "as it is": ((1, 0, 0, 1), lambda p: p),

@@ -17,7 +17,7 @@ from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_HEAD, DEFAULT_MODEL, 
 
 if TYPE_CHECKING:
     from mien.recognition import EmotionRecognizer
-    from mien.video.reader import Sampling
+    from mien.video.sampling import Sampling
 
 
 class ImageFormat(StrEnum):
@@ -255,7 +255,7 @@ class SamplingOptions:
 
     def sampling(self) -> Sampling:
         """The frames that the options name; `typer.BadParameter` where they contradict each other."""
-        from mien.video.reader import Sampling
+        from mien.video.sampling import Sampling
 
         try:
             return Sampling(**vars(self))

@@ -20,8 +20,9 @@ from mien.output.image_files import FreeStems, in_folder
 from mien.results import FrameResult
 from mien.video.clip_stats import ClipRecord
 from mien.video.face_tracker import DETECTION_INTERVAL, PATIENCE, FaceReader, FaceTracker, track_frames
-from mien.video.reader import VIDEO_SUFFIXES, Sampling, VideoInfo, read_video, video_info
+from mien.video.reader import VIDEO_SUFFIXES, VideoInfo, read_video, video_info
 from mien.video.report import write_clip_report
+from mien.video.sampling import Sampling
 from mien.video.smoothing import TIME_CONSTANT
 from mien.video.writer import ClipWriter
 
