@@ -104,6 +104,16 @@ class TestOneBadEntry:
         assert set(errors) - read == {"dangling.jpg", "cut.zip#", "cut.tar#", "text.parquet#"}
         assert all("cannot be read" in errors[name] for name in set(errors) - read)
 
+    def test_a_name_like_a_chain_of_file_systems(self, tmp_path: Path) -> None:
+        pytest.importorskip("fsspec")
+        write(tmp_path / "in", "a::b.jpg", "zip::file:x.jpg")
+        for source in (tmp_path / "in", tmp_path / "in" / "a::b.jpg"):
+            done = typed.run(
+                "batch", source, "--output", tmp_path / f"out-{source.name[:1]}", "--workers", "1"
+            )
+            assert done.returncode == 0, done.stderr
+            assert " 0 errors" in done.stderr
+
     def test_a_repaired_one_is_read_by_the_next_run(self, folder: Path, tmp_path: Path) -> None:
         out = tmp_path / "out"
         typed.run("batch", folder, "--output", out, "--workers", "1")

@@ -5,6 +5,7 @@ Names are listed lazily in a fixed order; only the worker of a picture reads its
 
 from __future__ import annotations
 
+import os
 import posixpath
 import tarfile
 import zipfile
@@ -285,9 +286,14 @@ def file_system(source: str) -> tuple[Any, str]:
     """
     try:
         from fsspec.core import url_to_fs
+        from fsspec.implementations.local import LocalFileSystem
     except ImportError:
         raise MissingExtraError("mien batch", "batch") from None
     try:
+        if os.path.lexists(source):
+            # A file's own name may look like a chain of fsspec's, which takes "a::b.jpg" for "a".
+            system = LocalFileSystem()
+            return system, system._strip_protocol(os.path.abspath(source))  # noqa: PTH100 links stay
         system, path = url_to_fs(source)
     except (ValueError, ImportError) as error:
         raise SourceError(

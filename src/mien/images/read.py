@@ -185,8 +185,7 @@ def _from_pillow(picture: Image.Image, name: str, max_pixels: int) -> NDArray[np
         raise ImageError(f"{name}: {width} x {height} pixels; expected at least one")
     try:
         picture.load()
-        with no_warnings():
-            orientation = picture.getexif().get(_EXIF_ORIENTATION, 1)
+        orientation = _orientation(picture)
         pixels = _to_rgb(picture, name)
     except ImageError:
         raise
@@ -194,6 +193,15 @@ def _from_pillow(picture: Image.Image, name: str, max_pixels: int) -> NDArray[np
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"{name}: broken picture ({reason}); expected a whole one") from None
     return _upright(pixels, orientation)
+
+
+def _orientation(picture: Image.Image) -> object:
+    """What EXIF says, 1 to 8; broken EXIF says nothing, for the pixels may be whole."""
+    try:
+        with no_warnings():
+            return picture.getexif().get(_EXIF_ORIENTATION, 1)
+    except Exception:  # Pillow's readers raise what a broken text makes them raise
+        return 1
 
 
 def _too_large(name: str, max_pixels: int, size: str = "") -> str:
