@@ -123,10 +123,13 @@ def write_sound(path: Path, seconds: float = 1.0) -> Path:
 
 def with_rotation(path: Path, degrees: int) -> Path:
     """Note in an MP4 file's first track that players turn it clockwise by 90 or 270 degrees, as telephones do."""
+    return with_matrix(path, *{90: (0, 1, -1, 0), 270: (0, -1, 1, 0)}[degrees])
+
+
+def with_matrix(path: Path, a: int, b: int, c: int, d: int) -> Path:
+    """Note in an MP4 file's first track where players show (p, q): at (a p + c q, b p + d q)."""
     data = bytearray(path.read_bytes())
-    one = 0x10000
-    turn = {90: (0, one, -one, 0), 270: (0, -one, one, 0)}[degrees]
-    matrix = (turn[0], turn[1], 0, turn[2], turn[3], 0, 0, 0, 0x40000000)
+    matrix = [value << 16 for value in (a, b, 0, c, d, 0, 0, 0)] + [0x40000000]
     at = data.index(b"tkhd") + 4 + 40
     data[at : at + 36] = b"".join(v.to_bytes(4, "big", signed=True) for v in matrix)
     path.write_bytes(data)

@@ -24,13 +24,13 @@ from PIL import Image
 from pyarrow import parquet
 from typed import run
 
-from mien.batch.local import _try_again
+from mien.batch.local import _Pool, _ready, _try_again, run_in_processes
 from mien.batch.output import BatchSettings, Done, Output
 from mien.batch.run import run_batch
 from mien.batch.sources import Entry, list_entries, read_entries
 from mien.batch.summary import summarize
 from mien.batch.worker import Task, decode, write_part
-from mien.errors import ImageError, SettingsError, SourceError
+from mien.errors import BatchError, ImageError, ModelError, SettingsError, SourceError
 from mien.faces.detector import detector_model
 from mien.images.read import read_image
 from mien.images.sample import sample_portrait
@@ -360,6 +360,13 @@ class TestRefusals:
         assert done.stderr.splitlines()[-1].startswith(f"mien: {tmp_path}/nothing: ")
 
 
+class Deadly(BatchSettings):
+    """Settings that end the process that gets them."""
+
+    def __reduce__(self) -> tuple[object, tuple[int]]:
+        return os._exit, (3,)
+
+
 @pytest.mark.slow
 class TestInterruptions:
     def test_killed_twenty_times(self, tmp_path: Path):
@@ -431,6 +438,32 @@ class TestInterruptions:
         assert sorted(row["source"] for row in rows) == [f"{i}.jpg" for i in range(5)]
         assert len(set(written)) == 5
         assert all("died each time" in row["error"] for row in rows)
+
+    def test_a_worker_that_cannot_load_its_model_blames_no_picture(self, tmp_path: Path):
+        tasks = [Task((Entry("a.jpg"), Entry("b.jpg")), tmp_path / "part-0.parquet", tmp_path)]
+        with pytest.raises(ModelError, match="no such model"):
+            list(run_in_processes(tasks, BatchSettings("nobody", ""), 2))
+        assert not list(tmp_path.iterdir())
+
+    def test_processes_that_do_not_begin_blame_no_picture(self, tmp_path: Path):
+        tasks = [Task((Entry("a.jpg"), Entry("b.jpg")), tmp_path / "part-0.parquet", tmp_path)]
+        with pytest.raises(BatchError, match="end as soon as they begin"):
+            list(run_in_processes(tasks, Deadly("mien-s", ""), 2))
+        assert not list(tmp_path.iterdir())
+
+    def test_a_task_for_a_pool_that_has_just_broken_is_tried_again(self, folder: Path, tmp_path: Path):
+        pool = _Pool(BatchSettings("mien-s", ""), 1)
+        task = Task((Entry("a.jpg"),), tmp_path / "part-0.parquet", tmp_path)
+        try:
+            pool._pool.submit(_ready).result()
+            for process in list(pool._pool._processes.values()):
+                process.kill()
+            wait_for(lambda: pool._pool._broken)
+            pool.submit(task)
+            assert pool.collect() == ([], [task])
+            assert pool.is_empty()
+        finally:
+            pool.stop()
 
     def test_a_full_disk_ends_the_run_and_keeps_what_is_done(self, folder: Path, tmp_path: Path):
         import resource

@@ -31,7 +31,7 @@ from mien.video import camera as camera_module
 from mien.video.camera import Camera
 from mien.video.face_tracker import FaceTracker
 from mien.video.live import watch_live
-from mien.video.reader import Sampling
+from mien.video.sampling import Sampling
 
 
 @pytest.fixture(scope="module")

@@ -18,11 +18,20 @@ from pictures import pattern
 from mien.errors import VideoError
 from mien.labels import LABELS
 from mien.recognition import EmotionRecognizer
-from mien.results import Box, Face, FaceEmotion, FrameResult, Prediction, Quality
+from mien.results import (
+    Box,
+    Face,
+    FaceEmotion,
+    FrameResult,
+    Prediction,
+    Quality,
+    TrackedFace,
+    TrackedFrame,
+)
 from mien.video.clip_stats import PEOPLE, POINTS, ClipRecord
 from mien.video.clips import Clip, find_clips, output_paths
-from mien.video.reader import Sampling
 from mien.video.report import write_clip_report
+from mien.video.sampling import Sampling
 from mien.video.timeline import Timeline
 from mien.video.writer import ClipWriter
 
@@ -173,6 +182,26 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.slow
+class TestCrowd:
+    def test_who_is_in_view_all_the_time_is_counted_once(self) -> None:
+        record = ClipRecord(LABELS)
+        probabilities = dict.fromkeys(LABELS, 0.0) | {"happy": 1.0}
+        one = Prediction(probabilities)
+        faces = tuple(
+            TrackedFace(Face(Box(20 * k, 0, 20 * k + 18, 18), 0.9), one, track=k, smoothed=one)
+            for k in range(1, PEOPLE + 11)
+        )
+        for frame in range(100):
+            record.add(
+                TrackedFrame("crowd.mp4", 2000, 100, faces, frame=frame, time=0.1 * frame, labels=LABELS),
+                None,
+            )
+        assert len(record.people) == PEOPLE
+        assert record.others == 10
+        total = sum(person.total for person in record.people.values()) + record.others_seconds
+        assert total == pytest.approx(100 * 0.1 * (PEOPLE + 10), rel=0.02)
+
+
 class TestPage:
     def test_it_says_what_was_seen(self, made: Path) -> None:
         page = (made / "page.html").read_text(encoding="utf-8")

@@ -56,6 +56,15 @@ def scene(*places: tuple[int, int, int]) -> tuple[np.ndarray, list[Box]]:
     return image, faces
 
 
+def test_a_folder_of_that_name_is_not_the_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("haar", "mien"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert [FaceDetector(name).backend for name in ("haar", "mien")] == ["haar", "mien"]
+    with pytest.raises(DetectorError, match="haar"):
+        FaceDetector("./haar")
+
+
 @pytest.mark.parametrize(
     ("picture", "face"), [(grace_hopper(), GRACE_HOPPER_FACE), (astronaut(), ASTRONAUT_FACE)]
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from pathlib import Path
@@ -197,6 +198,16 @@ def test_a_broken_exif_block_does_no_harm() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert read_image(bytes(data)).shape[2] == 3
+
+
+def test_pixels_are_whole_where_exif_is_broken() -> None:
+    """A PNG's text "Raw profile type exif" may be anything."""
+    from PIL.PngImagePlugin import PngInfo
+
+    stream, text = io.BytesIO(), PngInfo()
+    text.add_text("Raw profile type exif", "\nexif\n   8\nthis is no hexadecimal")
+    Image.fromarray(pattern(20, 30)).save(stream, "PNG", pnginfo=text)
+    np.testing.assert_array_equal(read_image(stream.getvalue()), pattern(20, 30))
 
 
 def test_damaged_files_never_raise_anything_else() -> None:

@@ -13,7 +13,8 @@ from clips import FPS, play, scene, story, with_rotation, write_clip, write_soun
 from pictures import pattern
 
 from mien.errors import VideoError
-from mien.video.reader import Frame, Sampling, read_video, video_info
+from mien.video.reader import Frame, read_video, video_info
+from mien.video.sampling import Sampling
 
 
 def grey_steps(n: int, height: int = 48, width: int = 64) -> list[np.ndarray]:
@@ -174,7 +175,7 @@ class TestBadInput:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         path = write_clip(tmp_path / "a.mp4", grey_steps(3))
-        monkeypatch.setattr("mien.video.reader.MAX_PIXELS", 64 * 48 - 1)
+        monkeypatch.setattr("mien.video.frame_pixels.MAX_PIXELS", 64 * 48 - 1)
         with pytest.raises(VideoError, match="too many pixels"):
             list(read_video(path))
 

@@ -5,6 +5,7 @@ Wrong arguments in code are `ValueError` or `TypeError`. The rest derives from o
     MienError
     ├── ImageError             a picture that cannot be read, or is too large to be read safely
     ├── SourceError            a collection that is missing, unreadable, or vanished while it was read
+    ├── BatchError             a run over a collection whose processes cannot work
     ├── VideoError             a clip, a stream or a camera that cannot be read, or ends too early
     ├── DetectorError          a face detector that cannot be loaded or fetched
     ├── ModelError             a model that is missing, broken or of the wrong shape
@@ -33,6 +34,10 @@ class ImageError(MienError):
 
 class SourceError(MienError):
     """A collection that is missing, unreadable, or vanished while it was read."""
+
+
+class BatchError(MienError):
+    """A run over a collection whose processes cannot work: nothing is wrong with the pictures."""
 
 
 class VideoError(MienError):

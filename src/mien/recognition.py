@@ -20,7 +20,8 @@ from mien.models.classifier import EmotionClassifier
 from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_HEAD, DEFAULT_MODEL, DETECTOR_SIZE, MIN_SIZE
 from mien.results import Face, FaceEmotion, FrameResult, TrackedFrame
 from mien.video.face_tracker import PATIENCE, FaceTracker, track_frames
-from mien.video.reader import Sampling, read_video
+from mien.video.reader import read_video
+from mien.video.sampling import Sampling
 from mien.video.smoothing import TIME_CONSTANT
 
 _TOGETHER = 64  # faces, or pictures, of which the faces are classified in one go

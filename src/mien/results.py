@@ -281,6 +281,9 @@ _FACE_VALUES: dict[str, Callable[[FaceEmotion], Any]] = {
 FACE_FIELDS: tuple[str, ...] = tuple(_FACE_VALUES)
 """The fields of a face that come before its probabilities, in order."""
 
+COLUMNS: tuple[str, ...] = ("source", "frame", "time", *FACE_FIELDS, "error")
+"""The columns of rows that are of no label."""
+
 ISSUE_SEPARATOR = ";"
 """Between the quality's issues where a row has them in one column."""
 

@@ -15,7 +15,7 @@ UNFINISHED = ".unfinished"
 
 
 @contextmanager
-def atomic_file(path: Path, *, folder: Path | None = None) -> Iterator[IO[bytes]]:
+def atomic_file(path: Path, *, folder: Path | None = None, keep: bool = False) -> Iterator[IO[bytes]]:
     """A binary file that takes its place when the block ends; after an error what was there before is as it was.
 
     A link stays a link: the file it leads to is replaced. What is no file (a device, a pipe) is written to directly.
@@ -23,17 +23,20 @@ def atomic_file(path: Path, *, folder: Path | None = None) -> Iterator[IO[bytes]
     Args:
         path: of the file; its folder exists by the end of the block.
         folder: where it grows, on the same disk; None for beside its place.
+        keep: let it take its place after an error, too, with what was written until then: rows of a long run.
 
     Raises:
         OSError: it cannot be written; as of any file that is opened for writing, also where one that is there is
             read-only.
     """
+    if path.exists() and not path.is_file():
+        # Not where it leads to: that of /dev/stdout before a pipe is no path.
+        with path.open("wb") as file:
+            yield file
+        return
     target = Path(os.path.realpath(path))
     if target.exists():
-        with target.open("r+b" if target.is_file() else "wb") as file:  # raises where writing is not allowed
-            if not target.is_file():
-                yield file
-                return
+        target.open("r+b").close()  # raises where writing is not allowed
     new = (folder or target.parent) / f".{target.name[:40]}.{secrets.token_hex(4)}{UNFINISHED}"
     try:
         with _opened(new, path) as file:
@@ -42,6 +45,8 @@ def atomic_file(path: Path, *, folder: Path | None = None) -> Iterator[IO[bytes]
             os.fsync(file.fileno())
         new.replace(target)
     except BaseException:
+        if keep and new.exists():
+            new.replace(target)
         new.unlink(missing_ok=True)
         raise
 

@@ -14,10 +14,11 @@ from dataclasses import replace
 
 from mien.batch.output import BatchSettings
 from mien.batch.worker import Outcome, Task, Worker, write_part
+from mien.errors import BatchError
 from mien.results import FrameResult
 
 _AHEAD = 2  # tasks that wait, a worker: none stands idle, and a long listing is not held in memory
-_worker: Worker | None = None
+_worker: Worker | Exception | None = None
 
 
 def run_here(tasks: Iterable[Task], settings: BatchSettings) -> Generator[Outcome, None, None]:
@@ -36,6 +37,8 @@ def run_in_processes(
     that kills its process each time; that picture becomes a row with an error.
 
     Raises:
+        BatchError: the processes cannot start. No picture is to blame, and none counts as done.
+        ModelError, DetectorError: they cannot load the model or the detector.
         SourceError, OSError: as `Worker.run` raises them.
     """
     queue = iter(tasks)
@@ -95,7 +98,12 @@ class _Pool:
         return not self._running
 
     def submit(self, task: Task) -> None:
-        self._running[self._pool.submit(_run, task)] = task
+        try:
+            future = self._pool.submit(_run, task)
+        except BrokenProcessPool as error:  # a process has died just now
+            future = Future()
+            future.set_exception(error)
+        self._running[future] = task
 
     def collect(self) -> tuple[list[Outcome], list[Task]]:
         """Wait for one task at least; what is done, and what was lost with a process."""
@@ -112,7 +120,18 @@ class _Pool:
             self._running = {}
             self._pool.shutdown(wait=True)
             self._pool = self._start()
+            self._check()
         return done, lost
+
+    def _check(self) -> None:
+        """Raise if a process cannot work at all, before a picture is blamed for it."""
+        try:
+            self._pool.submit(_ready).result()
+        except BrokenProcessPool:
+            raise BatchError(
+                "the worker processes end as soon as they begin, perhaps for want of memory; try --workers 1, and in a "
+                'script of your own call run_batch below: if __name__ == "__main__":'
+            ) from None
 
     def stop(self) -> None:
         """End the processes at once: a part that is not finished does not count."""
@@ -126,7 +145,10 @@ def _begin(settings: BatchSettings) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _worker = Worker(settings)
+    try:
+        _worker = Worker(settings)
+    except Exception as error:  # raised by the first task: here, it would only break the pool
+        _worker = error
 
 
 def _end_with_parent() -> None:
@@ -138,6 +160,15 @@ def _end_with_parent() -> None:
 
 
 def _run(task: Task) -> Outcome:
-    if _worker is None:
-        raise RuntimeError("a worker process was not started")
-    return _worker.run(task)
+    return _loaded().run(task)
+
+
+def _ready() -> None:
+    _loaded()
+
+
+def _loaded() -> Worker:
+    """This process' worker, or what kept it from being loaded."""
+    if isinstance(_worker, Worker):
+        return _worker
+    raise _worker or RuntimeError("a worker process was not started")

@@ -5,6 +5,7 @@ Names are listed lazily in a fixed order; only the worker of a picture reads its
 
 from __future__ import annotations
 
+import os
 import posixpath
 import tarfile
 import zipfile
@@ -34,12 +35,14 @@ class Entry:
         container: the archive that holds it; "" for a plain file.
         key: its position there: offset and size (tar), member (zip), row group and row (Parquet).
         folder: the first folder below the source, "" without one.
+        error: why nothing of it can be read, where that is known from the listing; else "".
     """
 
     name: str
     container: str = ""
     key: tuple[Any, ...] = ()
     folder: str = ""
+    error: str = ""
 
 
 def list_entries(sources: Iterable[str]) -> Iterator[Entry]:
@@ -71,7 +74,8 @@ def read_entries(entries: Sequence[Entry]) -> Iterator[tuple[Entry, bytes | Imag
     """
     for container, group in groupby(entries, key=lambda entry: entry.container):
         if not container:
-            yield from ((entry, _read_file(entry.name)) for entry in group)
+            for entry in group:
+                yield entry, ImageError(entry.error) if entry.error else _read_file(entry.name)
             continue
         try:
             yield from _READERS[_suffix(container)](container, list(group))
@@ -133,7 +137,21 @@ def _walk(system: Any, folder: str, root: str) -> Iterator[Entry]:
         if is_folder:
             yield from _walk(system, path, root)
         elif name.lower().endswith((*SUFFIXES, *ARCHIVES)):
-            yield from _expand_path(system, path, root)
+            yield from _expand_or_say(system, path, root)
+
+
+def _expand_or_say(system: Any, path: str, root: str) -> Iterator[Entry]:
+    """What a folder holds of a name; one bad file or archive among others is an entry with its error."""
+    try:
+        yield from _expand_path(system, path, root)
+    except MissingExtraError:
+        raise
+    except Exception as error:  # whatever a strange archive brings about
+        url, reason = _url(system, path), getattr(error, "strerror", None) or zip_reason(error)
+        text = reason if reason.startswith(url) else f"{url}: cannot be read: {reason}"
+        yield Entry(
+            f"{url}#" if path.lower().endswith(ARCHIVES) else url, folder=_folder(path, root), error=text
+        )
 
 
 def _list_folder(system: Any, folder: str) -> list[tuple[str, bool]]:
@@ -268,9 +286,14 @@ def file_system(source: str) -> tuple[Any, str]:
     """
     try:
         from fsspec.core import url_to_fs
+        from fsspec.implementations.local import LocalFileSystem
     except ImportError:
         raise MissingExtraError("mien batch", "batch") from None
     try:
+        if os.path.lexists(source):
+            # A file's own name may look like a chain of fsspec's, which takes "a::b.jpg" for "a".
+            system = LocalFileSystem()
+            return system, system._strip_protocol(os.path.abspath(source))  # noqa: PTH100 links stay
         system, path = url_to_fs(source)
     except (ValueError, ImportError) as error:
         raise SourceError(

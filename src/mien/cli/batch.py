@@ -16,15 +16,16 @@ from mien.cli.options import (
     INPUT,
     OUTPUT,
     PRIVACY,
+    FileReportFormatOption,
     OutputOption,
     Partition,
     RecognizerOptions,
     ReportFormat,
-    ReportFormatOption,
     output_option,
     with_groups,
 )
-from mien.cli.support import check_together, open_stream, say_hidden, show_summaries
+from mien.cli.output_file import choose_format, open_output
+from mien.cli.support import check_together, say_hidden, show_summaries
 
 commands = typer.Typer()
 
@@ -118,7 +119,7 @@ def batch(
 def summarize(
     folder: Annotated[Path, typer.Argument(help="The output folder of mien batch.", show_default=False)],
     by: Annotated[Partition, typer.Option(help="Also summarise every folder.")] = Partition.NONE,
-    format: ReportFormatOption = ReportFormat.TABLE,
+    format: FileReportFormatOption = None,
     output: OutputOption = None,
     chart: Annotated[
         Path | None,
@@ -138,11 +139,12 @@ def summarize(
     from mien.batch.summary import summarize as count
     from mien.output.aggregate import large_enough
 
+    format = choose_format(ReportFormat, format, output)
     summaries = count(folder, by=by.value)
     if min_group is not None:
         summaries, hidden = large_enough(summaries[1:] or summaries, min_group)
         say_hidden(hidden, min_group)
-    with open_stream(output, binary=False) as stream:
+    with open_output(output, binary=False) as stream:
         show_summaries(summaries, as_json=format is ReportFormat.JSON, stream=stream)
     if chart is not None and summaries:
         from mien.output.charts import emotion_shares

@@ -37,7 +37,7 @@ def explain(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--emotion") from None
     failed = False
-    with open_explanations(output) as files:
+    with open_explanations(output, paths) as files:
         for recognized in recognize_and_keep(recognizer, paths):
             result, picture = recognized.result, recognized.picture
             reasons = explain_faces(recognizer, recognized, emotion=emotion)

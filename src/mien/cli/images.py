@@ -26,12 +26,13 @@ from mien.cli.options import (
     output_option,
     with_groups,
 )
+from mien.cli.output_file import check_no_input, choose_format, open_output
 from mien.cli.support import (
     check_hidden,
     check_together,
     check_written,
-    open_stream,
     say_filtered,
+    say_others,
     write_aggregate,
 )
 from mien.models.registry import DEFAULT_MODEL
@@ -48,7 +49,7 @@ commands = typer.Typer()
 def image(
     paths: PicturesArgument,
     *,
-    format: FaceFormatOption = ImageFormat.TABLE,
+    format: FaceFormatOption = None,
     output: OutputOption = None,
     annotate: Annotated[
         Path | None,
@@ -78,8 +79,11 @@ def image(
     """Recognise the expressions in pictures."""
     from mien.faces.anonymize import FaceAnonymizer
     from mien.faces.detector import search_to_anonymize
+    from mien.images.find import SUFFIXES, find_images
     from mien.output.image_files import PictureFiles
 
+    format = choose_format(ImageFormat, format, output)
+    check_no_input("--output", output, find_images(paths) if output and output.exists() else [])
     drawn = {"--annotate": annotate, "--chart": chart}
     check_written(format.value, output, aggregate, drawn)
     check_hidden("--blur-faces", blur_faces, drawn)
@@ -91,7 +95,10 @@ def image(
         failed = write_aggregate(groups, recognizer.labels, min_group, output, format.value)
     else:
         hide = FaceAnonymizer(search_to_anonymize()).hide if blur_faces else None
-        failed = _write_faces(recognizer, paths, format, output, PictureFiles(annotate, chart, hide=hide))
+        failed = _write_faces(
+            recognizer, paths, format, output, PictureFiles(annotate, chart, hide=hide, paths=paths)
+        )
+    say_others(paths, SUFFIXES)
     if failed:
         raise typer.Exit(1)
 
@@ -109,7 +116,7 @@ def _write_faces(
 
     failed, filtered = False, 0
     with (
-        open_stream(output, binary=format is ImageFormat.PARQUET) as stream,
+        open_output(output, binary=format is ImageFormat.PARQUET) as stream,
         open_writer(format.value, stream, recognizer.labels) as writer,
     ):
         for one in recognize_and_keep(recognizer, paths):

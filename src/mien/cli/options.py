@@ -17,7 +17,7 @@ from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_HEAD, DEFAULT_MODEL, 
 
 if TYPE_CHECKING:
     from mien.recognition import EmotionRecognizer
-    from mien.video.reader import Sampling
+    from mien.video.sampling import Sampling
 
 
 class ImageFormat(StrEnum):
@@ -88,13 +88,22 @@ SplitOption = Annotated[
     ),
 ]
 
+_BY_ENDING = "  [default: as the ending of --output says, else table]"
 FaceFormatOption = Annotated[
-    ImageFormat, typer.Option(help="How to write the faces.", rich_help_panel=OUTPUT)
+    ImageFormat | None,
+    typer.Option(help="How to write the faces." + _BY_ENDING, show_default=False, rich_help_panel=OUTPUT),
+]
+FileReportFormatOption = Annotated[
+    ReportFormat | None,
+    typer.Option(help="How to write the figures." + _BY_ENDING, show_default=False, rich_help_panel=OUTPUT),
 ]
 ReportFormatOption = Annotated[
     ReportFormat, typer.Option(help="How to write the figures.", rich_help_panel=OUTPUT)
 ]
-OutputOption = Annotated[Path | None, output_option("Write to this file instead of stdout.")]
+OutputOption = Annotated[
+    Path | None,
+    output_option("Write to this file instead of stdout; its ending names the format, .txt the table."),
+]
 RunOption = Annotated[Path, output_option("Folder of the run.")]
 
 ModelOption = Annotated[
@@ -246,7 +255,7 @@ class SamplingOptions:
 
     def sampling(self) -> Sampling:
         """The frames that the options name; `typer.BadParameter` where they contradict each other."""
-        from mien.video.reader import Sampling
+        from mien.video.sampling import Sampling
 
         try:
             return Sampling(**vars(self))

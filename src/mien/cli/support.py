@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import typer
 
+from mien.cli.output_file import open_output
 from mien.errors import ServerError
 
 if TYPE_CHECKING:
@@ -65,25 +65,24 @@ def server_settings(**values: Any) -> Settings:
         raise ServerError(str(error)) from None
 
 
-@contextmanager
-def open_stream(output: Path | None, *, binary: bool) -> Iterator[IO[Any]]:
-    """Stdout, or the file, opened; its folder is made when it is missing."""
-    if output is None:
-        yield sys.stdout
-        return
-    output.parent.mkdir(parents=True, exist_ok=True)
-    if binary:
-        with output.open("wb") as file:
-            yield file
-    else:
-        with output.open("w", encoding="utf-8", newline="") as text:
-            yield text
-
-
 def say_filtered(faces: int, min_quality: float, how: str = "") -> None:
     """Say on stderr how many faces were not good enough, if there were any."""
     if faces:
         typer.echo(f"mien: faces filtered out, of a quality below {min_quality:g}: {faces}{how}", err=True)
+
+
+def say_others(paths: Iterable[str], suffixes: Collection[str]) -> None:
+    """Say on stderr what folders hold besides, if anything: nobody must think that it was read."""
+    from mien.images.find import count_others
+
+    if others := count_others(paths, suffixes):
+        kinds = ", ".join(f"{count:,} {ending}" for ending, count in others.most_common(8))
+        typer.echo(f"mien: left out in folders, as of another kind: {kinds}", err=True)
+        if others.keys() & {".heic", ".heif"}:
+            typer.echo(
+                "mien: HEIC is not read: convert such photos to JPEG, or let the telephone take JPEG",
+                err=True,
+            )
 
 
 def load(path: Path, votes: Path | None) -> Dataset:
@@ -160,7 +159,7 @@ def write_aggregate(
     for group, result in results:
         totals.add(result, group)
     summaries, hidden = totals.shown()
-    with open_stream(output, binary=False) as stream:
+    with open_output(output, binary=False) as stream:
         show_summaries(summaries, as_json=format == "json", stream=stream)
     say_hidden(hidden, least)
     if totals.frames_left_out:

@@ -28,12 +28,13 @@ from mien.cli.options import (
     output_option,
     with_groups,
 )
+from mien.cli.output_file import check_no_input, choose_format, open_output
 from mien.cli.support import (
     check_hidden,
     check_written,
-    open_stream,
     progress_bar,
     say_filtered,
+    say_others,
     server_settings,
     write_aggregate,
 )
@@ -78,12 +79,12 @@ PortOption = Annotated[
 ]
 
 
-@commands.command(epilog="Example: mien video clip.mp4 --format csv --output faces.csv --annotate faces.mp4")
+@commands.command(epilog="Example: mien video clip.mp4 --output faces.csv --annotate faces.mp4")
 @with_groups
 def video(
     paths: Annotated[list[str], typer.Argument(help="Clips, folders or globs.", show_default=False)],
     *,
-    format: FaceFormatOption = ImageFormat.TABLE,
+    format: FaceFormatOption = None,
     output: OutputOption = None,
     annotate: AnnotateOption = None,
     report: ReportOption = None,
@@ -98,14 +99,21 @@ def video(
 ) -> None:
     """Recognise the expressions in clips, with face tracking and temporal smoothing."""
     from mien.video.clips import Clip, find_clips, output_paths
+    from mien.video.reader import VIDEO_SUFFIXES
 
+    format = choose_format(ImageFormat, format, output)
     check_written(format.value, output, aggregate, written := {"--annotate": annotate, "--report": report})
     check_hidden("--blur-faces", blur_faces, written)
     check_hidden("--no-thumbnails", no_thumbnails, {"--report": report})
     files, frames = find_clips(paths), sampling.sampling()
+    check_no_input("--output", output, files)
     try:
-        drawn = output_paths(annotate, files, ".mp4", "-annotated") if annotate else [None] * len(files)
-        pages = output_paths(report, files, ".html") if report else [None] * len(files)
+        drawn = (
+            output_paths(annotate, files, ".mp4", "-annotated", paths=paths)
+            if annotate
+            else [None] * len(files)
+        )
+        pages = output_paths(report, files, ".html", paths=paths) if report else [None] * len(files)
         recognizer = recognition.recognizer()
         clips = [
             Clip(recognizer, file, frames, patience, smoothing, mp4, page, blur_faces, not no_thumbnails)
@@ -120,6 +128,7 @@ def video(
             failed = write_aggregate(groups, recognizer.labels, min_group, output, format.value)
         else:
             failed = _write_frames(recognizer, results, format, output)
+    say_others(paths, VIDEO_SUFFIXES)
     if failed:
         raise typer.Exit(1)
 
@@ -132,7 +141,7 @@ def _write_frames(
 
     failed, filtered = False, 0
     with (
-        open_stream(output, binary=format is ImageFormat.PARQUET) as stream,
+        open_output(output, binary=format is ImageFormat.PARQUET) as stream,
         open_writer(format.value, stream, recognizer.labels, smoothed=True) as writer,
     ):
         for result in results:
@@ -211,7 +220,7 @@ def camera(
         first = next(live, None)  # a missing camera is an error before there is a file or a window
         write: Callable[[FrameResult], None] = lambda result: None  # noqa: E731
         if output is not None:
-            stream = stack.enter_context(open_stream(output, binary=kind == "parquet"))
+            stream = stack.enter_context(open_output(output, binary=kind == "parquet"))
             write = stack.enter_context(open_writer(kind, stream, recognizer.labels, smoothed=True)).write
         frames = chain([first] if first else [], live)
         if on_page:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,13 @@ FILE = "explanations.json"
 class ExplanationFiles:
     """Writes what explains pictures into a folder; made by `open_explanations`.
 
-    `photo.jpg` becomes `photo-face1-why.png`, and `photo-why.png` if it has two faces or more; of two pictures with
-    one name, the second becomes `photo-2-…`.
+    `photo.jpg` becomes `photo-face1-why.png`, and `photo-why.png` if it has two faces or more; names as of
+    `PictureFiles`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, paths: Iterable[str | os.PathLike[str]] = ()) -> None:
         self._folder = folder
-        self._stems = FreeStems()
+        self._stems = FreeStems(paths)
         self._items: list[dict[str, Any]] = []
 
     def write(
@@ -55,7 +56,7 @@ class ExplanationFiles:
             path = in_folder(self._folder, f"{stem}-face{number}-why.png")
             explanation_chart(one, path, title=f"{Path(result.source).name}, face {number}")
             written.append(path)
-            faces.append(one.to_dict() | {"chart": path.name})
+            faces.append(one.to_dict() | {"chart": path.relative_to(self._folder).as_posix()})
         if picture is not None and len(explanations) > 1:
             path = in_folder(self._folder, f"{stem}-why.png")
             save_image(explained_picture(picture, explanations), path)
@@ -70,9 +71,14 @@ class ExplanationFiles:
 
 
 @contextmanager
-def open_explanations(folder: Path) -> Iterator[ExplanationFiles]:
-    """Files in a folder, which is made when it is missing; the JSON is there when the block ends, also by an error."""
-    files = ExplanationFiles(folder)
+def open_explanations(
+    folder: Path, paths: Iterable[str | os.PathLike[str]] = ()
+) -> Iterator[ExplanationFiles]:
+    """Files in a folder, which is made when it is missing; the JSON is there when the block ends, also by an error.
+
+    What is below a folder of `paths`, which a person named, keeps its place there.
+    """
+    files = ExplanationFiles(folder, paths)
     try:
         yield files
     finally:

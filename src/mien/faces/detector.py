@@ -75,7 +75,7 @@ class FaceDetector:
         self.min_size = min_size
         self._mien: MienDetector | None = None
         self._backend: _Backend
-        if backend == "mien" or Path(backend).is_dir():
+        if backend == "mien" or (backend not in ("haar", "yunet") and Path(backend).is_dir()):
             folder = None if backend == "mien" else Path(backend)
             self._mien = MienDetector(folder, long_side=size, threads=threads)
             self._backend, self._margin = self._mien, self._mien.model.margin

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 SUFFIXES = frozenset(
-    {".avif", ".bmp", ".gif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo", ".pgm", ".png", ".pnm", ".ppm"}
-    | {".tif", ".tiff", ".webp"}
+    {
+        ".apng",
+        ".avif",
+        ".avifs",
+        ".bmp",
+        ".dib",
+        ".gif",
+        ".j2k",
+        ".jfif",
+        ".jp2",
+        ".jpe",
+        ".jpeg",
+        ".jpf",
+        ".jpg",
+    }
+    | {".jpx", ".mpo", ".pbm", ".pgm", ".pjp", ".pjpeg", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
 )
 """The file names that count as pictures inside a folder, in lower case."""
 
@@ -42,6 +57,21 @@ def _matches(path: Path) -> list[Path]:
     return sorted(map(Path, glob.glob(str(path), recursive=True))) or [path]  # noqa: PTH207
 
 
+def count_others(
+    paths: Iterable[str | os.PathLike[str]], suffixes: Collection[str] = SUFFIXES
+) -> Counter[str]:
+    """How many files of each ending the named folders hold that `find_files` leaves out; hidden ones do not count."""
+    others: Counter[str] = Counter()
+    for path in map(Path, paths):
+        for folder in filter(os.path.isdir, _matches(path)):  # as in _matches
+            for _, _, files in _folders(folder):
+                endings = (
+                    Path(name).suffix.lower() or "no ending" for name in files if not name.startswith(".")
+                )
+                others.update(ending for ending in endings if ending not in suffixes)
+    return others
+
+
 def walk(folder: Path, suffixes: Collection[str]) -> list[Path]:
     """The files of a folder and of all its folders that end so, by name, and the folders that cannot be read."""
     pictures: list[Path] = []
@@ -50,11 +80,19 @@ def walk(folder: Path, suffixes: Collection[str]) -> list[Path]:
     def note(error: OSError) -> None:
         unreadable.append(Path(error.filename))
 
-    for root, folders, files in os.walk(folder, onerror=note):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    for root, _, files in _folders(folder, note):
         pictures += [
             Path(root, name)
             for name in files
             if Path(name).suffix.lower() in suffixes and not name.startswith(".")
         ]
     return sorted(pictures + unreadable)
+
+
+def _folders(
+    folder: Path, note: Callable[[OSError], None] | None = None
+) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As `os.walk`, without hidden folders."""
+    for root, folders, files in os.walk(folder, onerror=note):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield root, folders, files

@@ -7,7 +7,7 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -44,6 +44,8 @@ FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF"
 """Pillow's names of the formats that are read; some of the others start programs or hold no photographs."""
 
 _EXIF_ORIENTATION = 0x0112
+_TIFF = (b"II*\0", b"MM\0*")
+_BITS_PER_SAMPLE, _PLANAR_CONFIGURATION, _SEPARATE = 258, 284, 2  # tags of TIFF, and a value
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a path has lost the second slash; one letter is a drive
 _LONGEST_NAME = 300
 _PART = 1 << 20
@@ -164,6 +166,10 @@ def _decode(data: bytes | bytearray | memoryview, name: str, max_pixels: int) ->
     except Image.DecompressionBombError:
         raise ImageError(_too_large(name, max_pixels)) from None
     except Exception:  # Pillow's readers raise what a broken header makes them raise
+        if bytes(memoryview(data).cast("B")[:4]) in _TIFF:
+            raise ImageError(
+                f"{name}: a broken TIFF, or one of a kind that is not read; expected 8 or 16 bits a channel"
+            ) from None
         raise ImageError(f"{name}: not a picture; expected one of {', '.join(FORMATS)}") from None
     with picture:
         if picture.format not in FORMATS:
@@ -179,8 +185,7 @@ def _from_pillow(picture: Image.Image, name: str, max_pixels: int) -> NDArray[np
         raise ImageError(f"{name}: {width} x {height} pixels; expected at least one")
     try:
         picture.load()
-        with no_warnings():
-            orientation = picture.getexif().get(_EXIF_ORIENTATION, 1)
+        orientation = _orientation(picture)
         pixels = _to_rgb(picture, name)
     except ImageError:
         raise
@@ -190,13 +195,29 @@ def _from_pillow(picture: Image.Image, name: str, max_pixels: int) -> NDArray[np
     return _upright(pixels, orientation)
 
 
+def _orientation(picture: Image.Image) -> object:
+    """What EXIF says, 1 to 8; broken EXIF says nothing, for the pixels may be whole."""
+    try:
+        with no_warnings():
+            return picture.getexif().get(_EXIF_ORIENTATION, 1)
+    except Exception:  # Pillow's readers raise what a broken text makes them raise
+        return 1
+
+
 def _too_large(name: str, max_pixels: int, size: str = "") -> str:
     return f"{name}: too many pixels{size}; expected at most {max_pixels / 1e6:g} megapixels"
 
 
 def _to_rgb(picture: Image.Image, name: str) -> NDArray[np.uint8]:
+    tags: Mapping[int, Any] = getattr(picture, "tag_v2", {})
+    bits = max(tags.get(_BITS_PER_SAMPLE, (16,)))  # of other formats, Pillow makes 16
     if picture.mode.startswith("I"):
-        return _from_16_bit(np.asarray(picture), name)
+        return _from_16_bit(np.asarray(picture), name, bits)
+    if bits > 8 and tags.get(_PLANAR_CONFIGURATION) == _SEPARATE:
+        # Pillow 13.0 and OpenCV 4.14 read such files, with wrong colours and without a word.
+        raise ImageError(
+            f"{name}: a TIFF of {bits} bits in separate planes; expected interleaved channels, or 8 bits"
+        )
     if picture.mode == "F":
         raise ImageError(f"{name}: floating-point pixels; expected 8 or 16 bits a channel")
     if picture.has_transparency_data:
@@ -204,12 +225,12 @@ def _to_rgb(picture: Image.Image, name: str) -> NDArray[np.uint8]:
     return np.array(picture.convert("RGB"))
 
 
-def _from_16_bit(values: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
-    """Grey of 16 bits, which some versions of Pillow hold in 32."""
-    wide = values.astype(np.int64)
-    if wide.min() < 0 or wide.max() > 65535:
+def _from_16_bit(values: NDArray[np.generic], name: str, bits: int) -> NDArray[np.uint8]:
+    """Grey of 16 bits, which some versions of Pillow hold in 32; or of 9 to 15, whose values Pillow does not widen."""
+    wide, white = values.astype(np.int64), 2 ** min(bits, 16) - 1
+    if wide.min() < 0 or wide.max() > white:
         raise ImageError(f"{name}: 32-bit pixels; expected 8 or 16 bits a channel")
-    return _grey_to_rgb(((wide + 128) // 257).astype(np.uint8))
+    return _grey_to_rgb(((255 * wide + white // 2) // white).astype(np.uint8))
 
 
 def _from_array(array: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._core.per_process import PerProcess
-from mien.errors import ModelError
+from mien.errors import MienError, ModelError
 from mien.images.crop import to_crop
 from mien.models.onnx_runtime import Session, open_session
 from mien.models.registry import (
@@ -26,6 +26,7 @@ from mien.results import Prediction
 Crops: TypeAlias = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
 
 _BATCH = 64
+_ROUNDING = 1e-3  # of a sum of float32, and of the softmax of some runtimes
 
 
 class EmotionClassifier:
@@ -85,6 +86,7 @@ class EmotionClassifier:
         Raises:
             ValueError: the model has no such head.
             TypeError, ValueError: a crop is not uint8, or not of such a shape.
+            ModelError: the model fails, or does not give probabilities.
         """
         return self._run(crops, [self.head if head is None else head])[0]
 
@@ -108,8 +110,28 @@ class EmotionClassifier:
         parts = [[np.empty((0, len(self.config.outputs[head])), np.float32) for head in heads]]
         for start in range(0, len(crops), _BATCH):
             batch = np.stack([to_crop(crop, size) for crop in crops[start : start + _BATCH]])
-            parts.append(self._session().run(heads, {self._input: batch}))
+            parts.append(self._answers(heads, batch))
         return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+    def _answers(self, heads: list[str], batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """What the network says of a batch, if it is probabilities: a stranger's model may say anything."""
+        try:
+            found: list[NDArray[np.float32]] = self._session().run(heads, {self._input: batch})
+        except MienError:
+            raise
+        except Exception as error:  # onnxruntime's own exceptions have no common base
+            line = str(error).strip().split("\n")[0][:200]
+            raise ModelError(f"{self.config.name}: the model fails on {len(batch)} crops ({line})") from error
+        for head, rows in zip(heads, found, strict=True):
+            # Written so that NaN, which is below and above nothing, does not pass.
+            if rows.shape != (len(batch), len(self.config.outputs[head])) or not (
+                (rows >= -_ROUNDING).all() and (np.abs(rows.sum(axis=1) - 1) <= _ROUNDING).all()
+            ):
+                raise ModelError(
+                    f"{self.config.name}: output {head} is not probabilities, {rows.ravel()[:4].tolist()} and so on; "
+                    "expected numbers from 0 to 1 that sum to 1"
+                )
+        return found
 
     def classify(self, crops: Crops) -> list[Prediction]:
         """A `Prediction` of every crop; crops as in `predict_proba`."""

@@ -12,6 +12,7 @@ from mien._core.settings import check_limits, check_types
 from mien.errors import ModelError
 from mien.labels import as_emotion
 from mien.models.files import NetworkFiles
+from mien.results import COLUMNS
 
 DEFAULT_MODEL = "mien-s"
 
@@ -92,7 +93,10 @@ class ModelConfig:
             raise ValueError(
                 f'outputs {sorted(self.outputs)}: expected "blend" with the labels {self.labels}'
             )
-        check_limits(self, {"input_size": (8, 1024)})
+        names = {str(label) for labels in self.outputs.values() for label in labels}
+        if clash := sorted(name for name in names if name in COLUMNS or name.startswith("smoothed_")):
+            raise ValueError(f"labels {', '.join(clash)}: expected names that are no column of the results")
+        check_limits(self, {"input_size": (8, 1024), "uncertain_below": (0, 1)})
 
     def output(self, head: str) -> str:
         """The output that a head's name means: "auto" is "blend", "labels" the head of the dataset's own labels.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.faces.anonymize import Hide
+from mien.images.find import find_images
 from mien.images.read import save_image
 from mien.output.annotate import annotate
 from mien.results import Box, FrameResult
@@ -17,38 +20,61 @@ _FACE_SURROUNDINGS = 0.25  # of the box's side, around the face on its chart
 
 
 class FreeStems:
-    """Names for what is made of pictures: the picture's own; of two with one name, the second's is `photo-2`."""
+    """Names for what is made of pictures or clips: each its own, in folders as below the folder that was named.
 
-    def __init__(self) -> None:
+    Of two with one name and no such folder, the second's is `photo-2`.
+
+    Args:
+        paths: what a person named; what is found in a folder of these keeps its place there, `P01/clip`.
+    """
+
+    def __init__(self, paths: Iterable[str | os.PathLike[str]] = ()) -> None:
         self._taken: set[str] = set()
+        # The innermost folder first.
+        folders = (Path(path) for path in paths if os.path.isdir(path))  # noqa: PTH112 never raises
+        self._folders = sorted(folders, key=lambda folder: -len(folder.parts))
 
     def take(self, source: str) -> str:
-        """A name without ending that none got before."""
-        stem = "stdin" if source == "-" else Path(source).stem
+        """A name without ending that none got before; with "/" where it lies in a folder."""
+        stem = "stdin" if source == "-" else self._place(Path(source)).as_posix()
         names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
         # In lower case: some file systems take photo.png and Photo.png for one.
         free = next(name for name in names if name.lower() not in self._taken)
         self._taken.add(free.lower())
         return free
 
+    def _place(self, source: Path) -> Path:
+        for folder in self._folders:
+            if source.is_relative_to(folder):
+                place = source.relative_to(folder)
+                return place.parent / place.stem
+        return Path(source.stem)
+
 
 class PictureFiles:
     """Writes drawings into one or two folders, made when first needed.
 
-    `photo.jpg` becomes `photo-annotated.jpg` and `photo-face1.png`, so a drawing never overwrites its source; of
-    two sources with one name, the second becomes `photo-2-…`.
+    `photo.jpg` becomes `photo-annotated.jpg` and `photo-face1.png`, so a drawing never overwrites its source. What is
+    below a folder of `paths` keeps its place there; of two others with one name, the second becomes `photo-2-…`.
 
     Args:
         annotate: folder for the pictures with boxes and labels; None for none.
         chart: folder for the bar charts; None for none.
         hide: makes the faces unrecognisable on all that is drawn, such as `FaceAnonymizer.hide`; None: they are shown.
+        paths: the files, folders and patterns that were named, as for `recognize_files`.
     """
 
     def __init__(
-        self, annotate: Path | None = None, chart: Path | None = None, *, hide: Hide | None = None
+        self,
+        annotate: Path | None = None,
+        chart: Path | None = None,
+        *,
+        hide: Hide | None = None,
+        paths: Iterable[str | os.PathLike[str]] = (),
     ) -> None:
         self._annotated, self._charts, self._hide = annotate, chart, hide
-        self._stems = FreeStems()
+        self._stems = FreeStems(paths)
+        self._inputs = {os.path.realpath(path) for path in find_images(paths)} if annotate or chart else set()
 
     def draw(self, picture: NDArray[np.uint8], result: FrameResult) -> list[Path]:
         """Draw one result.
@@ -70,23 +96,30 @@ class PictureFiles:
         written: list[Path] = []
         if self._annotated is not None:
             suffix = ".jpg" if source.suffix.lower() in (".jpg", ".jpeg") else ".png"
-            path = in_folder(self._annotated, f"{stem}-annotated{suffix}")
+            path = self._path(self._annotated, f"{stem}-annotated", suffix)
             save_image(annotate(picture, result.faces), path)
             written.append(path)
         if self._charts is not None:
             from mien.output.charts import emotion_chart  # matplotlib is slow to load
 
             for number, face in enumerate(result.faces, 1):
-                path = in_folder(self._charts, f"{stem}-face{number}.png")
+                path = self._path(self._charts, f"{stem}-face{number}", ".png")
                 emotion_chart(_surroundings(picture, face.box), face.prediction, path)
                 written.append(path)
         return written
 
+    def _path(self, folder: Path, name: str, suffix: str) -> Path:
+        """A place for a drawing: never that of an input, such as the drawing of an earlier run in the same folder."""
+        names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+        paths = (in_folder(folder, one + suffix) for one in names)
+        return next(path for path in paths if os.path.realpath(path) not in self._inputs)
+
 
 def in_folder(folder: Path, name: str) -> Path:
-    """A file's path in a folder, which is made when it is missing."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / name
+    """A file's path in a folder; the folder that it lies in is made when it is missing."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def _surroundings(picture: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:

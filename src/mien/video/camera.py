@@ -17,7 +17,8 @@ from mien._core.parallel import run_ahead
 from mien.errors import ImageError, VideoError
 from mien.images.find import find_images
 from mien.images.read import read_image
-from mien.video.reader import Frame, Sampling, read_stream, read_video
+from mien.video.reader import Frame, read_stream, read_video
+from mien.video.sampling import Sampling
 
 RECONNECTS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds before each try to reach a stream that dropped; a frame that comes makes all of them good again."""

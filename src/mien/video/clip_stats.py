@@ -61,8 +61,8 @@ class ClipRecord:
     def __init__(self, labels: tuple[str, ...]) -> None:
         self.labels = labels
         self.people: dict[int, Person] = {}
-        self.others = 0
         self.others_seconds = 0.0
+        self._others: set[int] = set()
         self.frames = 0
         self.seconds = 0.0
         self.without_face = 0.0
@@ -71,6 +71,11 @@ class ClipRecord:
         self.size: tuple[int, int] | None = None
         self.error: str | None = None
         self._step = 0.04
+
+    @property
+    def others(self) -> int:
+        """How many people there were besides those in `people`."""
+        return len(self._others)
 
     def add(self, result: FrameResult, picture: NDArray[np.uint8] | None) -> None:
         """The next frame, with its picture (H, W, 3) uint8 RGB; or the error that the clip ended with."""
@@ -94,6 +99,9 @@ class ClipRecord:
 
     def _add_face(self, face: FaceEmotion, time: float, picture: NDArray[np.uint8] | None) -> None:
         number = face.track or 0
+        if number in self._others:  # else who is in view all the time would be counted again in every frame
+            self.others_seconds += self._step
+            return
         person = self.people.setdefault(number, Person(number, time, time))
         steady = face.smoothed or face.prediction
         person.last = time
@@ -115,7 +123,7 @@ class ClipRecord:
         gone = [p for p in self.people.values() if p.number not in present] or list(self.people.values())
         least = min(gone, key=lambda person: person.total)
         del self.people[least.number]
-        self.others += 1
+        self._others.add(least.number)
         self.others_seconds += least.total
 
 

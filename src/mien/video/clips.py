@@ -16,11 +16,13 @@ from mien.errors import VideoError
 from mien.faces.anonymize import FaceAnonymizer, Hide
 from mien.faces.detector import search_to_anonymize
 from mien.images.find import find_files
+from mien.output.image_files import FreeStems, in_folder
 from mien.results import FrameResult
 from mien.video.clip_stats import ClipRecord
 from mien.video.face_tracker import DETECTION_INTERVAL, PATIENCE, FaceReader, FaceTracker, track_frames
-from mien.video.reader import VIDEO_SUFFIXES, Sampling, VideoInfo, read_video, video_info
+from mien.video.reader import VIDEO_SUFFIXES, VideoInfo, read_video, video_info
 from mien.video.report import write_clip_report
+from mien.video.sampling import Sampling
 from mien.video.smoothing import TIME_CONSTANT
 from mien.video.writer import ClipWriter
 
@@ -137,14 +139,24 @@ class Clip:
             yield writer.write
 
 
-def output_paths(option: Path, clips: list[Path], suffix: str, ending: str = "") -> list[Path]:
+def output_paths(
+    option: Path,
+    clips: list[Path],
+    suffix: str,
+    ending: str = "",
+    *,
+    paths: Iterable[str | os.PathLike[str]] = (),
+) -> list[Path]:
     """Where what is made of every clip goes: a file for one clip, else files in a folder, named like the clips.
+
+    What is below a folder of `paths` keeps its place there.
 
     Args:
         option: a file name that ends with `suffix`, or a folder, which is made if it is not there.
         clips: the sources.
         suffix: such as ".mp4".
         ending: added to the clip's name in a folder, so the file cannot be the clip itself.
+        paths: the files, folders and patterns that were named.
 
     Raises:
         ValueError: a file name for more than one clip, or the clip itself.
@@ -156,14 +168,5 @@ def output_paths(option: Path, clips: list[Path], suffix: str, ending: str = "")
             raise ValueError(f"{option}: the clip itself; expected another file")
         option.parent.mkdir(parents=True, exist_ok=True)
         return [option] * len(clips)
-    option.mkdir(parents=True, exist_ok=True)
-    taken: set[str] = set()
-    paths = []
-    for clip in clips:
-        stem, number = clip.stem, 1
-        while stem.lower() in taken:
-            number += 1
-            stem = f"{clip.stem}-{number}"
-        taken.add(stem.lower())
-        paths.append(option / f"{stem}{ending}{suffix}")
-    return paths
+    stems = FreeStems(paths)
+    return [in_folder(option, f"{stems.take(str(clip))}{ending}{suffix}") for clip in clips]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -14,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._core.parallel import run_ahead
-from mien._core.settings import check_limits
 from mien.errors import VideoError
-from mien.images.read import MAX_PIXELS
+from mien.video.frame_pixels import check_size, pixel_aspect, to_picture
+from mien.video.sampling import EVERY_FRAME, Sampling
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -24,8 +23,38 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 VIDEO_SUFFIXES = frozenset(
-    {".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"}
-    | {".ogv", ".ts", ".webm", ".wmv"}
+    {
+        ".264",
+        ".265",
+        ".3g2",
+        ".3gp",
+        ".asf",
+        ".avi",
+        ".dv",
+        ".f4v",
+        ".flv",
+        ".gif",
+        ".h264",
+        ".h265",
+        ".hevc",
+        ".ivf",
+    }
+    | {
+        ".m1v",
+        ".m2ts",
+        ".m2v",
+        ".m4v",
+        ".mjpeg",
+        ".mjpg",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".mxf",
+    }
+    | {".nut", ".ogv", ".qt", ".ts", ".vob", ".webm", ".wmv", ".y4m"}
 )
 """The file names that count as clips inside a folder, in lower case."""
 
@@ -43,62 +72,6 @@ class Frame:
     index: int
     time: float
     picture: NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """Which frames of a clip are read: all, every N-th, or a number per second; from `start` to before `end`.
-
-    Args:
-        every: 1 for every frame, 2 for every second one, counted from the first at or after `start`.
-        fps: frames a second of the clip; a clip that has fewer gives each of its frames once.
-        start, end: seconds; `end` None for the whole clip.
-
-    Raises:
-        ValueError: a value out of range, or both `every` and `fps`.
-    """
-
-    every: int | None = None
-    fps: float | None = None
-    start: float = 0.0
-    end: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.every is not None and self.fps is not None:
-            raise ValueError("every and fps: expected one of them")
-        check_limits(self, {"every": (1, math.inf), "start": (0, math.inf)})
-        check_limits(self, {"fps": (0, math.inf)}, inside=True)
-        if self.end is not None and not self.end > self.start:
-            raise ValueError(f"end={self.end}: expected seconds after start ({self.start})")
-
-    def chooser(self) -> _Chooser:
-        """A fresh one for one pass through a clip."""
-        return _Chooser(self)
-
-
-class _Chooser:
-    def __init__(self, sampling: Sampling) -> None:
-        self._sampling = sampling
-        self._seen = 0
-        self._due = sampling.start
-
-    def takes(self, time: float) -> bool:
-        """Whether the frame at `time` is read; to be asked of every frame, in order."""
-        wanted = self._sampling
-        if time < wanted.start:
-            return False
-        if wanted.fps is None:
-            self._seen += 1
-            return (self._seen - 1) % (wanted.every or 1) == 0
-        # Half a millisecond of tolerance: containers round their time stamps.
-        if time < self._due - 5e-4:
-            return False
-        steps = int((time + 5e-4 - wanted.start) * wanted.fps) + 1
-        self._due = wanted.start + steps / wanted.fps
-        return True
-
-    def is_over(self, time: float) -> bool:
-        return self._sampling.end is not None and time >= self._sampling.end
 
 
 class VideoInfo(NamedTuple):
@@ -126,12 +99,13 @@ def video_info(path: str | os.PathLike[str]) -> VideoInfo:
 
 def read_video(
     path: str | os.PathLike[str],
-    sampling: Sampling = Sampling(),
+    sampling: Sampling = EVERY_FRAME,
 ) -> Generator[Frame, None, None]:
     """The frames of a clip, decoded ahead in a thread; memory does not grow with the clip's length.
 
-    Time 0 is the beginning of the file, as players show it. The rotation that a telephone notes is applied. A frame
-    without a time stamp follows the one before at the clip's rate.
+    Time 0 is the beginning of the file, as players show it. The rotation that a telephone notes is applied, and so is
+    a mirror; HDR (PQ and HLG) is brought to the range of sRGB, with PyAV 17 or later. A frame without a time stamp
+    follows the one before at the clip's rate.
 
     Args:
         path: a file of any kind that FFmpeg reads; an animated GIF too. Never a network address.
@@ -161,16 +135,25 @@ def read_stream(url: str) -> Generator[Frame, None, None]:
     """
     options = {"rtsp_transport": "tcp"} if url.lower().startswith("rtsp") else {}
     with closing(_open(url, url, options, timeout=NETWORK_TIMEOUT)) as container:
-        aspect = _pixel_aspect(_video_stream(container, url))
+        aspect = pixel_aspect(_video_stream(container, url))
         start: float | None = None
         for frame, time in _decoded(container, url, _Damage()):
             start = time if start is None else start
-            yield Frame(-1, max(0.0, time - start), _picture(frame, url, aspect))
+            yield Frame(-1, max(0.0, time - start), to_picture(frame, url, aspect))
         if container.duration is None:  # not a clip that somebody serves, which may end
             raise VideoError(f"{url}: the stream has ended")
 
 
 def _read_file(path: Path, sampling: Sampling) -> Generator[Frame, None, None]:
+    try:
+        yield from _read_frames(path, sampling)
+    except VideoError:
+        raise
+    except Exception as error:  # whatever a strange file brings about: the others of a run go on
+        raise VideoError(f"{path}: cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _read_frames(path: Path, sampling: Sampling) -> Generator[Frame, None, None]:
     name = str(path)
     damage = _Damage()
     chooser = sampling.chooser()
@@ -178,13 +161,13 @@ def _read_file(path: Path, sampling: Sampling) -> Generator[Frame, None, None]:
     with closing(_open_file(path)) as container:
         stream = _video_stream(container, name)
         claimed = _duration(container, stream)
-        aspect = _pixel_aspect(stream)
+        aspect = pixel_aspect(stream)
         for index, (frame, time) in enumerate(_decoded(container, name, damage)):
             last = time
             if chooser.is_over(time):
                 return
             if chooser.takes(time):
-                yield Frame(index, time, _picture(frame, name, aspect))
+                yield Frame(index, time, to_picture(frame, name, aspect))
         if last is None:
             raise VideoError(f"{name}: no frame in it could be read; expected a whole video")
         step = 1 / float(stream.average_rate) if stream.average_rate else 0.0
@@ -264,16 +247,11 @@ def _video_stream(container: InputContainer, name: str) -> VideoStream:
     if not streams:
         raise VideoError(f"{name}: no video in it; expected a clip with pictures, not sound alone")
     stream = streams[0]
-    _check_size(stream.width, stream.height, name)
+    if stream.codec_context is None:
+        raise VideoError(f"{name}: FFmpeg does not know its codec; expected another, such as H.264")
+    check_size(stream.width, stream.height, name)
     stream.thread_type = "AUTO"
     return stream
-
-
-def _check_size(width: int, height: int, name: str) -> None:
-    if width * height > MAX_PIXELS:
-        raise VideoError(
-            f"{name}: too many pixels ({width:,} x {height:,}); expected at most {MAX_PIXELS / 1e6:.0f} megapixels"
-        )
 
 
 def _decoded(container: InputContainer, name: str, damage: _Damage) -> Iterator[tuple[VideoFrame, float]]:
@@ -299,28 +277,11 @@ def _decoded(container: InputContainer, name: str, damage: _Damage) -> Iterator[
             damage.reason = _reason(error)
             continue
         for frame in frames:
-            stamped = None if frame.time is None else frame.time - begin
+            stamped = None if frame.time is None else max(0.0, frame.time - begin)
             if stamped is None or (time is not None and stamped < time):
                 stamped = 0.0 if time is None else time + step
             time = stamped
             yield frame, time
-
-
-def _pixel_aspect(stream: VideoStream) -> float:
-    """Width over height of a pixel as it is shown: not 1 in what tapes and some cameras record."""
-    aspect = float(stream.sample_aspect_ratio or 1)
-    return aspect if 0.25 <= aspect <= 4 else 1.0  # beyond, the header is wrong
-
-
-def _picture(frame: VideoFrame, name: str, aspect: float) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB, upright, its pixels square."""
-    width, height = round(frame.width * max(aspect, 1.0)), round(frame.height / min(aspect, 1.0))
-    _check_size(width, height, name)
-    if (width, height) != (frame.width, frame.height):
-        frame = frame.reformat(width, height)
-    picture = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-    turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
 
 
 def _duration(container: InputContainer, stream: VideoStream) -> float | None:
