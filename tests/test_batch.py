@@ -39,6 +39,8 @@ from mien.output.aggregate import to_table
 from mien.recognition import EmotionRecognizer
 from mien.results import FrameResult
 
+pytestmark = pytest.mark.everywhere
+
 
 def portrait(side: int) -> bytes:
     """The portrait as JPEG, so many pixels wide."""

@@ -33,6 +33,8 @@ from mien.video.face_tracker import FaceTracker
 from mien.video.live import watch_live
 from mien.video.sampling import Sampling
 
+pytestmark = pytest.mark.everywhere
+
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:

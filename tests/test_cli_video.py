@@ -25,6 +25,8 @@ from mien.labels import LABELS
 from mien.results import smoothed_columns
 from mien.video.reader import read_video
 
+pytestmark = pytest.mark.everywhere
+
 CLIP_COLUMNS = [*COLUMNS[:-1], *smoothed_columns(LABELS), "error"]
 COMMAND = [sys.executable, "-m", "mien", "video"]
 

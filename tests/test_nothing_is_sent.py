@@ -19,7 +19,7 @@ from recording import Record, Recording, called, missing, recording, written
 
 SERVED = 60  # seconds
 
-pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+pytestmark = [pytest.mark.everywhere, pytest.mark.skipif(missing() is not None, reason=str(missing()))]
 
 # What docs/explanation/trust.md names: files outside of the output.
 CACHES = (

@@ -21,7 +21,7 @@ from mien.models.classifier import EmotionClassifier
 from mien.models.registry import CONFIG_FILE, resolve_model
 from mien.recognition import EmotionRecognizer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.everywhere, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

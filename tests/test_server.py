@@ -34,6 +34,8 @@ from mien.results import FACE_FIELDS
 from mien.server.schemas import example_result, result_model
 from mien.server.settings import Settings
 
+pytestmark = pytest.mark.everywhere
+
 PORTRAIT = grace_hopper_path().read_bytes()
 BLANK = encode(np.full((60, 80, 3), 127, np.uint8))
 
