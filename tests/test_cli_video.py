@@ -20,6 +20,7 @@ import typed
 from clips import play, scene, write_clip, write_sound
 from test_cli import COLUMNS
 
+from mien._core.files import UNFINISHED
 from mien.errors import VideoError
 from mien.labels import LABELS
 from mien.results import smoothed_columns
@@ -163,10 +164,15 @@ def test_interrupting_leaves_a_clip_that_plays(tmp_path: Path, kind: signal.Sign
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 280
-    while (not rows.exists() or rows.read_bytes().count(b"\n") < 150) and time.monotonic() < deadline:
+    growing: list[Path] = []
+    while (not growing or growing[0].read_bytes().count(b"\n") < 150) and time.monotonic() < deadline:
         time.sleep(0.05)
+        growing = list(tmp_path.glob(f".rows.csv.*{UNFINISHED}"))
+    assert not rows.exists(), "it takes its place when it is whole"
     process.send_signal(kind)
     process.wait(60)
-    written = rows.read_bytes().count(b"\n") - 1
+    # Ctrl-C ends the file; after a kill the rows are in the one that was growing.
+    assert rows.exists() == (kind == signal.SIGINT) != growing[0].exists()
+    written = (rows if rows.exists() else growing[0]).read_bytes().count(b"\n") - 1
     assert 100 < written < 600
     assert len(play(out)[0]) >= (written - 3 if kind == signal.SIGINT else 25)
