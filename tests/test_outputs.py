@@ -133,12 +133,27 @@ class TestWhole:
         assert names(tmp_path) == {"faces.csv"}
 
     def test_after_an_error_or_an_interruption_what_was_written_is_kept(self, tmp_path: Path) -> None:
-        for error in (OSError("full"), KeyboardInterrupt()):
+        for error in (KeyboardInterrupt(), OSError("full")):
+            (tmp_path / "x.csv").unlink(missing_ok=True)
             with pytest.raises(type(error)), open_output(tmp_path / "x.csv", binary=False) as stream:
                 stream.write("row\n")
                 raise error
             assert (tmp_path / "x.csv").read_text() == "row\n"
         assert names(tmp_path) == {"x.csv"}
+
+    def test_an_error_costs_neither_the_file_of_before_nor_what_was_written(self, tmp_path: Path) -> None:
+        path = tmp_path / "x.csv"
+        path.write_text("old")
+        with pytest.raises(OSError) as raised, open_output(path, binary=False) as stream:
+            stream.write("row\n")
+            raise OSError("full")
+        (beside,) = tmp_path.glob(f".*{UNFINISHED}")
+        assert (path.read_text(), beside.read_text()) == ("old", "row\n")
+        assert raised.value.__notes__ == [f"{path} is as it was; what was written until then is in {beside}"]
+        with pytest.raises(KeyboardInterrupt), open_output(path, binary=False) as stream:
+            stream.write("new\n")
+            raise KeyboardInterrupt
+        assert path.read_text() == "new\n"
 
     def test_a_pipe_is_written_to(self, tmp_path: Path) -> None:
         done = typed.run("image", "missing.jpg", "--format", "jsonl", "--output", os.devnull)

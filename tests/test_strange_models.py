@@ -84,6 +84,10 @@ def test_a_model_that_fails_while_it_runs(tmp_path: Path) -> None:
 def test_the_command_says_it_in_a_line(format: str, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(encode(grace_hopper(), "jpeg", quality=92))
     folder = write_model(tmp_path / "model", [float("nan")] * 7)
+    (tmp_path / "old.csv").write_text("old")
+    again = typed.run("image", tmp_path / "a.jpg", "--model", folder, "--output", tmp_path / "old.csv")
+    assert again.returncode == 2 and "old.csv is as it was" in again.stderr
+    assert (tmp_path / "old.csv").read_text() == "old"
     done = typed.run("image", tmp_path / "a.jpg", "--model", folder, "--format", format)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr and "nan" not in done.stdout.lower()

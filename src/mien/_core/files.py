@@ -23,7 +23,8 @@ def atomic_file(path: Path, *, folder: Path | None = None, keep: bool = False) -
     Args:
         path: of the file; its folder exists by the end of the block.
         folder: where it grows, on the same disk; None for beside its place.
-        keep: let it take its place after an error, too, with what was written until then: rows of a long run.
+        keep: lose nothing of what was written until an error or an interruption: rows of a long run. It takes its
+            place; after an error, where there is a file already, it stays beside that, and the error's notes say so.
 
     Raises:
         OSError: it cannot be written; as of any file that is opened for writing, also where one that is there is
@@ -44,8 +45,11 @@ def atomic_file(path: Path, *, folder: Path | None = None, keep: bool = False) -
             file.flush()
             os.fsync(file.fileno())
         new.replace(target)
-    except BaseException:
+    except BaseException as error:
         if keep and new.exists():
+            if isinstance(error, Exception) and target.exists():
+                error.add_note(f"{path} is as it was; what was written until then is in {new}")
+                raise
             new.replace(target)
         new.unlink(missing_ok=True)
         raise

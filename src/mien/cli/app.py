@@ -43,13 +43,18 @@ def main() -> None:
     try:
         app()
     except MienError as error:
-        sys.stderr.write(f"mien: {error}\n")
+        _say(error)
         raise SystemExit(
             next(code for kind, code in _EXIT_CODES.items() if isinstance(error, kind))
         ) from None
     except OSError as error:  # a full disk, a folder that may not be written
-        sys.stderr.write(f"mien: {error}\n")
+        _say(error)
         raise SystemExit(1) from None
+
+
+def _say(error: Exception) -> None:
+    for line in (error, *getattr(error, "__notes__", ())):
+        sys.stderr.write(f"mien: {line}\n")
 
 
 _EXIT_CODES: dict[type[MienError], int] = {

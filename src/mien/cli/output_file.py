@@ -66,8 +66,8 @@ def check_no_input(option: str, output: Path | None, inputs: Iterable[Path]) -> 
 def open_output(output: Path | None, *, binary: bool) -> Iterator[IO[Any]]:
     """Stdout, or the file; its folder is made when it is missing.
 
-    The file takes its place when the block ends, also by an error or an interruption, with what was written until
-    then; until then, and after a kill, what was there before is as it was.
+    The file takes its place when the block ends, also by an interruption, with what was written until then. Until then,
+    and after a kill or an error, what was there before is as it was, and what was written is beside it.
     """
     if output is None:
         yield sys.stdout
