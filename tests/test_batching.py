@@ -96,3 +96,27 @@ def test_other_heads_and_no_crops_are_the_classifiers_own(together: BatchingClas
     assert together.predict_proba([]).shape == (0, 7)
     assert together.predict_proba(photographs(1), head="ferplus").shape == (1, 8)
     assert seen == []
+
+
+def test_a_call_that_fails_leaves_nobody_waiting() -> None:
+    """Not even where what fails is not the model: the leading thread ends, and those that it leads hear of it."""
+    failing = [True]
+
+    def seen(_: int) -> None:
+        if failing.pop() if failing else False:
+            raise RuntimeError("no counter")
+
+    classifier = BatchingClassifier("mien-s", seconds=30, coming=lambda: 4, seen=seen)
+    classifier.faster_together = True
+    faces = photographs(4)
+
+    def one(number: int) -> str:
+        try:
+            classifier.predict_proba(faces[number : number + 1])
+        except RuntimeError as error:
+            return str(error)
+        return "answered"
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(one, range(4))) == ["no counter"] * 4
+        assert list(pool.map(one, range(4))) == ["answered"] * 4

@@ -69,3 +69,18 @@ def test_pictures_of_a_collection_are_decoded_ahead_no_longer_than_wanted(tmp_pa
     with closing(decode(entries)) as decoded:
         assert [type(found).__name__ for _, found in islice(decoded, 5)][3] == "ImageError"
     assert set(threading.enumerate()) == before
+
+
+def test_a_source_that_hangs_does_not_hold_up_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A camera whose driver never answers: closing gives it up."""
+    monkeypatch.setattr("mien._core.parallel.PATIENCE", 0.05)
+    hanging = threading.Event()
+
+    def frames() -> Generator[int, None, None]:
+        yield 1
+        hanging.wait()
+
+    with closing(run_ahead(frames(), 1, drop=True)) as newest:
+        assert next(newest) == 1
+    assert not hanging.is_set(), "the end came first"
+    hanging.set()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from photographs import photographs
-from pictures import astronaut, encode, grace_hopper_path
+from pictures import astronaut, encode, grace_hopper_path, pattern
 from PIL import Image
 from serving import Server, serving
 
@@ -188,21 +188,47 @@ class TestPhoto:
         )
         assert changed == pytest.approx([face["x1"], face["x2"], face["y2"]], abs=10)
 
-    def test_a_large_photo_is_shrunk_before_it_is_sent_and_the_table_is_in_its_own_pixels(
-        self, open_page: Any
-    ):
+    def test_a_large_photo_has_the_numbers_of_the_command(self, open_page: Any, server: Server):
         page = open_page()
-        large = Image.fromarray(astronaut()).resize((4096, 4096))
-        with page.expect_response("**/v1/recognize") as answered:
-            drop(page, encode(large, "jpeg", quality=60), "large.jpg")
+        large = encode(Image.fromarray(astronaut()).resize((3072, 3072)), "jpeg", quality=60)
+        drop(page, large, "large.jpg")
         cards(page)
-        result = answered.value.json()[0]
-        assert (result["width"], result["height"]) == (1600, 1600)
         name, data = download(page, "save-table")
         assert name == "large-mien.csv"
         row = next(csv.DictReader(io.StringIO(data.decode())))
-        assert float(row["x2"]) - float(row["x1"]) > 600
         assert row["source"] == "large.jpg"
+        (face,) = expected(server, large)
+        for column in ("x1", "y2", "confidence", face["emotion"]):
+            assert float(row[column]) == pytest.approx(face[column], abs=1e-4)
+        # Its box is drawn where the face is shown: in the middle of the picture's upper half.
+        drawn = page.evaluate(
+            "[document.getElementById('picture').width, document.getElementById('status').textContent]"
+        )
+        assert drawn == [1600, "1 face: happy"]
+
+    @pytest.mark.parametrize("limits", [("--max-bytes", "1200000"), ("--max-pixels", "3000000")])
+    def test_what_the_server_refuses_comes_reduced_and_the_table_is_in_its_own_pixels(
+        self, open_page: Any, limits: tuple[str, str]
+    ):
+        with serving(*limits) as small:
+            page = open_page(of=small)
+            noise = np.random.default_rng(0).integers(-9, 9, (2048, 2048, 3))
+            large = np.asarray(Image.fromarray(astronaut()).resize((2048, 2048)), np.int64) + noise
+            data = encode(large.clip(0, 255).astype(np.uint8), "jpeg", quality=95)
+            assert len(data) > 1_200_000
+            drop(page, data, "large.jpg")
+            cards(page)
+            assert page.inner_text("#status") == "1 face: happy (in the photo reduced to 1600 pixels)"
+            _, table = download(page, "save-table")
+            row = next(csv.DictReader(io.StringIO(table.decode())))
+            assert 300 < float(row["x2"]) - float(row["x1"]) < 600
+            assert page.inner_text("#alert") == ""
+
+    def test_a_format_that_only_the_browser_reads(self, open_page: Any):
+        page = open_page()
+        drop(page, encode(pattern(48, 48), "ico"), "icon.ico", "image/x-icon")
+        until(page, "document.getElementById('status').textContent === 'no face found'")
+        assert page.inner_text("#alert") == ""
 
     def test_no_face_no_picture_and_a_new_picture(self, open_page: Any):
         page = open_page()

@@ -34,6 +34,17 @@ class LimitOptions:
     max_streams: Annotated[
         int, typer.Option(help="Cameras (WebSocket streams) at a time.", min=1, rich_help_panel=LIMITS)
     ] = Settings.max_streams
+    max_bodies: Annotated[
+        int, typer.Option(help="Requests that are received at a time.", min=1, rich_help_panel=LIMITS)
+    ] = Settings.max_bodies
+    max_memory: Annotated[
+        int,
+        typer.Option(
+            help="Bytes of the bodies and decoded pictures of all requests together.",
+            min=1,
+            rich_help_panel=LIMITS,
+        ),
+    ] = Settings.max_memory
     workers: Annotated[
         int | None,
         typer.Option(
@@ -49,6 +60,12 @@ class LimitOptions:
             help="Seconds to read a request in, and then to answer it.", min=0.1, rich_help_panel=LIMITS
         ),
     ] = Settings.timeout
+    idle: Annotated[
+        float,
+        typer.Option(
+            help="Seconds without a frame after which a stream is closed.", min=0.1, rich_help_panel=LIMITS
+        ),
+    ] = Settings.idle
 
     def named(self) -> dict[str, Any]:
         """The options by their names, which are those of `Settings` too."""

@@ -18,7 +18,7 @@ from mien.results import Box, FaceEmotion
 
 SCALES = (8, 4, 2)
 
-_JPEG = ("JPEG", "MPO")
+_JPEG = ("JPEG",)  # of which MPO is a kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -49,6 +49,7 @@ _BITS_PER_SAMPLE, _PLANAR_CONFIGURATION, _SEPARATE = 258, 284, 2  # tags of TIFF
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a path has lost the second slash; one letter is a drive
 _LONGEST_NAME = 300
 _PART = 1 << 20
+_STRIP = 1 << 20  # pixels
 # Filters of warnings are global to the process: without a lock, two threads restore each other's.
 _WARNINGS_LOCK = threading.Lock()
 
@@ -212,7 +213,7 @@ def _to_rgb(picture: Image.Image, name: str) -> NDArray[np.uint8]:
     tags: Mapping[int, Any] = getattr(picture, "tag_v2", {})
     bits = max(tags.get(_BITS_PER_SAMPLE, (16,)))  # of other formats, Pillow makes 16
     if picture.mode.startswith("I"):
-        return _from_16_bit(np.asarray(picture), name, bits)
+        return _by_strips(picture, lambda strip: _from_16_bit(strip, name, bits))
     if bits > 8 and tags.get(_PLANAR_CONFIGURATION) == _SEPARATE:
         # Pillow 13.0 and OpenCV 4.14 read such files, with wrong colours and without a word.
         raise ImageError(
@@ -220,14 +221,33 @@ def _to_rgb(picture: Image.Image, name: str) -> NDArray[np.uint8]:
         )
     if picture.mode == "F":
         raise ImageError(f"{name}: floating-point pixels; expected 8 or 16 bits a channel")
-    if picture.has_transparency_data:
-        return over_white(np.asarray(picture.convert("RGBA")))
-    return np.array(picture.convert("RGB"))
+    return _by_strips(picture, _over_white if picture.has_transparency_data else _without_alpha)
 
 
-def _from_16_bit(values: NDArray[np.generic], name: str, bits: int) -> NDArray[np.uint8]:
+def _by_strips(
+    picture: Image.Image, convert: Callable[[Image.Image], NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
+    """The picture's rows converted some at a time: every whole copy of a large photograph is some hundred MB."""
+    width, height = picture.size
+    rows = max(1, _STRIP // width)
+    pixels = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        pixels[top:bottom] = convert(picture.crop((0, top, width, bottom)))
+    return pixels
+
+
+def _over_white(strip: Image.Image) -> NDArray[np.uint8]:
+    return over_white(np.asarray(strip.convert("RGBA")))
+
+
+def _without_alpha(strip: Image.Image) -> NDArray[np.uint8]:
+    return np.asarray(strip.convert("RGB"))
+
+
+def _from_16_bit(strip: Image.Image, name: str, bits: int) -> NDArray[np.uint8]:
     """Grey of 16 bits, which some versions of Pillow hold in 32; or of 9 to 15, whose values Pillow does not widen."""
-    wide, white = values.astype(np.int64), 2 ** min(bits, 16) - 1
+    wide, white = np.asarray(strip).astype(np.int64), 2 ** min(bits, 16) - 1
     if wide.min() < 0 or wide.max() > white:
         raise ImageError(f"{name}: 32-bit pixels; expected 8 or 16 bits a channel")
     return _grey_to_rgb(((255 * wide + white // 2) // white).astype(np.uint8))

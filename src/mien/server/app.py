@@ -16,14 +16,19 @@ from mien.output.writers import open_writer
 from mien.results import FrameResult
 from mien.server import metrics as counters
 from mien.server import openapi, page, problems, schemas
+from mien.server.drain import Drain
 from mien.server.guard import Guard
 from mien.server.inference import Reader
+from mien.server.memory import Bodies
+from mien.server.places import LostPlace, Places, client_of
 from mien.server.problems import Problem
-from mien.server.request_body import read_body
-from mien.server.settings import Settings
-from mien.server.stream import Stream
+from mien.server.request_body import read_body, too_slow
+from mien.server.settings import PARTS, Settings
+from mien.server.stream import Answers, Stream, in_place
 from mien.server.watch import Watched
 from mien.server.worker_pool import RETRY_AFTER, Work
+
+_CLOSING = 1.0  # seconds that a new stream waits for one that is closing
 
 
 def create_app(settings: Settings, watched: Watched | None = None) -> FastAPI:
@@ -39,6 +44,7 @@ def create_app(settings: Settings, watched: Watched | None = None) -> FastAPI:
     counts = counters.Measured()
     reader = Reader(settings, counts)
     work = Work(settings.workers, settings.queue, settings.timeout)
+    streams = Places(settings.max_streams, "streams are open", patience=_CLOSING)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -53,11 +59,14 @@ def create_app(settings: Settings, watched: Watched | None = None) -> FastAPI:
     problems.install(app)
     page.install(app)
     _add_state(app, reader, work, counts)
-    _add_api(app, settings, reader, work, counts)
+    _add_api(app, settings, reader, work)
+    _add_streams(app, settings, streams, Answers(reader, work, counts))
     if watched is not None:
-        _add_watched(app, watched, settings, counts)
+        _add_watched(app, watched, streams)
+    counts.count_streams(lambda: len(streams))
     # The last is the outermost.
     app.add_middleware(Guard, names=settings.names, token=settings.token)
+    app.add_middleware(Drain, max_bytes=settings.max_bytes)
     app.add_middleware(page.SetHeaders)
     app.add_middleware(counters.CountRequests, measured=counts)
     return app
@@ -101,8 +110,10 @@ def _add_state(app: FastAPI, reader: Reader, work: Work, counts: counters.Measur
         ]
 
 
-def _add_api(app: FastAPI, settings: Settings, reader: Reader, work: Work, counts: counters.Measured) -> None:
+def _add_api(app: FastAPI, settings: Settings, reader: Reader, work: Work) -> None:
     labels = reader.classifier.labels
+    receiving = Places(settings.max_bodies, "bodies are being received")
+    bodies = Bodies(settings.max_memory // PARTS)
     answers: dict[int | str, Any] = {
         200: {
             "description": "A result for each picture.",
@@ -118,34 +129,31 @@ def _add_api(app: FastAPI, settings: Settings, reader: Reader, work: Work, count
     )
     async def recognize(request: Request) -> Response:
         """Recognise the expression of every face in one or more pictures."""
-        with work.place():
-            decode = await read_body(request, settings)
-            results = await work.run(lambda: reader.read(decode()))
+        work.check()  # before its body comes
+        with bodies.body() as body:
+            try:
+                async with receiving.take(client_of(request.scope)) as place:
+                    decode = await read_body(request, settings, place, body)
+            except LostPlace:
+                raise too_slow(settings) from None
+            with work.place():
+                results = await work.run(lambda: reader.read(decode()))
         unread = [{"source": r.source, "error": r.error} for r in results if r.error is not None]
         if len(unread) == len(results):
             raise Problem(422, "no picture could be read", pictures=unread)
         return Response(_to_json(results, labels), media_type="application/json")
 
+
+def _add_streams(app: FastAPI, settings: Settings, streams: Places, answers: Answers) -> None:
     @app.websocket("/v1/stream")
     async def stream(socket: WebSocket) -> None:
-        if not await _refused(socket, settings, counts):
-            await Stream(socket, reader, work, counts).run()
+        await in_place(socket, streams, lambda place: Stream(socket, answers, place, settings.idle).run())
 
 
-def _add_watched(app: FastAPI, watched: Watched, settings: Settings, counts: counters.Measured) -> None:
+def _add_watched(app: FastAPI, watched: Watched, streams: Places) -> None:
     @app.websocket("/v1/watch")
     async def watch(socket: WebSocket) -> None:
-        if not await _refused(socket, settings, counts):
-            with counts.stream():
-                await watched.show(socket)
-
-
-async def _refused(socket: WebSocket, settings: Settings, counts: counters.Measured) -> bool:
-    if counts.open_streams < settings.max_streams:
-        return False
-    refusal = Problem(503, f"{settings.max_streams} streams are open already", headers=RETRY_AFTER)
-    await socket.send_denial_response(refusal.response())
-    return True
+        await in_place(socket, streams, lambda _: watched.show(socket))
 
 
 def _to_json(results: Sequence[FrameResult], labels: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from mien.models.registry import DEFAULT_HEAD
 
 ENOUGH = 64
 """Faces that fill a batch: no request waits for more."""
+
+Waiting: TypeAlias = "list[tuple[Crops, Future[NDArray[np.float32]]]]"
 
 _ROUNDS, _TOGETHER = 5, 8
 _FASTER = 0.9
@@ -47,7 +50,7 @@ class BatchingClassifier(EmotionClassifier):
         super().__init__(model, head=head)
         self._seconds, self._coming, self._seen = seconds, coming, seen
         self._arrived = threading.Condition()
-        self._waiting: list[tuple[Crops, Future[NDArray[np.float32]]]] = []
+        self._waiting: Waiting = []
         self._model_is_free = threading.Lock()
         self.faster_together = self._measure()
 
@@ -65,10 +68,17 @@ class BatchingClassifier(EmotionClassifier):
             self._arrived.notify_all()
         if first:  # the first one to wait makes the call for all who have come by then
             with self._model_is_free:
-                self._call(self._gather())
+                gathered: Waiting = []
+                try:
+                    gathered = self._gather()
+                    self._call(gathered)
+                except BaseException as error:
+                    # Whoever waits for this call waits for nothing else.
+                    self._fail(gathered, error)
+                    raise
         return answer.result()
 
-    def _gather(self) -> list[tuple[Crops, Future[NDArray[np.float32]]]]:
+    def _gather(self) -> Waiting:
         end = time.monotonic() + self._seconds
         with self._arrived:
             while sum(len(crops) for crops, _ in self._waiting) < ENOUGH:
@@ -77,19 +87,21 @@ class BatchingClassifier(EmotionClassifier):
             gathered, self._waiting = self._waiting, []
         return gathered
 
-    def _call(self, gathered: list[tuple[Crops, Future[NDArray[np.float32]]]]) -> None:
+    def _call(self, gathered: Waiting) -> None:
         crops = [crop for own, _ in gathered for crop in own]
         self._seen(len(crops))
-        try:
-            rows = super().predict_proba(crops)
-        except BaseException as error:
-            for _, answer in gathered:
-                answer.set_exception(error)
-            return
+        rows = super().predict_proba(crops)
         start = 0
         for own, answer in gathered:
             answer.set_result(rows[start : start + len(own)])
             start += len(own)
+
+    def _fail(self, gathered: Waiting, error: BaseException) -> None:
+        with self._arrived:
+            gathered, self._waiting = gathered + self._waiting, []
+        for _, answer in gathered:
+            if not answer.done():
+                answer.set_exception(error)
 
     def _measure(self) -> bool:
         """Whether faces take less time together than one by one; the first calls also warm the model up."""

@@ -11,12 +11,14 @@ from queue import SimpleQueue
 
 from mien.errors import ImageError
 from mien.faces.detector import FaceDetector
+from mien.images.memory import reading_bytes
 from mien.images.read import ImageSource, read_image
 from mien.recognition import EmotionRecognizer
 from mien.results import Face, FrameResult
 from mien.server.batching import BatchingClassifier
+from mien.server.memory import Budget
 from mien.server.metrics import Measured
-from mien.server.settings import Settings
+from mien.server.settings import PARTS, Settings
 
 
 class LargestFaces(FaceDetector):
@@ -45,6 +47,7 @@ class Reader:
     def __init__(self, settings: Settings, measured: Measured) -> None:
         self._settings = settings
         self._measured = measured
+        self._budget = Budget(settings.max_memory - settings.max_memory // PARTS)
         self._with_faces: set[int] = set()  # threads with detected faces that are not classified yet
         self.classifier = BatchingClassifier(
             settings.model,
@@ -73,21 +76,40 @@ class Reader:
         for name, data in pictures:
             if time.monotonic() > end:
                 raise TimeoutError(f"{len(results)} of {len(pictures)} pictures done in time")
-            results.append(self._read_one(name, data))
+            results.append(self._read_one(name, data, end))
         return results
 
     def read_frame(self, data: bytes, number: int, seconds: float) -> FrameResult:
         """The result of one frame of a stream."""
-        return replace(self._read_one("stream", data), frame=number, time=seconds)
+        end = time.monotonic() + self._settings.timeout
+        return replace(self._read_one("stream", data, end), frame=number, time=seconds)
 
-    def _read_one(self, name: str, data: bytes) -> FrameResult:
+    @contextmanager
+    def _memory(self, data: bytes, until: float) -> Iterator[None]:
+        """The memory that the picture takes, waited for and held.
+
+        Raises:
+            ImageError: no picture may take so much.
+            TimeoutError: it did not become free in time.
+        """
+        needed = reading_bytes(data, self._settings.max_pixels)
+        if needed > self._budget.limit:
+            raise ImageError(
+                f"picture of {len(data):,} bytes: decoding takes {needed / 1e6:,.0f} MB; expected at most "
+                f"{self._budget.limit / 1e6:,.0f} MB, such as JPEG or PNG, or fewer pixels"
+            )
+        with self._budget.hold(needed, until):
+            yield
+
+    def _read_one(self, name: str, data: bytes, until: float) -> FrameResult:
         with self._recognizer() as recognizer:
             try:
-                picture = read_image(data, max_pixels=self._settings.max_pixels)
+                with self._memory(data, until):
+                    picture = read_image(data, max_pixels=self._settings.max_pixels)
+                    result = recognizer.recognize(picture, source=name)
             except ImageError as error:
                 self._measured.pictures.labels("unreadable").inc()
                 return FrameResult(name, error=str(error), labels=recognizer.labels)
-            result = recognizer.recognize(picture, source=name)
         self._measured.pictures.labels("read").inc()
         self._measured.faces.inc(len(result.faces))
         return result

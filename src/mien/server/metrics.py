@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,7 +16,6 @@ class Measured:
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
-        self.open_streams = 0
         ProcessCollector(registry=registry)
         self.requests = Counter("mien_requests", "Requests answered.", ("path", "status"), registry=registry)
         self.seconds = Histogram(
@@ -41,18 +39,12 @@ class Measured:
         self._streams = Gauge("mien_streams", "Open WebSockets.", registry=registry)
         self.work = Gauge("mien_work", "Requests and frames that are worked on or wait.", registry=registry)
 
-    @contextmanager
-    def stream(self) -> Iterator[None]:
-        """Count a WebSocket while it is open."""
-        self.open_streams += 1
-        try:
-            yield
-        finally:
-            self.open_streams -= 1
+    def count_streams(self, count: Callable[[], int]) -> None:
+        """Say how many WebSockets are open."""
+        self._streams.set_function(count)
 
     def text(self) -> bytes:
         """All numbers, in Prometheus' text format."""
-        self._streams.set(self.open_streams)
         return generate_latest(self._registry)
 
 

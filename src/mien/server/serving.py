@@ -14,6 +14,8 @@ import uvicorn
 
 from mien.errors import ServerError
 from mien.server.app import create_app
+from mien.server.connections import Impatient
+from mien.server.memory import return_large_blocks
 from mien.server.settings import Settings
 from mien.server.watch import Watched
 
@@ -33,10 +35,13 @@ def serve(
         ModelError, DetectorError: the model or the detector cannot be loaded.
         ServerError: the address cannot be listened on.
     """
+    return_large_blocks()
     app = create_app(settings, watched)
+    Impatient.patience = min(Impatient.patience, settings.timeout)
     with _listen(settings.host, settings.port) as listening:
         config = uvicorn.Config(
             app,
+            http=Impatient,
             ws="auto",
             ws_max_size=settings.max_bytes,
             ws_max_queue=2,  # what waits here is not seen to be stale
@@ -50,8 +55,10 @@ def serve(
         server = uvicorn.Server(config)
         # uvicorn hears signals while it runs, and raises the one that stopped it once more when all is done. One that
         # comes before it runs counts, too.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+        earlier = {
+            number: signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
         address = _url(settings.host, listening.getsockname()[1])
         _say(f"serving on {address}{path if watched else ''} (Ctrl-C stops)")
         if settings.token is None and not _is_local(settings.host):
@@ -60,14 +67,22 @@ def serve(
             threading.Thread(target=webbrowser.open, args=(address + path,), daemon=True).start()
         # A form that it cannot read is answered with a problem: it is not for the log.
         logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+        logging.getLogger("uvicorn.error").addFilter(_is_no_refusal)
         if watched is not None:
             watched.start(ended=lambda: setattr(server, "should_exit", True))
         try:
             server.run(sockets=[listening])
         finally:
+            for number, handler in earlier.items():  # Ctrl-C is the caller's again
+                signal.signal(number, handler)
             if watched is not None:
                 watched.stop()
     _say("stopped")
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    """uvicorn 0.54 takes every refused WebSocket for an application that forgot to answer (its pull request 3138)."""
+    return record.msg != "ASGI callable returned without completing handshake."
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -12,6 +12,12 @@ from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_HEAD, DEFAULT_MODEL, 
 
 CORES = os.cpu_count() or 1
 
+COPIES = 3
+"""A body is held as it came, joined, and decoded from base64 or a form."""
+
+PARTS = 4
+"""The part of `max_memory` that bodies may fill is the first of so many."""
+
 # RFC 6750's characters: any other token could not stand in an Authorization header.
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
@@ -31,9 +37,13 @@ class Settings:
         max_pictures: in one request.
         max_faces: of a picture; the largest are kept.
         max_streams: WebSockets at a time.
+        max_bodies: requests whose bodies are received at a time.
+        max_memory: bytes that the bodies and the decoded pictures of all requests together may take; a quarter is for
+            bodies.
         workers: threads that read pictures.
         queue: requests that may wait for a worker; more are refused at once.
         timeout: seconds that reading a body may take, and then the work on it.
+        idle: seconds after which a stream without a frame is closed.
         batch_seconds: that a face may wait for faces of other requests, where others have been found.
     """
 
@@ -52,15 +62,23 @@ class Settings:
     max_pictures: int = 16
     max_faces: int = 100
     max_streams: int = 8
+    max_bodies: int = 64
+    max_memory: int = 1_500_000_000
     workers: int = CORES
     queue: int = 32
     timeout: float = 30.0
+    idle: float = 60.0
     batch_seconds: float = 0.002
 
     def __post_init__(self) -> None:
         check_types(self)
         check_limits(self, _LIMITS)
-        check_limits(self, {"timeout": (0, math.inf)}, inside=True)
+        check_limits(self, dict.fromkeys(("timeout", "idle"), (0, math.inf)), inside=True)
+        least = self.max_bytes * COPIES * PARTS
+        if self.max_memory < least:
+            raise ValueError(
+                f"max_memory {self.max_memory:,}: expected at least {least:,} bytes, for bodies of {self.max_bytes:,}"
+            )
         if self.token is not None and not _TOKEN.fullmatch(self.token):
             raise ValueError("token: expected letters, digits and -._~+/ only, and = at the end")
 
@@ -73,5 +91,15 @@ _LIMITS = {
     "min_size": (1, math.inf),
     "min_quality": (0, 1),
 } | dict.fromkeys(
-    ("max_bytes", "max_pixels", "max_pictures", "max_faces", "max_streams", "workers"), (1, math.inf)
+    (
+        "max_bytes",
+        "max_pixels",
+        "max_pictures",
+        "max_faces",
+        "max_streams",
+        "max_bodies",
+        "max_memory",
+        "workers",
+    ),
+    (1, math.inf),
 )

@@ -25,6 +25,7 @@ LONG_SIDE = 960
 
 _QUALITY = 80  # of JPEG
 _PATIENCE = 15.0  # seconds for a camera to give or to refuse the frame that is waited for
+_FAREWELL = 5.0  # seconds for pages to take the last picture and to hear why there are no more
 
 
 class Watched:
@@ -42,7 +43,8 @@ class Watched:
         self._newest: tuple[int, LiveFrame] | None = None
         self._watchers: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
         self._lock = threading.Lock()
-        self._over = False
+        self._all_gone = threading.Condition(self._lock)
+        self._over = self._stopped = False
         self._thread: threading.Thread | None = None
         self.error: Exception | None = None
         """The error that ended the camera, or None at its normal end."""
@@ -54,7 +56,9 @@ class Watched:
 
     def stop(self) -> None:
         """Let the camera go."""
-        self._over = True
+        self._over = self._stopped = True
+        with self._lock:
+            self._all_gone.notify_all()
         if self._thread is not None:
             self._thread.join(_PATIENCE)
 
@@ -71,6 +75,9 @@ class Watched:
         finally:
             self._over = True
             self._wake()
+            # A server that ends first would tell the pages that it restarts, and not why the pictures end.
+            with self._lock:
+                self._all_gone.wait_for(lambda: self._stopped or not self._watchers, _FAREWELL)
             ended()
 
     def _wake(self) -> None:
@@ -92,6 +99,7 @@ class Watched:
         finally:
             with self._lock:
                 del self._watchers[came]
+                self._all_gone.notify_all()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -35,15 +35,23 @@ class Work:
         """Whether the next one would be refused."""
         return self.taken >= self._places
 
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """Hold a place from before the body is read, so memory is bounded too.
+    def check(self) -> None:
+        """Whether there is a place.
 
         Raises:
             Problem: 503, all places are taken.
         """
         if self.full:
             raise Problem(503, f"{self._places} requests are worked on or wait already", headers=RETRY_AFTER)
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold a place.
+
+        Raises:
+            Problem: 503, all places are taken.
+        """
+        self.check()
         self.taken += 1
         try:
             yield

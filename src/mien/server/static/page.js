@@ -7,9 +7,9 @@ import { savePicture, saveTable } from "./saving.js";
 import { labels, recognize } from "./server.js";
 import { Watch } from "./watch.js";
 
-const LONG_SIDE = 1600; // larger photos are shrunk to it before they are sent
+const LONG_SIDE = 1600; // of what is shown
+const NOT_AS_IT_IS = [413, 422]; // too large for the server, or of a format that it does not read
 
-const AS_THEY_ARE = ["image/jpeg", "image/png", "image/webp"]; // what the server reads as browsers do
 const LATE = 0.15; // seconds after which a face may have left its box
 const NO_FACE = "no face found";
 
@@ -88,20 +88,31 @@ async function read(file, name, source = name) {
   document.body.classList.add("busy");
   show();
   status("reading …");
-  const asItIs = scale === 1 && AS_THEY_ARE.includes(file.type);
-  const blob = asItIs ? file : await new Promise((done) => image.toBlob(done, "image/jpeg", 0.92));
-  let result;
+  let result, reduced;
   try {
-    result = await recognize(blob);
+    ({ result, reduced } = await recognizeAsItIs(file, image, scale));
   } catch (error) {
     status("");
     throw error;
   }
   if (work !== state.work) return;
-  state.faces = result.faces;
-  state.results = [{ ...result, source, faces: result.faces.map((face) => enlarge(face, scale)) }];
+  state.faces = result.faces.map((face) => enlarge(face, 1 / scale));
+  state.results = [{ ...result, source }];
   show();
-  status(summary(result.faces));
+  status(summary(result.faces) + (reduced ? ` (in the photo reduced to ${LONG_SIDE} pixels)` : ""));
+}
+
+/** The file goes as it is, so that its numbers are those of the command; what the server refuses, as what is shown. */
+async function recognizeAsItIs(file, image, scale) {
+  try {
+    return { result: await recognize(file), reduced: false };
+  } catch (error) {
+    if (!NOT_AS_IT_IS.includes(error.status)) throw error;
+  }
+  const result = await recognize(await new Promise((done) => image.toBlob(done, "image/jpeg", 0.92)));
+  const [width, height] = [result.width, result.height].map((side) => Math.round(side * scale));
+  const faces = result.faces.map((face) => enlarge(face, scale));
+  return { result: { ...result, width, height, faces }, reduced: scale > 1 };
 }
 
 /** The photo, upright, as a canvas of at most LONG_SIDE pixels, and what its sides were divided by. */

@@ -2,13 +2,19 @@
 
 let token = sessionStorage.getItem("token") ?? "";
 
-export class Refusal extends Error {}
+export class Refusal extends Error {
+  constructor(message, status = 0) {
+    super(message);
+    this.status = status; // of HTTP, or 0
+  }
+}
 
 /** The result of one encoded picture, as `mien image --format json` has it. */
 export async function recognize(blob) {
-  const answer = await ask("/v1/recognize", { method: "POST", body: blob, headers: { "Content-Type": blob.type } });
+  const headers = { "Content-Type": "application/octet-stream" }; // whatever the browser takes it for
+  const answer = await ask("/v1/recognize", { method: "POST", body: blob, headers });
   const body = await answer.json();
-  if (!answer.ok) throw new Refusal(body.pictures?.[0]?.error ?? body.detail);
+  if (!answer.ok) throw new Refusal(body.pictures?.[0]?.error ?? body.detail, answer.status);
   return body[0];
 }
 
