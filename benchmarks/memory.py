@@ -58,6 +58,15 @@ def pictures(side: int) -> Iterator[tuple[str, bytes]]:
         file = io.BytesIO()
         picture.save(file, kind, **options)
         yield name, file.getvalue()
+    try:
+        import pillow_heif
+    except ModuleNotFoundError:
+        pass
+    else:
+        for name, picture in (("HEIC", rgb), ("HEIC, transparent", rgba)):
+            file = io.BytesIO()
+            pillow_heif.from_pillow(picture).save(file, quality=80)
+            yield name, file.getvalue()
     for name, ending, channels in (("PNG, 16-bit RGBA", ".png", 4), ("TIFF, 16-bit RGBA", ".tif", 4)):
         yield name, cv2.imencode(ending, np.stack([grey] * channels, 2).astype(np.uint16) * 257)[1].tobytes()
 

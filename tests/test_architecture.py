@@ -132,7 +132,8 @@ class TestLibraries:
         # Extras, each behind an error that says how to install it.
         extras = {
             "batch/ray.py": {"ray"},
-            "batch/sources.py": {"fsspec", "pyarrow"},
+            "batch/file_systems.py": {"fsspec"},
+            "batch/sources.py": {"pyarrow"},
             "batch/output.py": {"pyarrow"},
             "batch/summary.py": {"pyarrow"},
             "data/parquet.py": {"pyarrow"},

@@ -72,10 +72,29 @@ class TestRead:
         with pytest.raises(ImageError):
             read_draft(data, 100)
 
-    def test_too_many_pixels_are_refused_however_small_they_would_come_out(self):
-        data = encoded(Image.new("L", (12_000, 9_000)))
-        with pytest.raises(ImageError, match="100 megapixels"):
-            read_draft(data, 100)
+    def test_only_what_comes_out_counts_as_pixels(self, monkeypatch: pytest.MonkeyPatch):
+        data = encoded(gradient())
+        monkeypatch.setattr("mien.images.read.read_image.__kwdefaults__", {"max_pixels": WIDTH * HEIGHT // 4})
+        with pytest.raises(ImageError, match="megapixels"):
+            read_image(data)
+        assert read_draft(data, WIDTH // 4)[1] == DraftScale(WIDTH, HEIGHT, 4)
+        monkeypatch.setattr("mien.images.jpeg_draft._MOST", WIDTH * HEIGHT - 1)
+        with pytest.raises(ImageError, match="megapixels"):
+            read_draft(data, WIDTH // 4)
+
+    def test_a_jpeg_that_cannot_be_read_smaller_is_read_whole(self, monkeypatch: pytest.MonkeyPatch):
+        """As lossless ones: here every smaller one fails."""
+        data, read = encoded(gradient()), read_image
+
+        def fails(source: object) -> np.ndarray:
+            if isinstance(source, Image.Image):
+                raise ImageError("no smaller picture")
+            return read(source)
+
+        monkeypatch.setattr("mien.images.jpeg_draft.read_image", fails)
+        pixels, reduction = read_draft(data, WIDTH // 4)
+        assert reduction == DraftScale(WIDTH, HEIGHT)
+        assert np.array_equal(pixels, read(data))
 
     def test_too_many_bytes_are_refused(self, monkeypatch: pytest.MonkeyPatch):
         data = encoded(gradient())

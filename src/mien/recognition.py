@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.parallel import run_ahead
 from mien.errors import ImageError
 from mien.faces.detector import FaceDetector
 from mien.faces.quality import assess_quality, check_min_quality, split_by_quality
@@ -27,6 +29,7 @@ from mien.video.smoothing import TIME_CONSTANT
 _TOGETHER = 64  # faces, or pictures, of which the faces are classified in one go
 _SMALL = 160  # pixels: up to this long side several pictures are searched faster at once than one by one
 _SEARCHED = 8  # of them at once
+_READ_AHEAD = 1  # of such lists
 
 Picture: TypeAlias = NDArray[np.uint8]
 _NamedT = TypeVar("_NamedT", bound="tuple[str, Picture | ImageError]")
@@ -243,15 +246,19 @@ def recognize_and_keep(
 
     A picture that cannot be read is a result with its `error`; the others go on.
     """
-    for some in _in_runs(_read_files(paths)):
-        pictures = [(name, one) for name, one in some if not isinstance(one, ImageError)]
-        found = recognizer._tell(list(recognizer._find(pictures)))
-        for name, one in some:
-            if isinstance(one, ImageError):
-                yield Recognized(FrameResult(name, error=str(one), labels=recognizer.labels))
-            else:
-                result, crops = next(found)
-                yield Recognized(result, one, crops)
+    paths = list(paths)
+    runs = _in_runs(_read_files(paths))
+    # The next pictures are read while the faces of these are found. A terminal cannot be left while it is read.
+    with closing(runs if "-" in paths else run_ahead(runs, _READ_AHEAD)) as files:
+        for some in files:
+            pictures = [(name, one) for name, one in some if not isinstance(one, ImageError)]
+            found = recognizer._tell(list(recognizer._find(pictures)))
+            for name, one in some:
+                if isinstance(one, ImageError):
+                    yield Recognized(FrameResult(name, error=str(one), labels=recognizer.labels))
+                else:
+                    result, crops = next(found)
+                    yield Recognized(result, one, crops)
 
 
 def _named(image: ImageSource, source: str | None = None) -> tuple[str, Picture]:
@@ -272,7 +279,7 @@ def _read_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[tuple[str, 
             yield name, error
 
 
-def _in_runs(pictures: Iterable[_NamedT]) -> Iterator[list[_NamedT]]:
+def _in_runs(pictures: Iterable[_NamedT]) -> Generator[list[_NamedT], None, None]:
     """Small pictures, up to `_SEARCHED` of them, in one list; others in a list each. What is no picture is small."""
     run: list[_NamedT] = []
     for one in pictures:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,8 @@ from typing import IO, Any
 
 UNFINISHED = ".unfinished"
 """What the name of a file ends in until it is whole; a kill may leave such a file behind."""
+
+_PIPE_BYTES = 1 << 20
 
 
 @contextmanager
@@ -80,3 +84,36 @@ def _opened(new: Path, path: Path) -> IO[bytes]:
     except OSError as error:
         error.filename = str(path)  # the name that somebody knows
         raise
+
+
+def is_pipe(path: Path) -> bool:
+    """Whether it is a named pipe, or the end of a shell's `<(command)`. Raises OSError."""
+    return stat.S_ISFIFO(path.stat().st_mode)
+
+
+def refuse_pipe(path: Path) -> None:
+    """For what is read more than once, or from its middle; opening a pipe would also wait for who writes to it.
+
+    Raises:
+        OSError: it is a pipe, or cannot be looked at.
+    """
+    if is_pipe(path):
+        raise OSError(errno.ESPIPE, "a pipe; expected a file", str(path))
+
+
+def read_pipe(path: Path, most: int) -> bytes:
+    """What comes out of a named pipe, at least as many bytes as `most` if there are so many.
+
+    Raises:
+        OSError: nobody writes to it; or it cannot be read.
+    """
+    # Else opening would wait for somebody who writes, perhaps for ever.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as pipe:  # noqa: PTH123 a descriptor
+        first = pipe.read(_PIPE_BYTES)  # None where somebody writes, who has not written yet
+        if first == b"":
+            raise OSError(errno.EPIPE, "a pipe that nobody writes to; expected a file")
+        os.set_blocking(pipe.fileno(), True)
+        data = bytearray(first or b"")
+        while len(data) < most and (part := pipe.read(_PIPE_BYTES)):
+            data += part
+        return bytes(data)

@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 PATIENCE = 5.0
-"""Seconds that the end of a live source is waited for."""
+"""Seconds that the end of a source is waited for."""
 
 THREADS = min(16, os.cpu_count() or 1)
 """How many threads work: more would wait for each other at Python's lock."""
@@ -60,7 +60,7 @@ def run_ahead(
     With `drop` the thread does not wait for the caller: the oldest that wait make room for new ones.
 
     Once the caller stops, by an exception, an interruption or `close`, the thread ends after the item that it is at,
-    and closes `items`. With `drop` it is waited for `PATIENCE` seconds only: a camera that hangs may never give one.
+    and closes `items`. It is waited for `PATIENCE` seconds only: a camera that hangs may never give one.
 
     Raises:
         Exception: what `items` raised, after the items before it.
@@ -91,7 +91,7 @@ def run_ahead(
             yield some[0]
     finally:
         stopped.set()
-        thread.join(PATIENCE if drop else None)
+        thread.join(PATIENCE)
 
 
 def _put(queue: Queue[Item], item: Item, stopped: threading.Event, drop: bool) -> bool:

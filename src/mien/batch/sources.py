@@ -5,16 +5,17 @@ Names are listed lazily in a fixed order; only the worker of a picture reads its
 
 from __future__ import annotations
 
-import os
 import posixpath
 import tarfile
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import IO, Any
 
 from mien._core.zips import ZIP_ERRORS, zip_reason
+from mien.batch.file_systems import file_system, refuse_pipe_at, url_of
 from mien.errors import ImageError, MissingExtraError, SourceError
 from mien.images.find import SUFFIXES
 from mien.images.read import MAX_BYTES
@@ -33,7 +34,7 @@ class Entry:
     Attributes:
         name: its path or URL; that of an archive's member continues the archive's.
         container: the archive that holds it; "" for a plain file.
-        key: its position there: offset and size (tar), member (zip), row group and row (Parquet).
+        key: its position there: offset and size (tar), number of the member (zip), row group and row (Parquet).
         folder: the first folder below the source, "" without one.
         error: why nothing of it can be read, where that is known from the listing; else "".
     """
@@ -116,7 +117,10 @@ def _expand_path(system: Any, path: str, root: str, *, named: bool = False) -> I
     lower = path.lower()
     if system.isdir(path):
         yield from _walk(system, path, root)
-    elif lower.endswith(_COMPRESSED):
+        return
+    if lower.endswith(ARCHIVES):
+        refuse_pipe_at(system, path)
+    if lower.endswith(_COMPRESSED):
         raise SourceError(
             f"{path}: a compressed tar cannot be read from the middle; expected .tar (pictures are compressed already)"
         )
@@ -125,7 +129,7 @@ def _expand_path(system: Any, path: str, root: str, *, named: bool = False) -> I
     elif named or path == root or lower.endswith(tuple(SUFFIXES)):
         if not named and not system.exists(path):
             raise FileNotFoundError("no such file or folder")
-        yield Entry(_url(system, path), folder=_folder(path, root))
+        yield Entry(url_of(system, path), folder=_folder(path, root))
 
 
 def _walk(system: Any, folder: str, root: str) -> Iterator[Entry]:
@@ -147,7 +151,7 @@ def _expand_or_say(system: Any, path: str, root: str) -> Iterator[Entry]:
     except MissingExtraError:
         raise
     except Exception as error:  # whatever a strange archive brings about
-        url, reason = _url(system, path), getattr(error, "strerror", None) or zip_reason(error)
+        url, reason = url_of(system, path), getattr(error, "strerror", None) or zip_reason(error)
         text = reason if reason.startswith(url) else f"{url}: cannot be read: {reason}"
         yield Entry(
             f"{url}#" if path.lower().endswith(ARCHIVES) else url, folder=_folder(path, root), error=text
@@ -165,23 +169,33 @@ def _list_folder(system: Any, folder: str) -> list[tuple[str, bool]]:
 
 
 def _list_tar(system: Any, path: str, folder: str) -> Iterator[Entry]:
-    url = _url(system, path)
+    url = url_of(system, path)
+    seen: Counter[str] = Counter()
     with system.open(path, "rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
         for member in archive:
             if member.isreg() and _is_picture(member.name):
-                yield Entry(f"{url}/{member.name}", url, (member.offset_data, member.size), folder)
+                name = _numbered(member.name, seen)
+                yield Entry(f"{url}/{name}", url, (member.offset_data, member.size), folder)
 
 
 def _list_zip(system: Any, path: str, folder: str) -> Iterator[Entry]:
-    url = _url(system, path)
+    url = url_of(system, path)
+    seen: Counter[str] = Counter()
     with system.open(path, "rb") as file, zipfile.ZipFile(file) as archive:
-        for member in archive.infolist():
+        for place, member in enumerate(archive.infolist()):
             if not member.is_dir() and _is_picture(member.filename):
-                yield Entry(f"{url}/{member.filename}", url, (member.filename,), folder)
+                name = _numbered(member.filename, seen)
+                yield Entry(f"{url}/{name}", url, (place,), folder)
+
+
+def _numbered(name: str, seen: Counter[str]) -> str:
+    """A member's name; that of the second of one name gets a number, for an archive may hold both."""
+    seen[name] += 1
+    return name if seen[name] == 1 else f"{name}#{seen[name]}"
 
 
 def _list_parquet(system: Any, path: str, folder: str) -> Iterator[Entry]:
-    url = _url(system, path)
+    url = url_of(system, path)
     with system.open(path, "rb") as file:
         table = _parquet(file)
         _image_column(table.schema_arrow, path)
@@ -195,6 +209,7 @@ def _list_parquet(system: Any, path: str, folder: str) -> Iterator[Entry]:
 def _read_file(name: str) -> bytes | ImageError:
     system, path = file_system(name)
     try:
+        refuse_pipe_at(system, path)
         with system.open(path, "rb") as file:
             return _bounded(file.read(MAX_BYTES + 1), name)
     except OSError as error:
@@ -217,11 +232,12 @@ def _read_tar(container: str, entries: Sequence[Entry]) -> Iterator[tuple[Entry,
 def _read_zip(container: str, entries: Sequence[Entry]) -> Iterator[tuple[Entry, bytes | ImageError]]:
     system, path = file_system(container)
     with system.open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
         for entry in entries:
             try:
-                with archive.open(entry.key[0]) as member:
+                with archive.open(members[entry.key[0]]) as member:
                     yield entry, _bounded(member.read(MAX_BYTES + 1), entry.name)
-            except (KeyError, *ZIP_ERRORS) as error:
+            except (IndexError, *ZIP_ERRORS) as error:
                 yield entry, ImageError(f"{entry.name}: cannot be unpacked: {zip_reason(error)}")
 
 
@@ -275,37 +291,6 @@ def _image_column(schema: Any, path: str) -> str:
     raise SourceError(
         f"{path}: columns {', '.join(schema.names)}; expected pictures' bytes in one named {', '.join(_COLUMNS)}"
     )
-
-
-def file_system(source: str) -> tuple[Any, str]:
-    """The fsspec file system of a path or URL, and the path there, absolute for local files.
-
-    Raises:
-        SourceError: a protocol that is not known, or whose package is missing.
-        MissingExtraError: fsspec is not installed.
-    """
-    try:
-        from fsspec.core import url_to_fs
-        from fsspec.implementations.local import LocalFileSystem
-    except ImportError:
-        raise MissingExtraError("mien batch", "batch") from None
-    try:
-        if os.path.lexists(source):
-            # A file's own name may look like a chain of fsspec's, which takes "a::b.jpg" for "a".
-            system = LocalFileSystem()
-            return system, system._strip_protocol(os.path.abspath(source))  # noqa: PTH100 links stay
-        system, path = url_to_fs(source)
-    except (ValueError, ImportError) as error:
-        raise SourceError(
-            f"{source}: {error}; expected a path, or a URL such as s3://bucket/folder"
-        ) from None
-    return system, path
-
-
-def _url(system: Any, path: str) -> str:
-    """A local path as it is, else with its protocol."""
-    protocol = system.protocol if isinstance(system.protocol, str) else system.protocol[0]
-    return path if protocol in ("file", "local") else str(system.unstrip_protocol(path))
 
 
 def _folder(path: str, root: str) -> str:

@@ -73,16 +73,14 @@ def say_filtered(faces: int, min_quality: float, how: str = "") -> None:
 
 def say_others(paths: Iterable[str], suffixes: Collection[str]) -> None:
     """Say on stderr what folders hold besides, if anything: nobody must think that it was read."""
+    from mien.images import heic
     from mien.images.find import count_others
 
     if others := count_others(paths, suffixes):
         kinds = ", ".join(f"{count:,} {ending}" for ending, count in others.most_common(8))
         typer.echo(f"mien: left out in folders, as of another kind: {kinds}", err=True)
-        if others.keys() & {".heic", ".heif"}:
-            typer.echo(
-                "mien: HEIC is not read: convert such photos to JPEG, or let the telephone take JPEG",
-                err=True,
-            )
+        if others.keys() & heic.SUFFIXES:
+            typer.echo(f"mien: {heic.INSTALL}; or convert such photos to JPEG", err=True)
 
 
 def load(path: Path, votes: Path | None) -> Dataset:

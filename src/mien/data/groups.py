@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from mien._core.files import refuse_pipe
 from mien.data.fer2013_csv import read_csv_column
 from mien.data.load import pixel_csv
 from mien.data.parquet import read_parquet_columns
@@ -116,6 +117,7 @@ def _by_file(table: Path, column: str) -> dict[str, str]:
     """A table with a column "file" -> file -> value."""
     if table.suffix == ".parquet":
         return dict(read_parquet_columns([table], [_FILE, column]).values())  # type: ignore[arg-type]
+    refuse_pipe(table)
     with table.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file)
         names = list(rows.fieldnames or ())

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
+from mien._core.files import refuse_pipe
 from mien._core.zips import ZIP_ERRORS, zip_reason
 from mien.data.rows import Progress, split_of_folder
 from mien.errors import DatasetError
@@ -63,6 +64,7 @@ def unpacked(path: Path, progress: Progress) -> Iterator[Path]:
 def _is_archive(path: Path) -> bool:
     if path.is_dir():
         return False
+    refuse_pipe(path)
     with path.open("rb") as file:
         return file.read(4) in _SIGNATURES or path.suffix.lower() == ".zip"
 

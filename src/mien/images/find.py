@@ -8,10 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
+from mien.images import heic
+
 SUFFIXES = frozenset((
     ".apng", ".avif", ".avifs", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf",
     ".jpg", ".jpx", ".mpo", ".pbm", ".pgm", ".pjp", ".pjpeg", ".png", ".pnm", ".ppm", ".tif", ".tiff",
-    ".webp",
+    ".webp", *(heic.SUFFIXES if heic.is_installed() else ()),
 ))  # fmt: skip
 """The file names that count as pictures inside a folder, in lower case."""
 

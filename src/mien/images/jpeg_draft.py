@@ -5,19 +5,19 @@ JPEG keeps a picture as frequencies of blocks of 8 x 8 pixels, of which the low 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from mien.images.read import MAX_BYTES, MAX_PIXELS, no_warnings, read_image
+from mien.errors import ImageError
+from mien.images.read import MAX_BYTES, MAX_PIXELS, open_picture, read_image
 from mien.results import Box, FaceEmotion
 
 SCALES = (8, 4, 2)
 
+_MOST = 4 * MAX_PIXELS  # pixels of a whole one, of which progressive ones are held at 3 bytes each
 _JPEG = ("JPEG",)  # of which MPO is a kind
 
 
@@ -63,24 +63,28 @@ def read_draft(data: bytes, side: int) -> tuple[NDArray[np.uint8], DraftScale]:
     Raises:
         ImageError: as `read_image` raises it.
     """
-    picture = _open_jpeg(data) if side and len(data) <= MAX_BYTES else None
-    if picture is not None:
-        with picture:
-            width, height = picture.size
-            scale = next((scale for scale in SCALES if max(width, height) // scale >= side), 1)
-            if scale > 1 and width * height <= MAX_PIXELS:
-                picture.draft(None, (width // scale, height // scale))
-                pixels = read_image(picture)
-                turned = pixels.shape[:2] != picture.size[::-1]
-                return pixels, DraftScale(*((height, width) if turned else (width, height)), scale)
+    smaller = _read_smaller(data, side) if side and len(data) <= MAX_BYTES else None
+    if smaller is not None:
+        return smaller
     pixels = read_image(data)
     return pixels, DraftScale(pixels.shape[1], pixels.shape[0])
 
 
-def _open_jpeg(data: bytes) -> Image.Image | None:
-    """A JPEG's header, read; None of whatever else it may be."""
+def _read_smaller(data: bytes, side: int) -> tuple[NDArray[np.uint8], DraftScale] | None:
+    """A large JPEG, decoded smaller; None of whatever else it may be: `read_image` reads it or says what is wrong."""
     try:
-        with no_warnings():
-            return Image.open(io.BytesIO(data), formats=_JPEG)
-    except Exception:  # what a broken header makes Pillow raise; `read_image` says what is wrong
+        picture = open_picture(data, _JPEG)
+    except Exception:  # what a broken header makes Pillow raise
         return None
+    with picture:
+        width, height = picture.size
+        scale = next((scale for scale in SCALES if max(width, height) // scale >= side), 1)
+        if scale == 1 or width * height > _MOST:
+            return None
+        picture.draft(None, (width // scale, height // scale))
+        try:
+            pixels = read_image(picture)
+        except ImageError:  # of lossless JPEGs there is no smaller picture
+            return None
+        turned = pixels.shape[:2] != picture.size[::-1]
+        return pixels, DraftScale(*((height, width) if turned else (width, height)), scale)

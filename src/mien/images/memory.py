@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import io
-
-from PIL import Image
-
-from mien.images.read import FORMATS, MAX_PIXELS, no_warnings
+from mien.images.read import MAX_PIXELS, open_picture
 
 # Bytes a pixel at the peak of `read_image`, with what its decoder needs: upper bounds of what benchmarks/memory.py
 # measures with 8 and 16 bits, with and without transparency, upright and turned.
-_BYTES_PER_PIXEL = {"JPEG2000": 28, "WEBP": 20, "AVIF": 20, "TIFF": 20, "JPEG": 13, "MPO": 13}
+_BYTES_PER_PIXEL = {"JPEG2000": 28, "HEIF": 13, "WEBP": 20, "AVIF": 20, "TIFF": 20, "JPEG": 13, "MPO": 13}
 _OTHERS = 12
-# Pillow opens MPO as JPEG, and takes its own name of it for an unknown one.
-_OPENERS = tuple(name for name in FORMATS if name != "MPO")
 
 
 def reading_bytes(data: bytes, max_pixels: int = MAX_PIXELS) -> int:
     """An upper bound of the bytes of memory that `read_image` takes besides `data`; 0 for what it refuses."""
     try:
-        with no_warnings(), Image.open(io.BytesIO(data), formats=_OPENERS) as picture:
+        with open_picture(data) as picture:
             width, height = picture.size
             pixels = width * height
             return 0 if pixels > max_pixels else pixels * _BYTES_PER_PIXEL.get(picture.format or "", _OTHERS)

@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mien._core.files import is_pipe, read_pipe
 from mien.errors import ImageError
+from mien.images import heic
 from mien.images.find import SUFFIXES, walk
 from mien.images.pixels import check_array, over_white
 
@@ -34,14 +36,15 @@ ImageSource: TypeAlias = (
 )
 """What `read_image` reads: a path, an encoded file's bytes, an open binary file, an array or a Pillow image."""
 
-MAX_PIXELS = 100_000_000
-"""Pictures with more pixels are refused by their header: 100 megapixels are 300 MB once decoded."""
+MAX_PIXELS = 210_000_000
+"""Pictures with more pixels are refused by their header: telephones make 200 megapixels, 600 MB once decoded."""
 
 MAX_BYTES = 256_000_000
 """Encoded pictures with more bytes are refused."""
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
-"""Pillow's names of the formats that are read; some of the others start programs or hold no photographs."""
+"""Pillow's names of the formats that are read, and HEIF where `mien[heic]` is installed; some of the others start
+programs or hold no photographs."""
 
 _EXIF_ORIENTATION = 0x0112
 _TIFF = (b"II*\0", b"MM\0*")
@@ -108,6 +111,8 @@ def _read_path(path: Path) -> bytes:
     try:
         if path.is_dir():
             raise ImageError(_about_folder(path))
+        if is_pipe(path):
+            return read_pipe(path, MAX_BYTES + 1)
         with path.open("rb") as file:
             # A file's own size where it has one: asking for the most would reserve as much memory each time.
             size = os.fstat(file.fileno()).st_size or MAX_BYTES
@@ -161,19 +166,19 @@ def _decode(data: bytes | bytearray | memoryview, name: str, max_pixels: int) ->
         raise ImageError(f"{name}: empty; expected a picture")
     if size > MAX_BYTES:
         raise ImageError(f"{name}: larger than {MAX_BYTES / 1e6:.0f} MB; expected a smaller file")
+    data = bytes(data)
     try:
-        with no_warnings():
-            picture = Image.open(io.BytesIO(bytes(data)))
-    except Image.DecompressionBombError:
-        raise ImageError(_too_large(name, max_pixels)) from None
+        picture = open_picture(data)
     except Exception:  # Pillow's readers raise what a broken header makes them raise
-        if bytes(memoryview(data).cast("B")[:4]) in _TIFF:
+        if data[:4] in _TIFF:
             raise ImageError(
                 f"{name}: a broken TIFF, or one of a kind that is not read; expected 8 or 16 bits a channel"
             ) from None
+        if heic.is_heic(data) and not heic.register():
+            raise ImageError(f"{name}: HEIC; {heic.INSTALL}, or convert it to JPEG") from None
         raise ImageError(f"{name}: not a picture; expected one of {', '.join(FORMATS)}") from None
     with picture:
-        if picture.format not in FORMATS:
+        if picture.format not in (*FORMATS, "HEIF"):
             raise ImageError(f"{name}: of type {picture.format}; expected one of {', '.join(FORMATS)}")
         return _from_pillow(picture, name, max_pixels)
 
@@ -181,7 +186,9 @@ def _decode(data: bytes | bytearray | memoryview, name: str, max_pixels: int) ->
 def _from_pillow(picture: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
     width, height = picture.size
     if width * height > max_pixels:
-        raise ImageError(_too_large(name, max_pixels, f" ({width:,} x {height:,})"))
+        raise ImageError(
+            f"{name}: too many pixels ({width:,} x {height:,}); expected at most {max_pixels / 1e6:g} megapixels"
+        )
     if not width or not height:
         raise ImageError(f"{name}: {width} x {height} pixels; expected at least one")
     try:
@@ -199,14 +206,10 @@ def _from_pillow(picture: Image.Image, name: str, max_pixels: int) -> NDArray[np
 def _orientation(picture: Image.Image) -> object:
     """What EXIF says, 1 to 8; broken EXIF says nothing, for the pixels may be whole."""
     try:
-        with no_warnings():
+        with _no_warnings():
             return picture.getexif().get(_EXIF_ORIENTATION, 1)
     except Exception:  # Pillow's readers raise what a broken text makes them raise
         return 1
-
-
-def _too_large(name: str, max_pixels: int, size: str = "") -> str:
-    return f"{name}: too many pixels{size}; expected at most {max_pixels / 1e6:g} megapixels"
 
 
 def _to_rgb(picture: Image.Image, name: str) -> NDArray[np.uint8]:
@@ -277,8 +280,31 @@ def _upright(pixels: NDArray[np.uint8], orientation: object) -> NDArray[np.uint8
     return np.ascontiguousarray(pixels)
 
 
+def open_picture(data: bytes, formats: tuple[str, ...] | None = None) -> Image.Image:
+    """A picture's header as Pillow reads it, silently and of any size: who decodes the picture looks at that first.
+
+    Args:
+        data: an encoded file.
+        formats: Pillow's names of those that it may be of; None for any.
+
+    Raises:
+        Exception: what Pillow's readers make of a file that is no picture, or a broken one.
+    """
+    if heic.is_heic(data):
+        heic.register()
+    with _no_warnings():
+        try:
+            return Image.open(io.BytesIO(data), formats=formats)
+        except Image.DecompressionBombError:  # Pillow's own limit is below what telephones make
+            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            try:
+                return Image.open(io.BytesIO(data), formats=formats)
+            finally:
+                Image.MAX_IMAGE_PIXELS = limit
+
+
 @contextmanager
-def no_warnings() -> Iterator[None]:
+def _no_warnings() -> Iterator[None]:
     """Silences Pillow's remarks on odd headers, short blocks only."""
     with _WARNINGS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")

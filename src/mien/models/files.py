@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mien._core.files import write_json
+from mien._core.files import refuse_pipe, write_json
 from mien.errors import MienError
 
 Config = TypeVar("Config")
@@ -40,6 +40,7 @@ class NetworkFiles:
         """
         path = folder / self.config
         try:
+            refuse_pipe(path)
             return kind(**json.loads(path.read_text(encoding="utf-8")))
         except OSError as error:
             raise self.error(f"{path}: {error.strerror}; {self.expected}") from None
@@ -58,6 +59,7 @@ class NetworkFiles:
         """
         path = folder / self.network
         try:
+            refuse_pipe(path)
             if path.stat().st_size > max_bytes:
                 raise self.error(f"{path}: {path.stat().st_size} bytes, expected at most {max_bytes}")
             data = path.read_bytes()

@@ -19,6 +19,9 @@ from mien.results import Box, FrameResult
 _FACE_SURROUNDINGS = 0.25  # of the box's side, around the face on its chart
 
 
+_LONGEST_STEM = 200  # bytes
+
+
 class FreeStems:
     """Names for what is made of pictures or clips: each its own, in folders as below the folder that was named.
 
@@ -47,8 +50,15 @@ class FreeStems:
         for folder in self._folders:
             if source.is_relative_to(folder):
                 place = source.relative_to(folder)
-                return place.parent / place.stem
-        return Path(source.stem)
+                return place.parent / _short(place.stem)
+        return Path(_short(source.stem))
+
+
+def _short(stem: str) -> str:
+    """The stem, or as much of it as leaves room for what is put behind it: file systems take names of 255 bytes."""
+    while len(os.fsencode(stem)) > _LONGEST_STEM:
+        stem = stem[:-1]
+    return stem
 
 
 class PictureFiles:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.files import refuse_pipe
 from mien._core.parallel import run_ahead
 from mien.errors import VideoError
 from mien.video.frame_pixels import check_size, pixel_aspect, to_picture
@@ -173,6 +174,7 @@ def _open_file(path: Path) -> InputContainer:
     try:
         if path.is_dir():
             raise VideoError(f"{name}: a folder without clips; expected files such as .mp4, .mov or .webm")
+        refuse_pipe(path)
         with path.open("rb") as file:
             if not file.read(1):
                 raise VideoError(f"{name}: empty; expected a video")
