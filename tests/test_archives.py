@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +15,8 @@ import pytest
 from PIL import Image
 from typed import run
 
-from mien.data import zip_archive as archives
+from mien.data import archive as archives
+from mien.data.dataset import Dataset
 from mien.data.load import load_dataset
 from mien.errors import DatasetError
 from mien.labels import LABELS
@@ -198,7 +201,7 @@ def test_a_size_that_lies_gives_no_more_than_it_says(make: Callable[..., Path], 
     path = make(("train/angry/a.png", bytes(1_000_000)))
     data = path.read_bytes()
     path.write_bytes(data.replace((1_000_000).to_bytes(4, "little"), (1000).to_bytes(4, "little")))
-    with pytest.raises(DatasetError, match="expected a whole zip archive: Bad CRC"):
+    with pytest.raises(DatasetError, match="expected a whole archive: Bad CRC"):
         load_dataset(path)
     assert not list(scratch.iterdir())
 
@@ -222,7 +225,7 @@ def test_encrypted_files_are_refused(make: Callable[..., Path]) -> None:
 def test_a_broken_archive_is_named(make: Callable[..., Path], keep: int) -> None:
     path = make(("fer2013.csv", CSV))
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(DatasetError, match=r"archive\.zip: expected a whole zip archive"):
+    with pytest.raises(DatasetError, match=r"archive\.zip: expected a whole archive"):
         load_dataset(path)
 
 
@@ -231,7 +234,7 @@ def test_damaged_data_is_named(make: Callable[..., Path]) -> None:
     data = bytearray(path.read_bytes())
     data[200:400] = bytes(200)
     path.write_bytes(data)
-    with pytest.raises(DatasetError, match=r"archive\.zip: expected a whole zip archive"):
+    with pytest.raises(DatasetError, match=r"archive\.zip: expected a whole archive"):
         load_dataset(path)
 
 
@@ -271,3 +274,97 @@ def test_real_folders_as_kaggle_packs_them(real_data: Path, tmp_path: Path) -> N
     packed, plain = load_dataset(tmp_path / "fer2013.csv.zip"), load_dataset(tmp_path / "csv")
     assert packed.fingerprint() == plain.fingerprint()
     assert not list((tmp_path / "scratch").iterdir())
+
+
+def same(first: Dataset, second: Dataset) -> None:
+    assert first.labels == second.labels
+    for name, split in first.splits.items():
+        np.testing.assert_array_equal(split.images, second.splits[name].images)
+        np.testing.assert_array_equal(split.targets, second.splits[name].targets)
+
+
+class TestTar:
+    """The form in which FER2013 was first handed out: fer2013.tar.gz."""
+
+    @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+    def test_a_tar_is_read_as_what_was_packed(self, tmp_path: Path, scratch: Path, mode: str) -> None:
+        folder = tree(tmp_path / "faces")
+        (folder / "notes.md").write_text("not needed")
+        for name in ("faces.tar", "download"):  # its bytes tell, whatever its name
+            with tarfile.open(tmp_path / name, mode) as archive:
+                archive.add(folder, "fer2013/faces")
+            same(load_dataset(tmp_path / name), load_dataset(folder))
+        assert not list(scratch.iterdir())
+
+    @pytest.mark.parametrize(
+        ("name", "kind", "expected"),
+        [
+            ("../a.png", tarfile.REGTYPE, "leads out of the archive"),
+            ("/a.png", tarfile.REGTYPE, "leads out of the archive"),
+            ("train/happy/a.png", tarfile.SYMTYPE, "is a link"),
+            ("train/happy/a.png", tarfile.LNKTYPE, "is a link"),
+            ("train/happy/a.png", tarfile.FIFOTYPE, "is a link"),
+        ],
+    )
+    def test_what_leads_elsewhere_is_refused(
+        self, tmp_path: Path, scratch: Path, name: str, kind: bytes, expected: str
+    ) -> None:
+        with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, "elsewhere"
+            archive.addfile(member)
+        with pytest.raises(DatasetError, match=expected):
+            load_dataset(tmp_path / "a.tar.gz")
+        assert not list(scratch.iterdir())
+
+    def test_a_broken_one_is_named(self, tmp_path: Path) -> None:
+        with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
+            archive.add(tree(tmp_path / "faces"), "faces")
+        data = (tmp_path / "a.tar.gz").read_bytes()
+        (tmp_path / "a.tar.gz").write_bytes(data[: len(data) // 2])
+        with pytest.raises(DatasetError, match=r"a\.tar\.gz: expected a whole archive"):
+            load_dataset(tmp_path / "a.tar.gz")
+
+    def test_too_much_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "fer2013.csv.gz").write_bytes(gzip.compress(CSV))
+        with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
+            archive.add(tree(tmp_path / "faces"), "faces")
+        monkeypatch.setattr(archives, "MAX_UNPACKED", 1000)
+        for name in ("fer2013.csv.gz", "a.tar.gz"):
+            with pytest.raises(DatasetError, match="expected at most"):
+                load_dataset(tmp_path / name)
+
+
+def test_a_table_under_gzip(tmp_path: Path, scratch: Path) -> None:
+    (tmp_path / "fer2013.csv").write_bytes(CSV)
+    path = tmp_path / "fer2013.csv.gz"
+    path.write_bytes(gzip.compress(CSV))
+    same(load_dataset(path), load_dataset(tmp_path / "fer2013.csv"))
+    path.write_bytes(gzip.compress(CSV)[:-9])
+    with pytest.raises(DatasetError, match="expected a whole archive"):
+        load_dataset(path)
+    assert not list(scratch.iterdir())
+
+
+def test_a_folder_around_the_dataset_is_passed_over(tmp_path: Path) -> None:
+    """As in an archive; what a system adds does not count."""
+    folder = tree(tmp_path / "download" / "images")
+    (tmp_path / "download" / ".DS_Store").write_bytes(b"")
+    (tmp_path / "download" / "README.md").write_text("thanks")
+    same(load_dataset(tmp_path / "download"), load_dataset(folder))
+
+
+def test_pictures_in_one_folder_beside_their_table_are_no_class(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    Image.fromarray(pixels(0)).save(tmp_path / "images" / "0.png")
+    (tmp_path / "labels.csv").write_text("image,label\n0.png,happy\n")
+    with pytest.raises(
+        DatasetError, match=r"all pictures are in images, with the table labels\.csv beside them"
+    ):
+        load_dataset(tmp_path)
+
+
+def test_a_numpy_array_is_named(tmp_path: Path) -> None:
+    np.save(tmp_path / "faces.npy", pixels(0))
+    with pytest.raises(DatasetError, match="a NumPy array, without labels"):
+        load_dataset(tmp_path / "faces.npy")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -196,13 +197,16 @@ def test_no_folder_for_temporary_files(data: Path, monkeypatch: pytest.MonkeyPat
 # errors and interruptions
 
 
-def test_the_first_broken_picture_in_order_is_named(scratch: Path, tmp_path: Path) -> None:
+def test_all_broken_pictures_are_named_in_order(scratch: Path, tmp_path: Path) -> None:
     root = write_folders(tmp_path / "tree")
     broken = sorted((root / "train" / "sad").iterdir())[3:]
     for path in broken:
         path.write_bytes(path.read_bytes()[:60])
     for memory in (0, 10**9):
-        assert refusal(root, memory=memory).startswith(f"train/sad/{broken[0].name}: ")
+        told = refusal(root, memory=memory)
+        assert told.startswith(f"{len(broken)} images are not as expected: train/sad/{broken[0].name}: ")
+        assert re.findall(r"train/sad/\S+(?=: )", told) == [f"train/sad/{path.name}" for path in broken[:10]]
+        assert told.endswith(f"; and {len(broken) - 10} more")
     assert not list(scratch.iterdir())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,6 +41,8 @@ app = typer.Typer(
 
 def main() -> None:
     """The entry point: every error of mien's own is one line and an exit code."""
+    # What OpenCV has to say of a broken file names no file; the error that follows does.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     try:
         app()
     except MienError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -48,13 +49,19 @@ def read_csv(path: Path, source: Source, progress: Progress) -> None:
         emotion, pixels = columns.index("emotion"), columns.index("pixels")
         usage = columns.index("usage") if "usage" in columns else None
         whole = split_of_folder(path.stem) or "train"
-        for index, (line, fields) in enumerate(_fields(file, path.name, columns)):
-            where = f"{path.name}, line {line}"
-            split = whole if usage is None else split_of_usage(_text(fields[usage]), where)
-            image, label = _image(fields[pixels], where), _label(fields[emotion], where)
-            source.add(Row(split, image, label, f"{path.name}:{line}", index))
+        for index, (number, line) in enumerate(_lines(file, path.name)):
+            where = f"{path.name}, line {number}"
+            try:
+                fields = _split(line, where, columns)
+                split = whole if usage is None else split_of_usage(_text(fields[usage]), where)
+                image, label = _image(fields[pixels], where), _label(fields[emotion], where)
+            except DatasetError as error:
+                source.note_fault(error)
+                continue
+            source.add(Row(split, image, label, f"{path.name}:{number}", index))
             if index % _LINES_PER_REPORT == 0:
                 progress(file.tell(), total)
+    source.check_faults()
     progress(total, total)
 
 
@@ -75,7 +82,8 @@ def read_csv_column(path: Path, column: str) -> dict[str, str]:
             )
         place = columns.index(column.lower())
         return {
-            f"{path.name}:{line}": _text(fields[place]) for line, fields in _fields(file, path.name, columns)
+            f"{path.name}:{number}": _text(_split(line, f"{path.name}, line {number}", columns)[place])
+            for number, line in _lines(file, path.name)
         }
 
 
@@ -116,31 +124,44 @@ def _read_votes(path: Path) -> list[tuple[str, bytes]]:
         columns = _columns(file.readline(_LONGEST_LINE))
         if columns != _VOTES_HEADER:
             raise DatasetError(f"{path}, line 1: expected FER+'s header {','.join(_VOTES_HEADER)}")
-        for line, fields in _fields(file, path.name, columns):
-            where = f"{path.name}, line {line}"
+        for number, line in _lines(file, path.name):
+            where = f"{path.name}, line {number}"
+            fields = _split(line, where, columns)
             table.append((split_of_usage(_text(fields[0]), where), _votes(fields[2:], where)))
     return table
 
 
 def _columns(header: bytes) -> list[str]:
-    return [_text(name).lower() for name in header.removeprefix(b"\xef\xbb\xbf").split(b",")]
+    return [_text(name).lower() for name in _parts(header.removeprefix(b"\xef\xbb\xbf"))]
 
 
-def _fields(file: BinaryIO, name: str, columns: list[str]) -> Iterator[tuple[int, list[bytes]]]:
-    """The lines after the header that are not blank: number, counted from 1, and fields."""
+def _parts(line: bytes) -> list[bytes]:
+    """The fields of a line; of one with quotes, in which a comma may be text, by Python's own reader."""
+    if b'"' not in line:
+        return line.split(b",")
+    try:
+        (fields,) = csv.reader([line.decode("utf-8", "surrogateescape").rstrip("\r\n")])
+    except (csv.Error, ValueError):  # no CSV after all; the number of its fields will tell
+        return line.split(b",")
+    return [field.encode("utf-8", "surrogateescape") for field in fields]
+
+
+def _lines(file: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
+    """The lines after the header that are not blank: number, counted from 1, and bytes."""
     number = 1
     while line := file.readline(_LONGEST_LINE):
         number += 1
         if len(line) == _LONGEST_LINE:
             raise DatasetError(f"{name}, line {number}: longer than expected of an image of 48x48 pixels")
-        if not line.strip():
-            continue
-        fields = line.split(b",")
-        if len(fields) != len(columns):
-            raise DatasetError(
-                f"{name}, line {number}: {len(fields)} fields, expected {len(columns)}: {', '.join(columns)}"
-            )
-        yield number, fields
+        if line.strip():
+            yield number, line
+
+
+def _split(line: bytes, where: str, columns: list[str]) -> list[bytes]:
+    fields = _parts(line)
+    if len(fields) != len(columns):
+        raise DatasetError(f"{where}: {len(fields)} fields, expected {len(columns)}: {', '.join(columns)}")
+    return fields
 
 
 def _text(field: bytes) -> str:

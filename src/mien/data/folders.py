@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from mien._core.parallel import map_chunks
 from mien.data.rows import (
     CHUNK,
+    GROUPS_FILE,
     USAGES,
     Progress,
     Row,
@@ -19,9 +18,10 @@ from mien.data.rows import (
     decode_crop,
     split_of_folder,
 )
-from mien.errors import DatasetError
+from mien.errors import DatasetError, UnknownLabelError
 from mien.images.find import SUFFIXES
 from mien.images.read import MAX_BYTES
+from mien.labels import Emotion
 
 _ENDINGS = tuple(SUFFIXES)
 _OFFICIAL_NAME = re.compile(rf"({'|'.join(USAGES)})_\d+")
@@ -37,6 +37,7 @@ def read_folder(root: Path, source: Source, progress: Progress) -> None:
         OSError: a file or folder cannot be read.
     """
     folders = list(_class_folders(root))
+    _check_not_by_table(root, folders)
     source.memory.expected = total = sum(len(folder.pictures) for folder in folders)
     if not total:
         raise DatasetError(
@@ -44,14 +45,27 @@ def read_folder(root: Path, source: Source, progress: Progress) -> None:
             "or pictures in class folders such as train/angry/*.png"
         )
     source.is_fer2013 = all(_OFFICIAL_NAME.match(name) for folder in folders for name in folder.pictures)
-    done = 0
     chunks = (chunk for folder in folders for chunk in folder.chunks())
-    with closing(map_chunks(_read_picture, chunks)) as results:
-        for rows in results:
-            for row in rows:
-                source.add(row)
-                done += 1
-                progress(done, total)
+    source.read_all(_read_picture, chunks, total, progress)
+
+
+def _check_not_by_table(root: Path, folders: list[_ClassFolder]) -> None:
+    """A single folder beside a table is no class: the table has the labels, by the names of the pictures."""
+    filled = [folder for folder in folders if folder.pictures]
+    tables = [path.name for path in sorted(root.glob("*.csv")) if path.name != GROUPS_FILE]
+    if len(filled) == 1 and tables and not _is_expression(filled[0].path.name):
+        raise DatasetError(
+            f"{root}: all pictures are in {filled[0].relative}, with the table {tables[0]} beside them; expected "
+            "a folder for each class, such as happy/*.png, or Parquet with the columns image and label"
+        )
+
+
+def _is_expression(word: str) -> bool:
+    try:
+        Emotion.parse(word)
+    except UnknownLabelError:
+        return False
+    return True
 
 
 class _ClassFolder(NamedTuple):

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from mien._core.files import refuse_pipe
+from mien.data.archive import unpacked
 from mien.data.fer2013_csv import read_csv_column
 from mien.data.load import pixel_csv
 from mien.data.parquet import read_parquet_columns
-from mien.data.zip_archive import unpacked
+from mien.data.rows import GROUPS_FILE
 from mien.errors import DatasetError, MissingColumnError
-
-GROUPS_FILE = "groups.csv"
-"""The table beside class folders that is read unless another one is named."""
 
 MOST_GROUPS = 50
 _FILE = "file"

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from mien.data.archive import unpacked
 from mien.data.dataset import FER2013, Dataset, Split
 from mien.data.fer2013_csv import is_pixel_csv, join_votes, read_csv
 from mien.data.folders import read_folder
 from mien.data.parquet import read_parquet
 from mien.data.rows import PUBLISHED_COUNTS, SPLITS, VOTE_COLUMNS, Progress, Rows, Source, order_labels
-from mien.data.zip_archive import unpacked
 from mien.errors import DatasetError
 from mien.labels import LABELS
 
@@ -34,7 +34,9 @@ def load_dataset(
     - Parquet: a file, or a folder of `*.parquet`, with the columns `image` (bytes, or a struct with `bytes`)
       and `label` (FER2013's integer, or a word), and perhaps `usage` or `split`, `votes` and `row`.
     - A folder of class folders: `train/<class>/*` and `test/<class>/*`, or `<class>/*`.
-    - A .zip of one of these, such as Kaggle's `archive.zip`; it is unpacked into a temporary folder meanwhile.
+    - A .zip or .tar (also .gz, .bz2, .xz) of one of these, such as Kaggle's `archive.zip` and `fer2013.tar.gz`, or a
+      table as `.csv.gz`; it is unpacked into a temporary folder meanwhile.
+    - A folder that holds nothing but a folder with one of these.
 
     Pictures of any size and colour become 48x48 grey. When all classes are names of the seven expressions the
     labels are `mien.labels.LABELS`, else the names of the classes, sorted. Pictures are decoded by threads; the
@@ -85,7 +87,13 @@ def _read(path: Path, source: Source, progress: Progress) -> None:
             read_folder(path, source, progress)
         return
     with path.open("rb") as file:
-        is_parquet = file.read(4) == b"PAR1" or path.suffix == ".parquet"
+        begin = file.read(6)
+    if begin == b"\x93NUMPY":
+        raise DatasetError(
+            f"{path}: a NumPy array, without labels; expected fer2013.csv, a folder for each class, or Parquet with "
+            "the columns image and label"
+        )
+    is_parquet = begin[:4] == b"PAR1" or path.suffix == ".parquet"
     if is_parquet:
         read_parquet([path], source, progress)
     else:

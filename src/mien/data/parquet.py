@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._core.files import atomic_file
-from mien._core.parallel import map_chunks
 from mien.data.dataset import Dataset, Split
 from mien.data.rows import (
     CHUNK,
@@ -45,14 +44,8 @@ def read_parquet(paths: list[Path], source: Source, progress: Progress) -> None:
     files = [_ParquetFile(path) for path in paths]
     source.is_fer2013 = all(file.is_fer2013 for file in files)
     source.memory.expected = total = sum(file.length for file in files)
-    done = 0
     chunks = (chunk for file in files for chunk in file.chunks())
-    with closing(map_chunks(_ParquetFile.read_row, chunks)) as results:
-        for rows in results:
-            for row in rows:
-                source.add(row)
-            done += len(rows)
-            progress(done, total)
+    source.read_all(_ParquetFile.read_row, chunks, total, progress)
 
 
 def read_parquet_columns(paths: list[Path], columns: list[str]) -> dict[str, tuple[str, ...]]:

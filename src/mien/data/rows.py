@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from functools import partial
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mien._core.parallel import map_chunks
 from mien.data.pixel_store import SIDE, PixelMemory, Pixels
 from mien.errors import DatasetError, ImageError, UnknownLabelError
 from mien.images.crop import to_crop
 from mien.images.read import read_image
 from mien.labels import FERPLUS_LABELS, LABELS, Emotion
+
+GROUPS_FILE = "groups.csv"
+"""The table beside class folders that is read for a group of people unless another one is named."""
 
 SPLITS = ("train", "validation", "test")
 """The splits in order. Kaggle's FER2013 calls them Training, PublicTest, PrivateTest."""
@@ -30,6 +36,10 @@ VOTE_COLUMNS = len(FERPLUS_LABELS) + 2
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (done, total) while a dataset is read: bytes of a CSV, rows of Parquet, files of a folder."""
 
+Item = TypeVar("Item")
+
+_MOST_FAULTS, _TOLD_FAULTS = 100, 10
+
 _FOLDER_SPLITS = {
     "train": "train", "training": "train",
     "publictest": "validation", "validation": "validation", "valid": "validation", "val": "validation",
@@ -38,6 +48,7 @@ _FOLDER_SPLITS = {
 
 # FER2013's own form: 48 by 48 pixels, 8 bits, grey. Anything else goes the way of all other pictures.
 _PLAIN_PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + SIDE.to_bytes(4, "big") * 2 + bytes((8, 0))
+_PNG_END = b"IEND\xaeB`\x82"
 PUBLISHED_COUNTS = {
     "train": (3995, 436, 4097, 7215, 4830, 3171, 4965),
     "validation": (467, 56, 496, 895, 653, 415, 607),
@@ -108,6 +119,7 @@ class Source:
         self.is_fer2013 = True
         self.rows: dict[str, Rows] = {}
         self.memory = PixelMemory(memory)
+        self._faults: list[DatasetError] = []
 
     def add(self, row: Row) -> None:
         """Append one image to its split. Raises DatasetError when there is no room for it."""
@@ -115,10 +127,58 @@ class Source:
             self.rows[row.split] = Rows(Pixels(self.memory))
         self.rows[row.split].add(row)
 
+    def read_all(
+        self,
+        read: Callable[[Item], Row],
+        chunks: Iterable[Sequence[Item]],
+        total: int,
+        progress: Progress,
+    ) -> None:
+        """Add the rows of all chunks, read by threads.
+
+        Raises:
+            DatasetError: as of `check_faults`, or there is no room.
+        """
+        done = 0
+        with closing(map_chunks(partial(_attempt, read), chunks)) as results:
+            for rows in results:
+                for row in rows:
+                    if isinstance(row, DatasetError):
+                        self.note_fault(row)
+                    else:
+                        self.add(row)
+                    done += 1
+                    progress(done, total)
+        self.check_faults()
+
+    def note_fault(self, error: DatasetError) -> None:
+        """Go on after a bad row, so that all of them are told at once; not after too many. Raises DatasetError."""
+        self._faults.append(error)
+        if len(self._faults) == _MOST_FAULTS:
+            self.check_faults()
+
+    def check_faults(self) -> None:
+        """Raise a DatasetError that names the bad rows, if there were any."""
+        if len(self._faults) == 1:
+            raise self._faults[0]
+        if self._faults:
+            n = len(self._faults)
+            first = "; ".join(map(str, self._faults[:_TOLD_FAULTS]))
+            more = f"; and {n - _TOLD_FAULTS} more" if n > _TOLD_FAULTS else ""
+            stopped = " (reading stopped there)" if n == _MOST_FAULTS else ""
+            raise DatasetError(f"{n} images are not as expected{stopped}: {first}{more}")
+
     def close(self) -> None:
         """Let go of the files."""
         for rows in self.rows.values():
             rows.pixels.close()
+
+
+def _attempt(read: Callable[[Item], Row], item: Item) -> Row | DatasetError:
+    try:
+        return read(item)
+    except DatasetError as error:
+        return error
 
 
 def split_of_folder(name: str) -> str | None:
@@ -157,7 +217,12 @@ def decode_crop(data: bytes, where: str) -> npt.NDArray[np.uint8]:
     Raises:
         DatasetError: the bytes are not a readable picture; the message starts with `where`.
     """
-    if data.startswith(_PLAIN_PNG) and not any(chunk in data for chunk in _CHUNKS_THAT_CHANGE_PIXELS):
+    # OpenCV is faster, but says on stderr what is wrong with a broken one.
+    if (
+        data.startswith(_PLAIN_PNG)
+        and data.endswith(_PNG_END)
+        and not any(chunk in data for chunk in _CHUNKS_THAT_CHANGE_PIXELS)
+    ):
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         if image is not None and image.shape == (SIDE, SIDE) and image.dtype == np.uint8:
             return np.asarray(image, np.uint8)
