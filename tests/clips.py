@@ -67,9 +67,11 @@ def write_clip(
     options: dict[str, str] | None = None,
     aspect: Fraction | None = None,
     title: bytes | None = None,
+    encoder: dict[str, str] | None = None,
 ) -> Path:
     """Write pictures (H, W, 3) RGB as a clip, at `times` in seconds where given, with a beep in codec `sound`; pixels
-    are `aspect` times as wide as high. `title` may be of any coding."""
+    are `aspect` times as wide as high. `title` may be of any coding; `options` are of the file, `encoder`
+    of the codec."""
     pictures = iter(pictures)
     first = next(pictures)
     pixels = {"gif": "rgb8", "rawvideo": "bgr24", "mjpeg": "yuvj420p", "libx264": "yuv420p"}.get(
@@ -84,6 +86,7 @@ def write_clip(
         video = output.add_stream(codec, rate=fps)
         video.height, video.width = first.shape[:2]
         video.pix_fmt = pixels
+        video.options = encoder or {}
         if aspect is not None:
             video.codec_context.sample_aspect_ratio = aspect
         if times is not None:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
 import threading
 import time
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from clips import FPS, play, scene, story, with_rotation, write_clip, write_sound
 from pictures import pattern
+from PIL import Image
 
 from mien.errors import VideoError
+from mien.video.packets import Skip
 from mien.video.reader import Frame, read_video, video_info
 from mien.video.sampling import Sampling
 
@@ -77,7 +83,6 @@ def test_variable_frame_rate_keeps_its_times(tmp_path: Path) -> None:
         (Sampling(fps=1000), list(range(20))),
         (Sampling(start=0.2, end=0.32), [5, 6, 7]),
         (Sampling(every=2, start=0.2, end=0.4), [5, 7, 9]),
-        (Sampling(start=5), []),
     ],
 )
 def test_sampling(tmp_path: Path, sampling: Sampling, expected: list[int]) -> None:
@@ -231,3 +236,76 @@ class TestEnding:
         frames = list(read_video(path))
         assert [frame.time for frame in frames] == times
         assert all(np.array_equal(f.picture, p) for f, p in zip(frames, pictures, strict=True))
+
+
+CODECS = {
+    "a.mp4": ("libx264", {"bf": "3", "g": "10"}),
+    "open.mp4": ("libx264", {"bf": "3", "g": "10", "x264-params": "open-gop=1"}),
+    "long.mkv": ("libx264", {"g": "999"}),
+    "refresh.mkv": ("libx264", {"intra-refresh": "1", "g": "12"}),
+    "a.ts": ("mpeg2video", {"bf": "2", "g": "8"}),
+    "a.avi": ("mpeg4", {"bf": "2", "g": "9"}),
+    "b.avi": ("mjpeg", {}),
+    "a.webm": ("libvpx-vp9", {"auto-alt-ref": "1", "lag-in-frames": "8", "g": "10"}),
+    "a.gif": ("gif", {}),
+}
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_a_part_has_the_numbers_times_and_pictures_that_it_has_in_the_whole(
+    tmp_path: Path, name: str
+) -> None:
+    """What comes before is passed over, not decoded: whatever frames need of others must still be there."""
+    codec, encoder = CODECS[name]
+    pictures = [np.roll(pattern(48, 64), 3 * k, axis=1) for k in range(60)]
+    path = write_clip(tmp_path / name, pictures, codec=codec, encoder=encoder)
+    whole = list(read_video(path))
+    assert len(whole) == 60
+    for start in (0.3, 1.01, 2.0, 2.3):
+        part = list(read_video(path, Sampling(start=start)))
+        expected = [frame for frame in whole if frame.time >= start - 5e-4]
+        assert [(frame.index, frame.time) for frame in part] == [(f.index, f.time) for f in expected]
+        for frame, other in zip(part, expected, strict=True):
+            np.testing.assert_array_equal(frame.picture, other.picture)
+
+
+def test_most_of_what_comes_before_a_part_is_not_decoded(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mkv", [pattern(48, 64)] * 200, encoder={"g": "5"})
+    with av.open(str(path)) as container:
+        packets = container.demux(container.streams.video[0])
+        skip = Skip(packets, 190 / FPS, 10**6)
+        assert len(list(skip.rest)) < 40
+
+
+def test_where_there_is_nothing_it_is_said(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", grey_steps(60))
+    for sampling, words in (
+        (Sampling(start=99), "no frame at 99 s or later; the clip ends after 2.4 s"),
+        (Sampling(start=1.001, end=1.03), "no frame at 1.001 s or later and before 1.03 s; the clip ends"),
+    ):
+        with pytest.raises(VideoError, match=re.escape(words)):
+            list(read_video(path, sampling))
+    assert len(list(read_video(path, Sampling(start=1, end=2)))) == 25
+
+
+def test_a_gif_whose_last_picture_stays_is_whole(tmp_path: Path) -> None:
+    first, *more = [Image.fromarray(picture) for picture in grey_steps(4)]
+    first.save(tmp_path / "a.gif", save_all=True, append_images=more, duration=[100, 100, 100, 5000])
+    assert [frame.time for frame in read_video(tmp_path / "a.gif")] == pytest.approx([0, 0.1, 0.2, 0.3])
+
+
+def test_a_clip_of_one_frame_is_whole(tmp_path: Path) -> None:
+    for name, codec in (("a.webm", "libvpx-vp9"), ("a.mp4", "libx264"), ("a.gif", "gif")):
+        assert len(list(read_video(write_clip(tmp_path / name, grey_steps(1), fps=1, codec=codec)))) == 1
+
+
+@pytest.mark.skipif(
+    shutil.which("ffmpeg") is None, reason="needs ffmpeg, whose Theora encoder makes the clip"
+)
+def test_theora_says_of_a_frame_that_it_is_shown_once_more(tmp_path: Path) -> None:
+    made = ["-f", "lavfi", "-i", "color=red:size=64x48:rate=25:duration=2", "-c:v", "libtheora"]
+    subprocess.run(["ffmpeg", "-v", "error", *made, tmp_path / "a.ogv"], check=True)
+    frames = list(read_video(tmp_path / "a.ogv"))
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+    assert [frame.time for frame in frames] == pytest.approx([k / 25 for k in range(len(frames))])
+    assert len(frames) >= 45

@@ -16,10 +16,11 @@ from mien._core.files import refuse_pipe
 from mien._core.parallel import run_ahead
 from mien.errors import VideoError
 from mien.video.frame_pixels import check_size, pixel_aspect, to_picture
+from mien.video.packets import Skip, time_of
 from mien.video.sampling import EVERY_FRAME, Sampling
 
 if TYPE_CHECKING:
-    from av import VideoFrame
+    from av import Packet, VideoFrame
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
@@ -109,7 +110,7 @@ def read_stream(url: str) -> Generator[Frame, None, None]:
     with closing(_open(url, url, options, timeout=NETWORK_TIMEOUT)) as container:
         aspect = pixel_aspect(_video_stream(container, url))
         start: float | None = None
-        for frame, time in _decoded(container, url, _Damage()):
+        for _, frame, time in _decoded(container, url, _Damage()):
             start = time if start is None else start
             yield Frame(-1, max(0.0, time - start), to_picture(frame, url, aspect))
         if container.duration is None:  # not a clip that somebody serves, which may end
@@ -134,22 +135,39 @@ def _read_frames(path: Path, sampling: Sampling) -> Generator[Frame, None, None]
         stream = _video_stream(container, name)
         claimed = _duration(container, stream)
         aspect = pixel_aspect(stream)
-        for index, (frame, time) in enumerate(_decoded(container, name, damage)):
-            last = time
+        taken = False
+        for index, frame, time in _decoded(container, name, damage, sampling.start):
+            last = time + _seconds(frame)
             if chooser.is_over(time):
-                return
+                break
             if chooser.takes(time):
+                taken = True
                 yield Frame(index, time, to_picture(frame, name, aspect))
         if last is None:
             raise VideoError(f"{name}: no frame in it could be read; expected a whole video")
-        step = 1 / float(stream.average_rate) if stream.average_rate else 0.0
-        cut_off = _cut_off(stream, index + 1, last + step, claimed)
+        if not taken:
+            raise VideoError(
+                f"{name}: no frame {_part(sampling)}; the clip ends after {claimed or last:.1f} s"
+            )
+        if chooser.is_over(time):
+            return
+        cut_off = _cut_off(stream, index + 1, last, claimed)
         if cut_off is not None:
             raise VideoError(f"{name}: truncated: ends after {cut_off}; what was read is kept")
         if damage.reason is not None:
             raise VideoError(
                 f"{name}: {damage.parts} damaged parts were skipped ({damage.reason}); what was read is kept"
             )
+
+
+def _part(sampling: Sampling) -> str:
+    until = "" if sampling.end is None else f" and before {sampling.end:g} s"
+    return f"at {sampling.start:g} s or later{until}"
+
+
+def _seconds(frame: VideoFrame) -> float:
+    """How long a frame is shown, as far as its file says so."""
+    return float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
 
 
 def _cut_off(stream: VideoStream, frames: int, seconds: float, claimed: float | None) -> str | None:
@@ -223,26 +241,33 @@ def _video_stream(container: InputContainer, name: str) -> VideoStream:
     if stream.codec_context is None:
         raise VideoError(f"{name}: FFmpeg does not know its codec; expected another, such as H.264")
     check_size(stream.width, stream.height, name)
-    stream.thread_type = "AUTO"
+    # Several frames at a time; but a frame of Theora must be there when the next packet says to show it once more.
+    stream.thread_type = "SLICE" if stream.codec_context.name == "theora" else "AUTO"
     return stream
 
 
-def _decoded(container: InputContainer, name: str, damage: _Damage) -> Iterator[tuple[VideoFrame, float]]:
-    """Frames with their seconds; parts that cannot be decoded are skipped and noted in `damage`."""
+def _decoded(
+    container: InputContainer, name: str, damage: _Damage, start: float = 0.0
+) -> Iterator[tuple[int, VideoFrame, float]]:
+    """Frames with their number and seconds; parts that cannot be decoded are skipped and noted in `damage`.
+
+    Frames that are neither shown at `start` or later nor needed for those are not decoded, but counted.
+    """
     import av
 
     stream = _video_stream(container, name)
     begin = (container.start_time or 0) / av.time_base
     step = 1 / float(stream.average_rate) if stream.average_rate else 1 / 25
     time: float | None = None
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except (av.error.FFmpegError, OSError) as error:
-            raise VideoError(f"{name}: broken off: {_reason(error)}; what was read is kept") from None
-        if packet is None:
-            return
+    shown: VideoFrame | None = None
+    skip = Skip(_packets(container, stream, name), start + begin if start else 0.0, AHEAD_BYTES)
+    index: int | None = None
+    for packet in skip.rest:
+        if packet.size == 0 and packet.dts is not None:  # Theora's way to show the frame before once more
+            if shown is not None and index is not None and (shown_at := time_of(packet)) is not None:
+                index, time = index + 1, max(time or 0.0, shown_at - begin)
+                yield index, shown, time
+            continue
         try:
             frames = packet.decode()
         except (av.error.FFmpegError, OSError) as error:
@@ -253,8 +278,23 @@ def _decoded(container: InputContainer, name: str, damage: _Damage) -> Iterator[
             stamped = None if frame.time is None else max(0.0, frame.time - begin)
             if stamped is None or (time is not None and stamped < time):
                 stamped = 0.0 if time is None else time + step
-            time = stamped
-            yield frame, time
+            shown, time = frame, stamped
+            index = skip.first_number(frame.pts) if index is None else index + 1
+            yield index, frame, time
+
+
+def _packets(container: InputContainer, stream: VideoStream, name: str) -> Iterator[Packet[Any]]:
+    import av
+
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except (av.error.FFmpegError, OSError) as error:
+            raise VideoError(f"{name}: broken off: {_reason(error)}; what was read is kept") from None
+        if packet is None:
+            return
+        yield packet
 
 
 def _duration(container: InputContainer, stream: VideoStream) -> float | None:

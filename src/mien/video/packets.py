@@ -1,0 +1,66 @@
+"""What a clip holds before it is decoded: where to begin, so that an hour before `start` need not be decoded."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from av import Packet
+
+_GROUPS = 3  # of pictures, each from one key frame to the next
+
+
+class Skip:
+    """Passes over packets that `start` does not need, and counts the frames in them: seeking would tell no numbers.
+
+    Frames may need those before the last key frame, so two more groups of pictures are kept ("open" groups).
+
+    Args:
+        packets: of one stream, from its beginning.
+        start: seconds, as time stamps of the file count them.
+        most: bytes that are held; where groups are longer, what is held is decoded.
+    """
+
+    def __init__(self, packets: Iterator[Packet[Any]], start: float, most: int) -> None:
+        self._groups: deque[list[Packet[Any]]] = deque([[]])
+        self._passed = held = 0
+        for packet in packets if start > 0 else ():
+            if packet.is_keyframe:
+                self._groups.append([])
+            self._groups[-1].append(packet)
+            held += packet.size
+            time = time_of(packet)
+            if time is None or time >= start or held > most:
+                break
+            while len(self._groups) > _GROUPS:
+                group = self._groups.popleft()
+                self._passed += len(_shown(group))
+                held -= sum(packet.size for packet in group)
+        kept = chain.from_iterable(self._groups) if self._passed else ()
+        self._stamps = sorted(packet.pts for packet in _shown(kept) if packet.pts is not None)
+        self.rest = chain(chain.from_iterable(self._groups), packets)
+        """The packets from there on."""
+
+    def first_number(self, stamp: int | None) -> int:
+        """The number in the clip of the first frame that is decoded: what comes before may not be decodable from here.
+
+        Args:
+            stamp: its time stamp.
+        """
+        return self._passed + (0 if stamp is None else bisect_left(self._stamps, stamp))
+
+
+def _shown(packets: Iterable[Packet[Any]]) -> list[Packet[Any]]:
+    """Without those that an editor cut off."""
+    return [packet for packet in packets if not packet.is_discard]
+
+
+def time_of(packet: Packet[Any]) -> float | None:
+    """Seconds, as the file counts them; None where the packet has no time stamp."""
+    if packet.pts is None or packet.time_base is None:
+        return None
+    return float(packet.pts * packet.time_base)
