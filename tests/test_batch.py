@@ -673,3 +673,19 @@ def test_without_ray_it_says_what_does_the_same(tmp_path: Path):
     assert done.stderr.count("\n") == 1
     assert 'pip install "mien[batch]"; ' in done.stderr
     assert "--engine local does the same" in done.stderr
+
+
+def test_small_faces_of_pictures_that_are_decoded_smaller_are_read_from_the_whole(tmp_path: Path) -> None:
+    """The same quality and the same answer, whatever the picture was decoded at."""
+    large = np.full((1600, 1600, 3), 128, np.uint8)
+    large[200:500, 300:556] = np.asarray(Image.open(sample_portrait()).convert("RGB").resize((256, 300)))
+    Image.fromarray(large).save(tmp_path / "small-face.jpg", quality=95)
+    rows = []
+    for side in (0, 400):
+        out = tmp_path / f"out{side}"
+        run_batch([str(tmp_path / "small-face.jpg")], out, workers=1, decode_side=side)
+        rows += rows_of(out)
+    whole, reduced = rows
+    assert whole["emotion"] == reduced["emotion"]
+    assert reduced["quality_score"] == pytest.approx(whole["quality_score"], abs=1e-6)
+    assert reduced["confidence"] == pytest.approx(whole["confidence"], abs=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -19,7 +20,7 @@ from mien.metrics.calibration import (
 from mien.metrics.classification import balanced_accuracy, confusion_matrix, macro_f1, precision_recall_f1
 from mien.metrics.significance import (
     EXACT_BELOW,
-    bootstrap_interval,
+    accuracy_interval,
     mcnemar_p_value,
     paired_difference_interval,
     rank_correlation,
@@ -161,41 +162,32 @@ class TestCalibrationError:
         assert calibration_error(confidences, correct) == pytest.approx(expected)
 
 
-class TestBootstrapInterval:
+class TestAccuracyInterval:
     def test_lies_around_the_accuracy_and_narrows_with_n(self) -> None:
         widths = []
         for n in (100, 10_000):
-            low, high = bootstrap_interval(np.arange(n) % 10 < 7)
+            low, high = accuracy_interval(np.arange(n) % 10 < 7)
             assert 0 < low < 0.7 < high < 1
             widths.append(high - low)
         # The width falls as 1 / sqrt(n).
         assert widths[0] / widths[1] == pytest.approx(10, rel=0.15)
 
-    def test_equals_resampling_the_answers(self) -> None:
-        rng = np.random.default_rng(5)
-        correct = rng.random(300) < 0.65
-        shares = correct[rng.integers(0, 300, (4000, 300))].mean(axis=1)
-        resampled = np.quantile(shares, [0.025, 0.975])
-        np.testing.assert_allclose(bootstrap_interval(correct), resampled, atol=0.012)
-
-    def test_covers_the_true_rate_at_its_level(self) -> None:
+    @pytest.mark.parametrize(("n", "rate"), [(400, 0.7), (100, 0.9)])
+    def test_covers_the_true_rate_at_its_level(self, n: int, rate: float) -> None:
         rng = np.random.default_rng(6)
         repeats = 600
         for level in (0.8, 0.95):
             covered = 0
             for _ in range(repeats):
-                low, high = bootstrap_interval(rng.random(400) < 0.7, level=level)
-                covered += low <= 0.7 <= high
-            assert covered / repeats == pytest.approx(level, abs=0.035)
+                low, high = accuracy_interval(rng.random(n) < rate, level=level)
+                covered += low <= rate <= high
+            assert covered / repeats == pytest.approx(level, abs=0.05)
 
-    def test_the_same_seed_gives_the_same_interval(self) -> None:
-        correct = np.random.default_rng(7).random(500) < 0.6
-        assert bootstrap_interval(correct) == bootstrap_interval(correct)
-        assert bootstrap_interval(correct, seed=1) != bootstrap_interval(correct, seed=2)
-
-    def test_all_right_and_all_wrong(self) -> None:
-        assert bootstrap_interval(np.ones(20, bool)) == (1.0, 1.0)
-        assert bootstrap_interval(np.zeros(20, bool)) == (0.0, 0.0)
+    def test_of_few_that_are_all_right_it_is_not_certain(self) -> None:
+        low, high = accuracy_interval(np.ones(20, bool))
+        assert (low, high) == (pytest.approx(0.839, abs=1e-3), 1.0)
+        low, high = accuracy_interval(np.zeros(20, bool))
+        assert (low, high) == (pytest.approx(0, abs=1e-12), pytest.approx(0.161, abs=1e-3))
 
 
 class TestFitTemperature:
@@ -270,48 +262,47 @@ class TestFitTemperature:
 
 
 class TestThresholdForPrecision:
-    def test_worked_by_hand(self) -> None:
-        confidences = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
-        correct = np.array([True, True, False, True, False])
-        assert threshold_for_precision(confidences, correct, 1.0) == 0.8
-        assert threshold_for_precision(confidences, correct, 0.75) == 0.6
-        assert threshold_for_precision(confidences, correct, 0.6) == 0.5
+    def test_the_order_of_the_answers_does_not_matter(self) -> None:
+        rng = np.random.default_rng(14)
+        confidences, mixed = rng.random(500), rng.permutation(500)
+        correct = rng.random(500) < 0.5 + confidences / 2
+        found = threshold_for_precision(confidences, correct, 0.8)
+        assert found == threshold_for_precision(confidences[mixed], correct[mixed], 0.8)
+        assert 0.2 < found < 1
 
-    def test_order_of_the_answers_does_not_matter(self) -> None:
-        confidences = np.array([0.5, 0.9, 0.6, 0.8, 0.7])
-        correct = np.array([False, True, True, True, False])
-        assert threshold_for_precision(confidences, correct, 0.75) == 0.6
-
-    def test_one_where_the_rate_is_never_reached(self) -> None:
+    def test_too_few_to_be_certain(self) -> None:
+        # Of the right alone as many are needed as make 0.9 ** n smaller than a quarter of 0.05.
+        assert threshold_for_precision(np.full(41, 0.95), np.ones(41, bool), 0.9) == 1.0
+        assert threshold_for_precision(np.full(42, 0.95), np.ones(42, bool), 0.9) == 0.01
         assert threshold_for_precision(np.array([0.9, 0.8]), np.array([False, False]), 0.5) == 1.0
 
-    def test_the_answers_from_the_threshold_on_are_right_at_that_rate(self) -> None:
-        rng = np.random.default_rng(14)
-        for _ in range(50):
-            # Coarse confidences, so that many are equal.
-            confidences = rng.integers(1, 11, 60) / 10
-            correct = rng.random(60) < confidences
-            threshold = threshold_for_precision(confidences, correct, 0.8)
-            if threshold < 1.0:
-                assert correct[confidences >= threshold].mean() >= 0.8
-            for lower in np.unique(confidences[confidences < threshold]):
-                assert correct[confidences >= lower].mean() < 0.8
+    @pytest.mark.parametrize("n", [300, 1258, 5000])
+    @pytest.mark.parametrize("rate", [0.895, 0.88])
+    def test_of_answers_that_are_not_good_enough_it_is_seldom_certain(self, n: int, rate: float) -> None:
+        """All confidences mean the same rate, just below the wanted one: the hardest case for many thresholds."""
+        rng = np.random.default_rng(n)
+        rounds = 400
+        misses = sum(
+            threshold_for_precision(rng.beta(4, 2, n), rng.random(n) < rate, 0.9) < 1.0 for _ in range(rounds)
+        )
+        assert misses / rounds < 0.05 + 2 * math.sqrt(0.05 * 0.95 / rounds)
 
     def test_certain_that_the_rate_is_reached_elsewhere(self) -> None:
         rng = np.random.default_rng(18)
-        reached: dict[float, list[bool]] = {0.5: [], 0.95: []}
-        for _ in range(200):
-            confidences = rng.random(400)
-            correct = rng.random(400) < confidences  # from t on, (1 + t) / 2 of all answers are right
-            for certainty, found in reached.items():
-                threshold = threshold_for_precision(confidences, correct, 0.8, certainty=certainty)
-                found.append((1 + threshold) / 2 >= 0.8)
-        assert np.mean(reached[0.5]) < 0.7
-        assert np.mean(reached[0.95]) > 0.85
+        found, reached = [], []
+        for _ in range(300):
+            confidences = rng.random(2000)
+            correct = rng.random(2000) < confidences  # from t on, (1 + t) / 2 of all answers are right
+            threshold = threshold_for_precision(confidences, correct, 0.8)
+            found.append(threshold)
+            reached.append((1 + threshold) / 2 >= 0.8)
+        assert np.mean(found) < 0.7, "far more than certain is of no use"
+        assert np.mean(reached) > 0.95 - 2 * math.sqrt(0.05 * 0.95 / 300)
 
-    def test_too_few_to_be_certain(self) -> None:
-        assert threshold_for_precision(np.full(10, 0.9), np.ones(10, bool), 0.9, certainty=0.95) == 1.0
-        assert threshold_for_precision(np.full(40, 0.9), np.ones(40, bool), 0.9, certainty=0.95) == 0.9
+    @pytest.mark.parametrize("wrong", [{"precision": 1.0}, {"precision": 0.9, "certainty": 1.0}])
+    def test_what_cannot_be_reached_is_refused(self, wrong: dict[str, float]) -> None:
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            threshold_for_precision(np.ones(3), np.ones(3, bool), **wrong)
 
 
 class TestRiskCoverage:

@@ -25,7 +25,8 @@ from mien.metrics.classification import balanced_accuracy, confusion_matrix, mac
 from mien.metrics.detection import PictureScores, average_precision, recall_at
 from mien.metrics.permutation import chance_calibration_error, gap_test
 from mien.metrics.significance import (
-    bootstrap_interval,
+    accuracy_interval,
+    binomial_tail,
     mcnemar_p_value,
     normal_quantile,
     paired_difference_interval,
@@ -117,24 +118,17 @@ class TestCalibration:
         assert fit_mixture(first, second, [target]) == pytest.approx(expected, abs=1e-3)
 
     def test_threshold_for_precision(self, seed: int) -> None:
+        """Chains of exact tests: each from its start down to the first threshold that is not certain."""
         confidences, correct = drawn_confidences(seed, step=0.05)
-        precision, _, thresholds = metrics.precision_recall_curve(correct, confidences)
-        for wanted in (0.7, 0.8):
-            expected = thresholds[precision[:-1] >= wanted].min()
-            assert threshold_for_precision(confidences, correct, wanted) == expected
-
-    def test_threshold_for_precision_with_certainty(self, seed: int) -> None:
-        confidences, correct = drawn_confidences(seed, step=0.05)
-        sure = [
-            threshold
-            for threshold in np.unique(confidences)
-            for kept in [correct[confidences >= threshold]]
-            # One-sided at 95 % is the lower end of the two-sided interval at 90 %.
-            if stats.binomtest(int(kept.sum()), len(kept)).proportion_ci(0.9, "wilson").low >= 0.7
-        ]
-        found = threshold_for_precision(confidences, correct, 0.7, certainty=0.95)
-        assert found == min(sure)
-        assert found > threshold_for_precision(confidences, correct, 0.7)
+        certain: list[float] = []
+        for start in (0.9, 0.75, 0.6, 0.45):
+            for threshold in (k / 100 for k in range(round(100 * start), 0, -1)):
+                kept = correct[confidences >= threshold]
+                if stats.binom.cdf((~kept).sum(), len(kept), 0.3) > 0.05 / 4:
+                    break
+                certain.append(threshold)
+        assert certain
+        assert threshold_for_precision(confidences, correct, 0.7, certainty=0.95) == min(certain)
 
     def test_selective_accuracy_is_the_precision_of_what_is_kept(self, seed: int) -> None:
         confidences, correct = drawn_confidences(seed, step=0.05)
@@ -211,15 +205,16 @@ class TestSignificance:
             assert rank_correlation(one, other) == pytest.approx(stats.spearmanr(one, other).statistic)
 
     @pytest.mark.parametrize("level", [0.8, 0.95])
-    def test_bootstrap(self, level: float) -> None:
-        correct = drawn_confidences(1, 300)[1]
-        theirs = stats.bootstrap(
-            (correct.astype(float),), np.mean, confidence_level=level, method="percentile",
-            n_resamples=4000, rng=np.random.default_rng(0),
-        ).confidence_interval  # fmt: skip
-        ours = bootstrap_interval(correct, level=level, rounds=4000)
-        assert ours == pytest.approx((theirs.low, theirs.high), abs=0.01)
-        assert ours[1] - ours[0] > 0.05
+    @pytest.mark.parametrize(("hits", "n"), [(0, 5), (5, 5), (203, 300)])
+    def test_accuracy_interval(self, level: float, hits: int, n: int) -> None:
+        theirs = stats.binomtest(hits, n).proportion_ci(level, method="wilson")
+        assert accuracy_interval(np.arange(n) < hits, level=level) == pytest.approx((theirs.low, theirs.high))
+
+    @pytest.mark.parametrize(
+        ("hits", "n", "rate"), [(0, 1, 0.1), (0, 0, 0.5), (7, 200, 0.1), (60, 100, 0.5), (9000, 90_500, 0.1)]
+    )
+    def test_binomial_tail(self, hits: int, n: int, rate: float) -> None:
+        assert binomial_tail(hits, n, rate) == pytest.approx(stats.binom.cdf(hits, n, rate), rel=1e-6)
 
     def test_paired_bootstrap(self) -> None:
         first, second = drawn_confidences(1, 300)[1], drawn_confidences(1, 300)[0] > 0.5

@@ -60,13 +60,13 @@ def atomic_file(path: Path, *, folder: Path | None = None, keep: bool = False) -
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
-    """Write a file in one step; text as UTF-8, its line ends as they are.
+    """Write a file in one step; text as UTF-8, its line ends as they are, what is no text (in names) as escapes.
 
     Raises:
         OSError: as of `atomic_file`.
     """
     with atomic_file(path) as file:
-        file.write(data.encode() if isinstance(data, str) else data)
+        file.write(data.encode(errors="backslashreplace") if isinstance(data, str) else data)
 
 
 def write_json(path: Path, values: Any, *, indent: int = 2, ascii_only: bool = True) -> None:

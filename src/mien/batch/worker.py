@@ -88,31 +88,44 @@ class Worker:
 
     def _recognize(self, entries: Sequence[Entry]) -> list[FrameResult]:
         """Every picture's result; pixels are let go as soon as its faces are cut out."""
-        seen: list[tuple[str, DraftScale | ImageError]] = []
+        seen: list[tuple[Entry, DraftScale | ImageError]] = []
 
         def pictures() -> Iterator[NDArray[np.uint8]]:
             for entry, decoded in decode(entries, self._settings.decode_side):
                 if isinstance(decoded, ImageError):
-                    seen.append((entry.name, decoded))
+                    seen.append((entry, decoded))
                 else:
                     picture, reduction = decoded
-                    seen.append((entry.name, reduction))
+                    seen.append((entry, reduction))
                     yield picture
 
         found = iter(list(self._recognizer.recognize_batch(pictures())))
         labels = self._recognizer.labels
         return [
-            FrameResult(name, error=str(how), labels=labels)
+            FrameResult(entry.name, error=str(how), labels=labels)
             if isinstance(how, ImageError)
-            else replace(
-                result := next(found),
-                source=name,
-                width=how.width,
-                height=how.height,
-                faces=how.large(result.faces, self._settings.min_size),
-            )
-            for name, how in seen
+            else self._finish(next(found), entry, how)
+            for entry, how in seen
         ]
+
+    def _finish(self, result: FrameResult, entry: Entry, how: DraftScale) -> FrameResult:
+        """The result in pixels of the whole picture.
+
+        Where a face has fewer pixels in the smaller one than the model takes, the whole is read once more: the smaller
+        one would make it another face, blurred and "small".
+        """
+        least = self._recognizer.classifier.config.input_size
+        if how.scale > 1 and any(min(face.box.width, face.box.height) < least for face in result.faces):
+            ((_, whole),) = decode([entry])
+            if not isinstance(whole, ImageError):
+                result, how = self._recognizer.recognize(whole[0]), whole[1]
+        return replace(
+            result,
+            source=entry.name,
+            width=how.width,
+            height=how.height,
+            faces=how.large(result.faces, self._settings.min_size),
+        )
 
 
 def decode(entries: Sequence[Entry], side: int = 0) -> Iterator[Decoded]:

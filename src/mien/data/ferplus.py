@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.labels import FERPLUS_LABELS
-from mien.metrics.significance import bootstrap_interval, rank_correlation
+from mien.metrics.significance import accuracy_interval, rank_correlation
 
 _EXPRESSIONS = len(FERPLUS_LABELS)
 
@@ -43,7 +43,7 @@ class VoteAgreement:
     Attributes:
         n: images whose majority is one of the model's labels; only these count.
         majority: share of answers that are the majority.
-        interval: 95 % of it, by bootstrap over the images.
+        interval: 95 % of it, by Wilson's score.
         vote_share: mean share of the votes that the answer has: how often one voter, drawn at random, agrees.
         highest_vote_share: the same for answers that are always the majority: no answer can do better.
         correlation: Pearson's, between all n x labels probabilities and vote shares; 0 where undefined.
@@ -98,7 +98,7 @@ def vote_agreement(
     return VoteAgreement(
         n=len(winners),
         majority=float((answers == winners).mean()),
-        interval=bootstrap_interval(answers == winners),
+        interval=accuracy_interval(answers == winners),
         vote_share=float(shares[np.arange(len(answers)), answers].mean()),
         highest_vote_share=float(shares.max(axis=1).mean()),
         correlation=float(np.corrcoef(predicted.ravel(), own.ravel())[0, 1]) if varies else 0.0,

@@ -169,7 +169,7 @@ def write_model_card(
         "chosen by its user, research on pictures with consent, teaching.",
         f"## Data\n\n{_origin(config, dataset)}\n\n{familiarity(first)}",
         f"## Recipe\n\n{_recipe(config)}",
-        f"## Accuracy\n\nOn the split `{first.split}`, one view per image, 95 % intervals by bootstrap.\n\n"
+        f"## Accuracy\n\nOn the split `{first.split}`, one view per image, 95 % intervals by Wilson's score.\n\n"
         + _score_table(scores),
         *_copies(scores),
         *_votes(scores),

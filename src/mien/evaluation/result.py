@@ -19,7 +19,7 @@ class ViewScore:
 
     Attributes:
         accuracy: share of correct predictions.
-        interval: 95 % of it, by bootstrap over the images.
+        interval: 95 % of it, by Wilson's score.
         calibration_error: the expected one.
     """
 
@@ -90,7 +90,7 @@ class EvaluationReport:
         labels: in the order of the confusion matrix.
         n: number of images.
         accuracy: share of correct predictions.
-        interval: 95 % of the accuracy, by bootstrap over the images.
+        interval: 95 % of the accuracy, by Wilson's score.
         balanced_accuracy: mean recall over the labels that occur.
         macro_f1: mean F1.
         calibration_error: the expected one.

@@ -99,7 +99,7 @@ class RobustnessScore:
 
     Attributes:
         accuracy: share of correct predictions.
-        interval: 95 % of it, by bootstrap over the images.
+        interval: 95 % of it, by Wilson's score.
         mean_confidence: mean probability of the predictions.
         calibration_error: the expected one.
     """
@@ -270,7 +270,7 @@ def _corrupted(
 def _score(predictions: Predictions) -> RobustnessScore:
     return RobustnessScore(
         accuracy=float(predictions.correct.mean()),
-        interval=significance.bootstrap_interval(predictions.correct),
+        interval=significance.accuracy_interval(predictions.correct),
         mean_confidence=float(predictions.confidences.mean()),
         calibration_error=calibration.calibration_error(predictions.confidences, predictions.correct),
     )

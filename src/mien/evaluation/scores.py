@@ -61,7 +61,7 @@ def score(predictions: Predictions) -> EvaluationReport:
         labels=labels,
         n=len(correct),
         accuracy=float(correct.mean()),
-        interval=significance.bootstrap_interval(correct),
+        interval=significance.accuracy_interval(correct),
         balanced_accuracy=classification.balanced_accuracy(matrix),
         macro_f1=classification.macro_f1(matrix),
         calibration_error=calibration.calibration_error(confidences, correct),
@@ -83,7 +83,7 @@ def _view_score(probabilities: NDArray[np.float64], targets: NDArray[np.int64]) 
     correct = probabilities.argmax(axis=1) == targets
     return ViewScore(
         accuracy=float(correct.mean()),
-        interval=significance.bootstrap_interval(correct),
+        interval=significance.accuracy_interval(correct),
         calibration_error=calibration.calibration_error(probabilities.max(axis=1), correct),
     )
 
@@ -127,7 +127,7 @@ def _without_copies(predictions: Predictions) -> DeduplicatedScores | None:
         copies=len(copies),
         n=len(rest),
         accuracy=float(rest.mean()) if len(rest) else None,
-        interval=significance.bootstrap_interval(rest) if len(rest) else None,
+        interval=significance.accuracy_interval(rest) if len(rest) else None,
         accuracy_on_copies=float(copies.mean()) if len(copies) else None,
     )
 

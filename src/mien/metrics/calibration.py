@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.metrics.arrays import Bools, Floats
-from mien.metrics.significance import normal_quantile
+from mien.metrics.significance import binomial_tail, normal_quantile
 
 
 def softmax(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]:
@@ -128,27 +128,43 @@ def _minimum(function: Callable[[float], float], low: float, high: float) -> flo
     return (low + high) / 2
 
 
+THRESHOLDS = np.arange(99, 0, -1) / 100
+"""The thresholds of the confidence that are tried: known before any prediction is seen, or nothing would be certain."""
+
+_STARTS = (0.9, 0.75, 0.6, 0.45)
+
+
 def threshold_for_precision(
-    confidences: Floats, correct: Bools, precision: float, *, certainty: float = 0.5
+    confidences: Floats, correct: Bools, precision: float, *, certainty: float = 0.95
 ) -> float:
-    """The lowest confidence from which on the predictions are right at that rate; 1.0 if they never are.
+    """The lowest of `THRESHOLDS` from which on predictions are right at that rate; 1.0 if none is certain to be.
+
+    With a probability of `certainty`, over the draw of the images given here, the rate holds for other images of the
+    same kind. Selective risk is tested at one threshold after the other, by the exact binomial tail, from each of four
+    starts downwards until a test fails ("fixed sequence testing"); the starts share what is left of the certainty.
+    Angelopoulos et al., *Learn then test*, arXiv 2110.01052; of selective risk: Geifman & El-Yaniv, arXiv 1705.08500.
 
     Args:
         confidences: (n,) of the predictions.
         correct: (n,) whether they are right.
-        precision: the rate.
-        certainty: that the rate is reached on other images too, 0.5 to below 1: more asks for it of the lower end of
-            a one-sided interval (Wilson's), as in Geifman & El-Yaniv, arXiv 1705.08500.
+        precision: the rate, above 0 to below 1.
+        certainty: above 0 to below 1.
+
+    Raises:
+        ValueError: a precision or a certainty out of range.
     """
-    order = np.argsort(-confidences, kind="stable")
-    n = np.arange(1, len(order) + 1)
-    rates, z = np.cumsum(correct[order]) / n, normal_quantile(certainty)
-    spread = z * np.sqrt(rates * (1 - rates) / n + (z / (2 * n)) ** 2)
-    rates = (rates + z**2 / (2 * n) - spread) / (1 + z**2 / n)
-    # A threshold lets in all predictions of equal confidence, or none of them: only the last of equals counts.
-    last = np.append(np.diff(confidences[order]) != 0, True)
-    good = np.flatnonzero((rates >= precision) & last)
-    return float(confidences[order[good[-1]]]) if len(good) else 1.0
+    for name, value in (("precision", precision), ("certainty", certainty)):
+        if not 0 < value < 1:
+            raise ValueError(f"{name}={value}: expected a number between 0 and 1")
+    kept = np.array([int((confidences >= threshold).sum()) for threshold in THRESHOLDS])
+    wrong = np.array([int((confidences[~correct] >= threshold).sum()) for threshold in THRESHOLDS])
+    least, allowed = 1.0, (1 - certainty) / len(_STARTS)
+    for start in _STARTS:
+        for place in np.flatnonzero(start + 1e-9 >= THRESHOLDS):
+            if binomial_tail(wrong[place], kept[place], 1 - precision) > allowed:
+                break
+            least = min(least, float(THRESHOLDS[place]))
+    return least
 
 
 def selective_accuracy(

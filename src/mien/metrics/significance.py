@@ -1,4 +1,4 @@
-"""How sure a figure is: intervals by bootstrap and by Wilson, McNemar's test, rank correlation."""
+"""How sure a figure is: intervals by Wilson and of differences by bootstrap, McNemar's test, rank correlation."""
 
 from __future__ import annotations
 
@@ -11,19 +11,6 @@ from numpy.typing import NDArray
 from mien.metrics.arrays import Bools, Floats
 
 EXACT_BELOW = 25  # fewer discordant pairs than this: the exact test of mcnemar_p_value
-
-
-def bootstrap_interval(
-    correct: Bools, *, level: float = 0.95, rounds: int = 2000, seed: int = 0
-) -> tuple[float, float]:
-    """Interval of the accuracy by the percentile bootstrap over images: `(low, high)`, 0 to 1.
-
-    Resampling n predictions of which a share is right is a binomial draw, and is drawn as one.
-    """
-    n = len(correct)
-    shares = np.random.default_rng(seed).binomial(n, float(correct.mean()), rounds) / n
-    low, high = np.quantile(shares, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 def wilson_interval(hits: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
@@ -40,6 +27,21 @@ def wilson_interval(hits: int, n: int, *, level: float = 0.95) -> tuple[float, f
     spread = z * math.sqrt(rate * (1 - rate) / n + (z / (2 * n)) ** 2)
     low, high = ((rate + z**2 / (2 * n) + side * spread) / (1 + z**2 / n) for side in (-1, 1))
     return max(0.0, low), min(1.0, high)
+
+
+def accuracy_interval(correct: Bools, *, level: float = 0.95) -> tuple[float, float]:
+    """`wilson_interval` of the share of True in (n,) bools."""
+    return wilson_interval(int(correct.sum()), len(correct), level=level)
+
+
+def binomial_tail(hits: int, n: int, rate: float) -> float:
+    """The probability of so many hits or fewer in n draws, each a hit at that rate, above 0 to below 1; exact."""
+    if hits >= n:
+        return 1.0
+    draws = np.arange(1, hits + 1)
+    steps = np.log((n - draws + 1) / draws) + math.log(rate / (1 - rate))
+    logs = n * math.log1p(-rate) + np.concatenate([[0.0], np.cumsum(steps)])
+    return float(min(1.0, np.exp(logs).sum()))
 
 
 def normal_quantile(certainty: float) -> float:
