@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import photographs as photo
 import pytest
 
-from mien.data.duplicates import exact_groups, has_copy, has_version, near_groups
+from mien.data.duplicates import JoinedImages, exact_groups, has_copy, has_version, near_groups
 
 PHOTOS = photo.photographs(40)
 
@@ -77,5 +78,19 @@ def test_versions_are_found_across_blocks_and_progress_ends_at_the_number_of_ima
 
 def test_no_images_have_no_groups_and_tiny_ones_are_refused() -> None:
     assert near_groups(PHOTOS[:0]) == []
-    with pytest.raises(ValueError, match=r"\(3, 8, 8\): expected"):
+    with pytest.raises(ValueError, match=r"\(8, 8\): expected"):
         near_groups(np.zeros((3, 8, 8), np.uint8))
+
+
+def test_arrays_one_after_the_other_are_as_one(tmp_path: Path) -> None:
+    """Among them one in a file, which need not be copied into memory."""
+    file = np.memmap(tmp_path / "pixels", np.uint8, "w+", shape=PHOTOS[:2].shape)
+    file[:] = PHOTOS[:2]
+    parts = [PHOTOS[:1], file, PHOTOS[1:]]
+    joined, whole = JoinedImages(parts), np.concatenate(parts)
+    assert len(joined) == len(whole)
+    for place in range(len(whole)):
+        np.testing.assert_array_equal(joined[place], whole[place])
+    for find in (exact_groups, near_groups):
+        assert [group.tolist() for group in find(joined)] == [group.tolist() for group in find(whole)]
+    assert exact_groups(joined)

@@ -17,7 +17,7 @@ from mien.auditing.label_errors import (
     out_of_fold_probabilities,
 )
 from mien.data.dataset import Dataset, Split
-from mien.data.duplicates import exact_groups, near_groups
+from mien.data.duplicates import JoinedImages, exact_groups, near_groups
 from mien.data.pixel_store import SIDE
 from mien.data.rows import VOTE_COLUMNS
 from mien.labels import FERPLUS_LABELS
@@ -120,7 +120,7 @@ def audit(
     report = progress or (lambda what, done, total: None)
     items = _items(dataset)
     all_items = [item for part in items.values() for item in part]
-    images = np.concatenate([split.images for split in dataset.splits.values()])
+    images = JoinedImages([split.images for split in dataset.splits.values()])
     exact = _groups(exact_groups(images), all_items, exact=True)
     near = _groups(
         near_groups(images, progress=lambda done, total: report("comparing images", done, total)),

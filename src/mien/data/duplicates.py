@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+import itertools
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -20,6 +23,7 @@ _THUMBNAIL = 16
 _SHIFT = 4  # pixels that the details may be shifted against each other
 _ROWS, _COLUMNS = 1024, 8192  # a block of correlations takes 32 MB
 _PAIRS = 4096
+_DETAILS = 8192  # pictures whose details are kept, 9 kB each
 
 
 def digests(images: Images, salt: bytes = b"") -> NDArray[np.uint64]:
@@ -28,18 +32,18 @@ def digests(images: Images, salt: bytes = b"") -> NDArray[np.uint64]:
     return np.array([int.from_bytes(digest[:8], "big") for digest in found], np.uint64)
 
 
-def has_copy(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def has_copy(images: Iterable[Images], others: Iterable[Images]) -> NDArray[np.bool_]:
     """Which images are among others, pixel for pixel.
 
     Args:
-        images: (n, h, w) uint8.
-        others: (m, h, w) uint8.
+        images: n of (h, w) uint8: an array, or whatever else gives one after the other.
+        others: as `images`.
 
     Returns:
         (n,) bool.
     """
     known = {_digest(image) for image in others}
-    return np.fromiter((_digest(image) in known for image in images), np.bool_, len(images))
+    return np.fromiter((_digest(image) in known for image in images), np.bool_)
 
 
 def has_version(images: Images, others: Images) -> NDArray[np.bool_]:
@@ -57,9 +61,10 @@ def has_version(images: Images, others: Images) -> NDArray[np.bool_]:
         return found
     small, large = _thumbnails(images), _thumbnails(others)
     rows = _normalized(small)
-    for columns, mirrored in ((_normalized(large), False), (_normalized(large[:, :, ::-1]), True)):
-        for start in range(0, len(others), _COLUMNS):
-            pairs = np.argwhere(rows @ columns[start : start + _COLUMNS].T >= _ALIKE)
+    for start in range(0, len(others), _COLUMNS):
+        block = large[start : start + _COLUMNS]
+        for columns, mirrored in ((_normalized(block), False), (_normalized(block[:, :, ::-1]), True)):
+            pairs = np.argwhere(rows @ columns.T >= _ALIKE)
             for place, other in pairs.tolist():
                 if not found[place]:
                     details = _details(images[place]), _details(others[start + other])
@@ -67,7 +72,29 @@ def has_version(images: Images, others: Images) -> NDArray[np.bool_]:
     return found
 
 
-def exact_groups(images: Images) -> list[Ints]:
+class JoinedImages:
+    """Images of several arrays one after the other, without a copy of them all.
+
+    Args:
+        parts: each (n, h, w) uint8.
+    """
+
+    def __init__(self, parts: Sequence[Images]) -> None:
+        self._parts = parts
+        self._starts = np.cumsum([0, *map(len, parts)]).tolist()
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __iter__(self) -> Iterator[Images]:
+        return itertools.chain.from_iterable(self._parts)
+
+    def __getitem__(self, place: int) -> Images:
+        part = bisect_right(self._starts, place) - 1
+        return np.asarray(self._parts[part][place - self._starts[part]])
+
+
+def exact_groups(images: Images | JoinedImages) -> list[Ints]:
     """The groups of images that are equal pixel for pixel.
 
     Args:
@@ -87,7 +114,7 @@ def _digest(image: Images) -> bytes:
     return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
 
 
-def near_groups(images: Images, *, progress: Progress | None = None) -> list[Ints]:
+def near_groups(images: Images | JoinedImages, *, progress: Progress | None = None) -> list[Ints]:
     """The groups of images that show one photograph in versions that differ.
 
     Two images are versions of one photograph when their 16x16 thumbnails correlate (0.88 or more), and their
@@ -106,15 +133,15 @@ def near_groups(images: Images, *, progress: Progress | None = None) -> list[Int
     Raises:
         ValueError: the images are smaller than that.
     """
-    if images.ndim != 3 or min(images.shape[1:]) < _THUMBNAIL:
-        raise ValueError(f"images of shape {images.shape}: expected (n, h, w), h and w {_THUMBNAIL} or more")
     if len(images) == 0:
         return []
+    if images[0].ndim != 2 or min(images[0].shape) < _THUMBNAIL:
+        raise ValueError(f"images of shape {images[0].shape}: expected (h, w), {_THUMBNAIL} or more each")
     first_of: dict[bytes, int] = {}
     origin = np.array([first_of.setdefault(_digest(image), i) for i, image in enumerate(images)])
     distinct = np.unique(origin)
     group_of = np.arange(len(images))
-    group_of[distinct] = distinct[_components(images[distinct], progress or (lambda done, total: None))]
+    group_of[distinct] = distinct[_components(images, distinct, progress or (lambda done, total: None))]
     group_of = group_of[origin]
     groups: dict[int, list[int]] = {}
     for place, group in enumerate(group_of.tolist()):
@@ -122,11 +149,15 @@ def near_groups(images: Images, *, progress: Progress | None = None) -> list[Int
     return [np.array(group, np.int64) for group in groups.values() if len(set(origin[group].tolist())) > 1]
 
 
-def _components(images: Images, progress: Progress) -> Ints:
-    """The lowest place among the versions of each image, directly or over others: (n,)."""
-    roots = np.arange(len(images))
-    details = np.stack([_details(image) for image in images])
-    for done, left, right, mirrored in _alike(images):
+def _components(images: Images | JoinedImages, places: Ints, progress: Progress) -> Ints:
+    """Of the images at so many places, the lowest number among the versions of each, directly or over others: (n,)."""
+    roots = np.arange(len(places))
+
+    @lru_cache(_DETAILS)
+    def details(number: int) -> NDArray[np.float32]:
+        return _details(images[int(places[number])])
+
+    for done, left, right, mirrored in _alike(_thumbnails(images[int(place)] for place in places)):
         for start in range(0, len(left), _PAIRS):
             # In a large group most pairs are known to belong together: frames of a clip have millions.
             _flatten(roots)
@@ -134,9 +165,9 @@ def _components(images: Images, progress: Progress) -> Ints:
             open_pairs = np.flatnonzero(roots[left[chunk]] != roots[right[chunk]]) + start
             for a, b in zip(left[open_pairs].tolist(), right[open_pairs].tolist(), strict=True):
                 root_a, root_b = _root(roots, a), _root(roots, b)
-                if root_a != root_b and _same(details[a], details[b], mirrored):
+                if root_a != root_b and _same(details(a), details(b), mirrored):
                     roots[max(root_a, root_b)] = min(root_a, root_b)
-        progress(done, len(images))
+        progress(done, len(places))
     _flatten(roots)
     return roots
 
@@ -154,21 +185,20 @@ def _root(roots: Ints, place: int) -> int:
     return place
 
 
-def _alike(images: Images) -> Iterator[tuple[int, Ints, Ints, bool]]:
-    """Pairs whose thumbnails are alike, by blocks: images done, places, places, whether mirrored."""
-    small = _thumbnails(images)
-    plain, flipped = _normalized(small), _normalized(small[:, :, ::-1])
-    for top in range(0, len(images), _ROWS):
-        rows = plain[top : top + _ROWS]
-        for others, mirrored in ((plain, False), (flipped, True)):
-            for start in range(top, len(images), _COLUMNS):
+def _alike(small: Images) -> Iterator[tuple[int, Ints, Ints, bool]]:
+    """Pairs of thumbnails that are alike, by blocks: how many are done, numbers, numbers, whether mirrored."""
+    for top in range(0, len(small), _ROWS):
+        rows = _normalized(small[top : top + _ROWS])
+        for start in range(top, len(small), _COLUMNS):
+            block = small[start : start + _COLUMNS]
+            for others, mirrored in ((block, False), (block[:, :, ::-1], True)):
                 # Both mirrored are alike as both plain: the upper triangle is enough.
-                left, right = np.nonzero(rows @ others[start : start + _COLUMNS].T >= _ALIKE)
+                left, right = np.nonzero(rows @ _normalized(others).T >= _ALIKE)
                 left, right = left + top, right + start
                 yield top + len(rows), left[left < right], right[left < right], mirrored
 
 
-def _thumbnails(images: Images) -> Images:
+def _thumbnails(images: Iterable[Images]) -> Images:
     side = (_THUMBNAIL, _THUMBNAIL)
     return np.stack([cv2.resize(image, side, interpolation=cv2.INTER_AREA) for image in images])
 

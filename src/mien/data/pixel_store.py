@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import IO
 
@@ -131,12 +132,30 @@ def take_images(images: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]) -> n
     """
     if not isinstance(images, np.memmap) or len(rows) == 0:
         return np.asarray(images[rows])
-    memory = PixelMemory(0)
-    memory.expected = len(rows)
+    starts = range(0, len(rows), ROWS_AT_ONCE)
+    return store_like(images, (images[rows[start : start + ROWS_AT_ONCE]] for start in starts), len(rows))
+
+
+def store_like(
+    images: npt.NDArray[np.uint8], parts: Iterable[npt.NDArray[np.uint8]], expected: int | None = None
+) -> npt.NDArray[np.uint8]:
+    """Other images, (n, 48, 48) uint8, stored as these are: in memory, or in a file of their own.
+
+    Args:
+        images: (m, 48, 48) uint8.
+        parts: the others, some at a time.
+        expected: how many there are; None for as many as `images`.
+
+    Raises:
+        DatasetError: there is no room for that file.
+    """
+    in_file = isinstance(images, np.memmap)
+    memory = PixelMemory(0 if in_file else 2**62)
+    memory.expected = len(images) if expected is None else expected
     pixels = Pixels(memory)
     try:
-        for start in range(0, len(rows), ROWS_AT_ONCE):
-            pixels.add(images[rows[start : start + ROWS_AT_ONCE]])
+        for part in parts:
+            pixels.add(part)
         return pixels.array()
     finally:
         pixels.close()

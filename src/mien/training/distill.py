@@ -21,6 +21,7 @@ from mien._core.files import atomic_file
 from mien._core.zips import ZIP_ERRORS
 from mien.data.dataset import Split
 from mien.data.duplicates import digests
+from mien.data.pixel_store import store_like, take_images
 from mien.errors import TrainingError
 from mien.models.classifier import EmotionClassifier
 from mien.training.augmentation import Augmentation, augment
@@ -168,13 +169,13 @@ def distill(
             )
     levels = {head: np.empty((views, len(split), len(labels)), np.uint8) for head, labels in heads.items()}
     for view in range(views):
-        images = fixed_view(split.images, view, seed)
-        for start in range(0, len(images), _CHUNK):
-            answers = [model.predict_heads(images[start : start + _CHUNK]) for model in models]
+        for start in range(0, len(split), _CHUNK):
+            chunk = _view_of_chunk(split.images, view, seed, start)
+            answers = [model.predict_heads(chunk) for model in models]
             for head, found in levels.items():
                 mean = np.mean([answer[head] for answer in answers], axis=0)
                 found[view, start : start + _CHUNK] = np.rint(255 * mean)
-            progress("asking teachers", view * len(images) + start, views * len(images))
+            progress("asking teachers", view * len(split) + start, views * len(split))
     return SoftLabels(
         digests(split.images),
         seed,
@@ -197,15 +198,19 @@ def _greys(images: NDArray[np.uint8], views: int, seed: int) -> NDArray[np.float
 
 
 def fixed_view(images: NDArray[np.uint8], view: int, seed: int) -> NDArray[np.uint8]:
-    """The pictures in a view: (n, h, w) uint8, always the same; view 0 leaves them as they are."""
+    """The pictures in a view: (n, h, w) uint8, always the same, in a file if they are in one; view 0 is as they are."""
     if view == 0:
-        return np.asarray(images)
-    out = np.empty(images.shape, np.uint8)
-    for start in range(0, len(images), _CHUNK):
-        rng = np.random.default_rng([seed, view, start])
-        chunk = images[start : start + _CHUNK]
-        out[start : start + _CHUNK] = np.rint(augment(chunk, rng, VIEWS_BY_TEACHERS, images.shape[1]))
-    return out
+        return images
+    starts = range(0, len(images), _CHUNK)
+    return store_like(images, (_view_of_chunk(images, view, seed, start) for start in starts))
+
+
+def _view_of_chunk(images: NDArray[np.uint8], view: int, seed: int, start: int) -> NDArray[np.uint8]:
+    chunk = np.asarray(images[start : start + _CHUNK])
+    if view == 0:
+        return chunk
+    rng = np.random.default_rng([seed, view, start])
+    return np.rint(augment(chunk, rng, VIEWS_BY_TEACHERS, images.shape[1])).astype(np.uint8)
 
 
 class FixedViews:
@@ -239,7 +244,7 @@ class DistillationTargets:
         self._soft, self._share = soft, share
         self._order = soft.order(images)
         if np.any(np.diff(self._order) != 1):  # else a copy, which may not fit into memory, would be the same
-            images = images[np.argsort(self._order)]
+            images = take_images(images, np.argsort(self._order))
         self._views = FixedViews(images, soft.seed)
 
     @property

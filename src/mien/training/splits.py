@@ -27,7 +27,8 @@ def hold_out(dataset: Dataset) -> Dataset:
         rows = np.flatnonzero(train.targets == label)
         rows = rows[np.argsort(places[rows], kind="stable")]
         held[rows[: max(1, len(rows) // 10)]] = len(rows) > 1
-    held[held] = ~has_copy(train.images[held], train.images[~held])
+    candidates, rest = ((train.images[row] for row in np.flatnonzero(rows)) for rows in (held, ~held))
+    held[held] = ~has_copy(candidates, rest)
     if not held.any():
         raise DatasetError(f"{dataset.name}: {len(train)} images: too few to hold some out for validation")
     return replace(
