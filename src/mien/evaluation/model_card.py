@@ -48,8 +48,8 @@ _LIMITS = (
 ## Uses to refuse
 
 Deciding about people: hiring, school, police, borders, insurance, credit, care. Watching people at work or in
-class (in the European Union that is forbidden, but for medical reasons and safety: Regulation (EU) 2024/1689,
-Article 5(1)(f)). Lie detection, diagnosis. Reading faces of people who do not know of it.""",
+class (prohibited in the European Union, except for medical reasons and safety: Regulation (EU) 2024/1689,
+Article 5(1)(f)). Lie detection, diagnosis. Reading faces of people who do not know about it.""",
 )
 
 _FOLDER_CARD = """\
@@ -261,8 +261,8 @@ def _votes(scores: dict[str, EvaluationReport]) -> list[str]:
     if not voted:
         return []
     columns = (
-        "head", "n", "predictions equal to the majority", "share of votes for the answer", "correlation of shares",
-        "of doubt",
+        "head", "n", "predictions equal to the majority", "share of votes for the prediction", "correlation of shares",
+        "of uncertainty",
     )  # fmt: skip
     rows = []
     for head, votes in voted.items():
@@ -274,7 +274,7 @@ def _votes(scores: dict[str, EvaluationReport]) -> list[str]:
     return [
         "### Against the FER+ votes\n\n"
         f"The dataset's own labels are the majority in {percent(labels)}. Correlation: Pearson's, of all probabilities "
-        "with the vote shares; of doubt: Spearman's, of the entropy of the probabilities with that of the votes.\n\n"
+        "with the vote shares; of uncertainty: Spearman's, of the entropy of the probabilities and of the votes.\n\n"
         + Table(columns, rows).markdown()
     ]
 

@@ -206,7 +206,7 @@ def coverage_table(report: EvaluationReport) -> Table:
         (percent(point["coverage"]), percent(point["accuracy"]), percent(point["threshold"]))
         for point in report.risk_coverage.points
     ]
-    return Table(("kept", "accuracy of those kept", "minimum confidence"), rows)
+    return Table(("coverage", "accuracy", "threshold"), rows)
 
 
 def _format(report: EvaluationReport) -> str:
