@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
@@ -71,14 +72,27 @@ def read_csv(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
 
 
+def rounded(value: Any, name: str = "") -> Any:
+    """Plain values as files of text have them."""
+    if isinstance(value, float):
+        return round(value, 2 if name in ("x1", "y1", "x2", "y2") else 6)
+    if isinstance(value, dict):
+        return {key: rounded(one, key) for key, one in value.items()}
+    return [rounded(one) for one in value] if isinstance(value, list) else value
+
+
 def test_json_is_one_list_and_parses_back_to_the_same_values():
-    assert json.loads(written("json", results())) == [result.to_dict() for result in results()]
+    plain = rounded([result.to_dict() for result in results()])
+    assert json.loads(written("json", results())) == plain
+    assert (
+        written("json", results()) == json.dumps(plain, indent=2) + "\n"
+    )  # 0.05, and above, have no exponent
     assert list(json.loads(written("json", results()))[0]["faces"][0])[-7:] == list(LABELS)
 
 
 def test_jsonl_has_a_picture_a_line():
     lines = written("jsonl", results()).splitlines()
-    assert [json.loads(line) for line in lines] == [result.to_dict() for result in results()]
+    assert [json.loads(line) for line in lines] == rounded([result.to_dict() for result in results()])
 
 
 def test_csv_has_the_golden_header_and_a_row_a_face():
@@ -95,13 +109,33 @@ def test_csv_has_the_golden_header_and_a_row_a_face():
     assert (rows[4]["frame"], rows[4]["time"]) == ("30", "1.2")
 
 
-def test_floats_are_never_rounded():
-    first = results()[0].faces[0].to_dict()
+def test_numbers_have_the_same_few_decimals_in_every_text():
+    exact = results()[0].faces[0].to_dict()
     from_csv = read_csv(written("csv", results()))[0]
-    from_json = json.loads(written("json", results()))[0]["faces"][0]
-    from_lines = json.loads(written("jsonl", results()).splitlines()[0])["faces"][0]
-    for name in ("x1", "detection_score", "confidence", *LABELS):
-        assert float(from_csv[name]) == from_json[name] == from_lines[name] == first[name]
+    assert (exact["x1"], exact["detection_score"], exact["angry"]) == (1 / 3, 0.1 + 0.2, (1 - 0.7) / 6)
+    assert (from_csv["x1"], from_csv["y2"], from_csv["detection_score"]) == ("0.33", "120.0", "0.3")
+    assert (from_csv["confidence"], from_csv["angry"]) == ("0.7", "0.05")
+    for text in (written("json", results()), written("jsonl", results())):
+        assert '"x1": 0.33,' in text and '"y2": 120.0,' in text and '"detection_score": 0.3,' in text
+
+
+def test_numbers_have_no_exponent_and_still_add_up():
+    shares = dict.fromkeys(LABELS, 1.23456789e-6) | {"happy": 1 - 6 * 1.23456789e-6}
+    tiny = FaceEmotion(Face(Box(-1e-9, 0, 1e22, 9), 5e-324), Prediction(shares))
+    one = [FrameResult("a.mp4", 9, 9, (tiny,), frame=0, time=0.0000020499996935541276, labels=LABELS)]
+    row = read_csv(written("csv", one))[0]
+    assert (row["time"], row["angry"], row["happy"]) == ("0.000002", "0.000001", "0.999993")
+    assert (row["x1"], row["x2"], row["detection_score"]) == ("0.0", "10000000000000000000000.0", "0.0")
+    assert sum(float(row[label]) for label in LABELS) == pytest.approx(1, abs=1e-5)
+    line = written("jsonl", one)
+    assert '"time": 0.000002, "track"' in line and '"angry": 0.000001,' in line
+    face = json.loads(line)["faces"][0]
+    assert {name: float(row[name]) for name in LABELS} == {name: face[name] for name in LABELS}
+
+
+def test_a_number_that_is_none_is_never_written_as_json():
+    with pytest.raises(ValueError, match="time is nan"):
+        written("json", [FrameResult("a.mp4", 9, 9, frame=0, time=float("nan"), labels=LABELS)])
 
 
 @pytest.mark.parametrize("name", HOSTILE)

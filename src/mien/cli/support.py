@@ -178,9 +178,10 @@ def say_hidden(groups: int, least: int) -> None:
 def show_summaries(summaries: Sequence[Summary], *, as_json: bool, stream: IO[str] | None = None) -> None:
     """Print summaries, or that there is none to show."""
     from mien.output.aggregate import to_table
+    from mien.output.decimals import to_json
 
     if as_json:
-        typer.echo(json.dumps([summary.to_dict() for summary in summaries], indent=2), file=stream)
+        typer.echo(to_json([summary.to_dict() for summary in summaries], indent=2), file=stream)
     else:
         typer.echo(to_table(summaries) if summaries else "no group is large enough", file=stream)
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from textwrap import indent
 from typing import IO, Any, NamedTuple
 
 from mien.errors import MissingExtraError
+from mien.output.decimals import decimal, to_json
 from mien.output.palette import color_of
 from mien.results import FACE_FIELDS, FaceEmotion, FrameResult, smoothed_columns
 
@@ -112,7 +112,7 @@ class _JsonWriter(Writer):
     _empty = True
 
     def write(self, result: FrameResult) -> None:
-        item = indent(json.dumps(result.to_dict(), indent=2, allow_nan=False), "  ")
+        item = indent(to_json(result.to_dict(), indent=2), "  ")
         self._put(("[\n" if self._empty else ",\n") + item)
         self._empty = False
 
@@ -122,7 +122,7 @@ class _JsonWriter(Writer):
 
 class _JsonLinesWriter(Writer):
     def write(self, result: FrameResult) -> None:
-        self._put(json.dumps(result.to_dict(), allow_nan=False) + "\n")
+        self._put(to_json(result.to_dict()) + "\n")
 
 
 class _CsvWriter(Writer):
@@ -140,6 +140,7 @@ class _CsvWriter(Writer):
     def _put_row(self, row: Mapping[str, Any]) -> None:
         # In lower case pandas, R, DuckDB and Polars all read booleans.
         words = {name: str(value).lower() for name, value in row.items() if isinstance(value, bool)}
+        words |= {name: decimal(value, name) for name, value in row.items() if isinstance(value, float)}
         line = io.StringIO(newline="")
         # Only with this end of line does the csv module of Python 3.11 quote a lone carriage return.
         csv.DictWriter(line, self._columns, lineterminator="\r\n").writerow({**row, **words})
