@@ -27,11 +27,19 @@ if TYPE_CHECKING:
 
 
 def check_outside(option: str, target: Path | None, data: Path) -> None:
-    """Refuse to write results into the folder of a dataset."""
+    """Refuse to write results into the folder of a dataset, or where no folder can be: before the data are read.
+
+    Raises:
+        OSError: nothing can be written there.
+    """
+    from mien._core.files import check_writable
     from mien.auditing.cleaning import wrong_folder
 
-    if target is not None and (reason := wrong_folder(target, data)):
+    if target is None:
+        return
+    if reason := wrong_folder(target, data):
         raise typer.BadParameter(reason, param_hint=option)
+    check_writable(target)
 
 
 def check_file(option: str, target: Path, data: Path) -> None:

@@ -48,7 +48,7 @@ from mien.training.export import export_onnx
 from mien.training.finetune import load_weights
 from mien.training.networks import build_model
 from mien.training.optimization import compile_model, stages
-from mien.training.run_folder import CHECKPOINT, SETTINGS, check_free, read_record, write_record
+from mien.training.run_folder import CHECKPOINT, SETTINGS, check_folder, read_record, write_record
 from mien.training.splits import split_up
 
 
@@ -81,9 +81,8 @@ def train(
         SettingsError: devices that are not there.
     """
     run = Path(run)
+    check_folder(run, resume=resume)
     data: dict[str, Any] = {"name": dataset.name, "sha256": dataset.fingerprint()}
-    if not resume:
-        check_free(run)
     config = _resumed(run, data) if resume else config or TrainConfig()
     _check_classes(dataset)
     dataset = split_up(dataset, config)
@@ -210,6 +209,15 @@ def _resumed(run: Path, data: dict[str, Any]) -> TrainConfig:
     """The settings of the run in a folder, if it was started on this data."""
     started = read_record(run, data["sha256"])
     data |= {key: started[key] for key in ("teachers", "soft_labels") if key in started}
+    return read_settings(run)
+
+
+def read_settings(run: Path) -> TrainConfig:
+    """The settings of the run in a folder.
+
+    Raises:
+        TrainingError: there are none, or not of this version.
+    """
     settings = run / SETTINGS
     try:
         return TrainConfig.from_dict(read_config(str(settings)))

@@ -39,7 +39,7 @@ from mien.training.detector.photographs import Photograph, fingerprint, split_ph
 from mien.training.detector.scenes import SceneSynthesizer
 from mien.training.detector.targets import detection_loss, encode, mean_overlap
 from mien.training.detector.validation import Validation, scores_of
-from mien.training.run_folder import CHECKPOINT, SETTINGS, check_free, read_record, write_record
+from mien.training.run_folder import CHECKPOINT, SETTINGS, check_folder, read_record, write_record
 
 MARGIN = 1.0
 """FER2013's picture over the longer side of a box: measured by benchmarks/detectors.py."""
@@ -75,9 +75,8 @@ def train_detector(
     """
     run = Path(run)
     fer_faces = np.empty((0, 48, 48), np.uint8) if fer_faces is None else fer_faces
+    check_folder(run, resume=resume)
     data: dict[str, Any] = {"name": name, "sha256": fingerprint(photographs), "fer_faces": len(fer_faces)}
-    if not resume:
-        check_free(run)
     config = _resumed(run, data) if resume else config or DetectorConfig()
     training, validation = split_photographs(photographs)
     data["pictures"] = {"train": len(training), "validation": len(validation)}
