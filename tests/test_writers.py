@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.cells import cell_len
 
 from mien.errors import MissingExtraError
 from mien.labels import LABELS
@@ -295,53 +294,6 @@ def test_on_a_terminal_the_table_is_coloured_and_parquet_refused(monkeypatch: py
     shown = shown.decode()
     assert "\x1b[38;2;0;114;178m" in shown  # sad's own blue
     assert "a.jpg" in shown
-
-
-@pytest.mark.parametrize("columns", [80, 120])
-def test_the_table_has_a_line_a_face_that_fits_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("COLUMNS", str(columns))
-    long = FrameResult(
-        "a/long/path/" * 20 + "日本.jpg",
-        9,
-        9,
-        (face("surprise", 0.4, True, ("unclear", "small")),),
-        labels=LABELS,
-    )
-    header, *lines = written("table", [*results(), long]).splitlines()
-    assert len(lines) == 6
-    assert all(cell_len(line) <= columns for line in (header, *lines))
-    assert "\x1b" not in header + "".join(lines)
-    assert lines[0].split()[:4] == ["a.jpg", "1", "happy", "70%"]
-    assert lines[1].split()[:4] == ["a.jpg", "2", "sad?", "33%"] and lines[1].endswith("small")
-    assert lines[2].split(maxsplit=1) == ["empty.jpg", "no face found"]
-    assert lines[3].split(maxsplit=1) == ["broken.jpg", "error: broken.jpg: not a picture"]
-    assert lines[4].startswith("clip.mp4 1.20s")
-    assert lines[5].startswith("…") and "日本.jpg" in lines[5]
-    assert [label for label in LABELS if label[: 4 if columns == 80 else None] in header] == list(LABELS)
-
-
-@pytest.mark.parametrize(
-    ("columns", "width", "bars"),
-    [(80, 1, ["▂", "▄", "▆", "█"]), (200, 7, ["█▊", "███▌", "█████▎", "███████"])],
-)
-def test_a_bar_grows_with_the_probability(
-    columns: int, width: int, bars: list[str], monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("COLUMNS", str(columns))
-    faces = tuple(face("happy", share) for share in (0.25, 0.5, 0.75, 1.0))
-    header, *lines = written("table", [FrameResult("a", 9, 9, faces, labels=LABELS)]).splitlines()
-    start = header.index("happ")
-    assert [line[start : start + width].rstrip() for line in lines] == bars
-    assert [line[start + width : start + width + 3] for line in lines] == [" 25", " 50", " 75", "100"]
-
-
-def test_without_block_characters_the_table_is_ascii(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("COLUMNS", "120")
-    raw = io.BytesIO()
-    with open_writer("table", io.TextIOWrapper(raw, encoding="ascii"), LABELS) as writer:
-        writer.write(FrameResult("long" * 20, 9, 9, (face("happy", 1.0),), labels=LABELS))
-    assert b"####100" in raw.getvalue()
-    assert b"~nglonglong" in raw.getvalue()
 
 
 def test_labels_of_another_model_are_columns_in_their_order():

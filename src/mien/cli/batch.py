@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from mien._core.text import count
 from mien.cli.options import (
     INPUT,
     OUTPUT,
@@ -105,10 +106,10 @@ def batch(
             f"mien: {error}; finished parts are kept: fix it, and the same command continues", err=True
         )
         raise typer.Exit(1) from None
-    known = f", {outcome.before:,} were done before" if outcome.before else ""
+    known = f", {outcome.before:,} done before" if outcome.before else ""
     typer.echo(
-        f"{outcome.pictures:,} pictures, {outcome.faces:,} faces, {outcome.errors:,} errors{known}; "
-        f"{outcome.rows:,} rows in {output}",
+        f"{count(outcome.pictures, 'picture')}, {count(outcome.faces, 'face')}, {count(outcome.errors, 'error')}"
+        f"{known}; {count(outcome.rows, 'row')} in {output}",
         err=True,
     )
     if outcome.errors:

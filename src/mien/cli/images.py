@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien._core.text import percent
+from mien._core.text import count, percent
 from mien.cli.options import (
     OUTPUT,
     PRIVACY,
@@ -92,7 +92,9 @@ def image(
     if aggregate:
         results = recognizer.recognize_files(paths)
         groups = ((str(Path(r.source).parent) if by is Partition.FOLDER else "all", r) for r in results)
-        failed = write_aggregate(groups, recognizer.labels, min_group, output, format.value)
+        failed = write_aggregate(
+            groups, recognizer.labels, min_group, output, format.value, folders=by is Partition.FOLDER
+        )
     else:
         hide = FaceAnonymizer(search_to_anonymize()).hide if blur_faces else None
         failed = _write_faces(
@@ -190,7 +192,7 @@ def models() -> None:
         typer.echo(f"{config.name}{default}: {megabytes:.1f} MB; {', '.join(config.labels)}")
         for head, scores in config.metrics.items():
             typer.echo(
-                f"  {head}: {percent(scores['accuracy'])} right on {scores['n']} validation images"
+                f"  {head}: {percent(scores['accuracy'])} right on {count(scores['n'], 'validation image')}"
                 f" of {config.data['name']}"
             )
         typer.echo(f"  {path}")

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import typer
 
+from mien._core.text import count, is_or_are
 from mien.cli.output_file import open_output
 from mien.errors import ServerError
 
@@ -157,30 +158,42 @@ def write_aggregate(
     least: int,
     output: Path | None,
     format: str,
+    *,
+    folders: bool = False,
 ) -> bool:
-    """Write what groups show, of results with the names of their groups; whether one could not be read."""
+    """Write what groups show, of results with the names of their groups; whether one could not be read.
+
+    Groups that are `folders` are named from the folder on that all of them have in common.
+    """
     from mien.output.aggregate import Totals
 
     totals = Totals(labels, least)
     for group, result in results:
         totals.add(result, group)
-    summaries, hidden = totals.shown()
+    summaries, hidden = totals.shown(folders=folders)
     with open_output(output, binary=False) as stream:
         show_summaries(summaries, as_json=format == "json", stream=stream)
     say_hidden(hidden, least)
     if totals.frames_left_out:
         typer.echo(
-            f"{totals.frames_left_out:,} frames with fewer than {least} faces are not counted", err=True
+            f"{count(totals.frames_left_out, 'frame')} with fewer than {least} faces "
+            f"{is_or_are(totals.frames_left_out)} not counted",
+            err=True,
         )
     if totals.errors:
-        typer.echo(f"{totals.errors:,} could not be read: without --aggregate they are named", err=True)
+        typer.echo(
+            f"{count(totals.errors, 'file')} could not be read: without --aggregate named one by one",
+            err=True,
+        )
     return totals.errors > 0
 
 
 def say_hidden(groups: int, least: int) -> None:
     """How many groups are not shown."""
     if groups:
-        typer.echo(f"{groups:,} groups with fewer than {least} faces are not shown", err=True)
+        typer.echo(
+            f"{count(groups, 'group')} with fewer than {least} faces {is_or_are(groups)} not shown", err=True
+        )
 
 
 def show_summaries(summaries: Sequence[Summary], *, as_json: bool, stream: IO[str] | None = None) -> None:

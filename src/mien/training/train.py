@@ -24,6 +24,7 @@ import keras
 import numpy as np
 
 from mien._core.files import write_json
+from mien._core.text import count
 from mien.data.dataset import Dataset, Split
 from mien.errors import DatasetError, TrainingError
 from mien.evaluation.model_card import write_folder_card
@@ -230,8 +231,8 @@ def _check_classes(dataset: Dataset) -> None:
     training = dataset.split("train")
     if np.count_nonzero(training.class_counts(len(dataset.labels))) < 2:
         raise DatasetError(
-            f"{dataset.name}: {len(training)} training images of fewer than two classes; expected two or more, "
-            "a folder each"
+            f"{dataset.name}: {count(len(training), 'training image')} of fewer than two classes; expected two or "
+            "more, a folder each"
         )
 
 

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from mien._core.files import write_json
 from mien._core.parallel import map_chunks
+from mien._core.text import count
 from mien.errors import TrainingError
 from mien.faces.onnx_detector import DetectorModel, MienDetector
 from mien.metrics.detection import average_precision, choose_min_score, counts_at, recall_at
@@ -224,6 +225,6 @@ def _resumed(run: Path, data: dict[str, Any]) -> DetectorConfig:
     started = read_record(run, data["sha256"])
     if started.get("fer_faces") != data["fer_faces"]:
         raise TrainingError(
-            f"{run}: was started with {started.get('fer_faces')} faces to paste; use the same"
+            f"{run}: was started with {count(int(started.get('fer_faces', 0)), 'face')} to paste; use the same"
         )
     return DetectorConfig.load(run)
