@@ -47,7 +47,8 @@ def test_the_table_has_a_line_a_face_that_fits_the_terminal(columns: int, monkey
         (face("surprise", 0.4, True, ("unclear", "small")),),
         labels=LABELS,
     )
-    header, *lines = plain(shown([*results(), long], Terminal())).splitlines()
+    header, *lines, legend = plain(shown([*results(), long], Terminal())).splitlines()
+    assert legend == "? uncertain: the confidence is below the model's own threshold"
     assert len(lines) == 6
     assert all(cell_len(line) <= columns for line in (header, *lines))
     assert lines[0].split()[:4] == ["a.jpg", "1", "happy", "70%"]
@@ -89,9 +90,20 @@ def test_outside_a_terminal_no_name_is_cut(tmp_path: Path, monkeypatch: pytest.M
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_bytes(grace_hopper_path().read_bytes())
     done = typed.run("image", *names, cwd=tmp_path, columns=80)
-    header, *lines = done.stdout.splitlines()
+    header, *lines = done.stdout.splitlines()[:3]
     assert [line.split()[0] for line in lines] == names
     assert header.index("#") == lines[0].index(" 1 ") + 1
+
+
+def test_without_a_question_mark_nothing_is_explained():
+    assert "?" not in shown([FrameResult("a.jpg", 9, 9, (face(),), labels=LABELS)])
+    doubted = FrameResult("b.jpg", 9, 9, (face(uncertain=True), face(uncertain=True)), labels=LABELS)
+    assert shown([doubted, doubted]).count("? uncertain: the confidence is below") == 1
+    for format in ("csv", "jsonl", "json"):
+        stream = io.StringIO(newline="")
+        with open_writer(format, stream, LABELS) as writer:
+            writer.write(doubted)
+        assert "?" not in stream.getvalue()
 
 
 class TestNames:

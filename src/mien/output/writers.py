@@ -192,6 +192,8 @@ class _ParquetWriter(Writer):
             self._rows = []
 
 
+_LEGEND = "? uncertain: the confidence is below the model's own threshold"
+
 _PARQUET_TYPES = {
     **dict.fromkeys(("source", "emotion", "smoothed_emotion", "quality_issues", "error"), "string"),
     **dict.fromkeys(("frame", "track"), "int"),
@@ -216,7 +218,7 @@ class _TableWriter(Writer):
         self._cell = min(10, max(4, (room - 26) // max(1, len(labels)) - 1))
         width = min(40, max(12, room - len(labels) * (self._cell + 1)))
         self._names = Names(width, cut=stream.isatty(), ellipsis=self._glyphs.ellipsis)
-        self._header_due = True
+        self._header_due, self._doubted = True, False
 
     def write(self, result: FrameResult) -> None:
         self._check(result)
@@ -231,6 +233,12 @@ class _TableWriter(Writer):
             self._print((f"{name}    no face found", "dim"))
         for number, face in enumerate(result.faces, 1):
             self._print((name, ""), *self._face(number if face.track is None else face.track, face))
+            self._doubted = self._doubted or face.prediction.uncertain
+
+    def close(self) -> None:
+        if self._doubted:
+            self._print((_LEGEND, "dim"))
+        super().close()
 
     def _print_header(self) -> None:
         cells = "".join(" " + fit(name, self._cell) for name in self._heads)
