@@ -80,6 +80,36 @@ def say_filtered(faces: int, min_quality: float, how: str = "") -> None:
         typer.echo(f"mien: faces filtered out, of a quality below {min_quality:g}: {faces}{how}", err=True)
 
 
+class Tally:
+    """What came of the pictures or frames that a command has written so far."""
+
+    def __init__(self) -> None:
+        self.failed = False
+        self.filtered = self.results = self.rows = 0
+        self.readable: set[str] = set()  # names of pictures, or of clips with a frame
+
+    def add(self, result: FrameResult) -> None:
+        """Count one."""
+        self.results += 1
+        self.rows += max(1, len(result.faces))
+        self.filtered += result.filtered
+        if result.error is None:
+            self.readable.add(result.source)
+        else:
+            self.failed = True
+
+    def say(self, output: Path | None, format: str, what: str) -> None:
+        """Say what is in the file: JSON has an item for `what`, a picture or frame, all other formats rows."""
+        if output is not None:
+            items = count(self.results, what) if format in ("json", "jsonl") else count(self.rows, "row")
+            say_written(items, output)
+
+
+def say_written(what: str, place: Path, *, folder: bool = False) -> None:
+    """Say on stderr what a command has written and where: "12 rows in faces.csv"."""
+    typer.echo(f"mien: {what} in {place}{'/' if folder else ''}", err=True)
+
+
 def say_others(paths: Iterable[str], suffixes: Collection[str]) -> None:
     """Say on stderr what folders hold besides, if anything: nobody must think that it was read."""
     from mien.images import heic
@@ -173,6 +203,8 @@ def write_aggregate(
     summaries, hidden = totals.shown(folders=folders)
     with open_output(output, binary=False) as stream:
         show_summaries(summaries, as_json=format == "json", stream=stream)
+    if output is not None:
+        say_written(count(len(summaries), "row"), output)
     say_hidden(hidden, least)
     if totals.frames_left_out:
         typer.echo(
