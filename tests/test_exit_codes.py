@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +15,7 @@ import typed
 from pictures import encode, grace_hopper
 from PIL import Image
 
+import mien
 from mien.cli.app import main
 from mien.labels import LABELS
 
@@ -220,3 +223,45 @@ def test_what_settings_and_the_output_tell_is_said_before_data_are_read(line: st
     assert done.returncode in (1, 2) and "Traceback" not in said
     assert all(part in said for part in BEFORE_DATA[line]), done.stderr
     assert " missing:" not in said and not (folder / "fresh").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "raise ImportError('libGL.so.1: cannot open shared object file')"],
+    ids=["empty", "no libGL"],
+)
+def test_a_broken_opencv_is_one_line_that_says_how_to_mend_it(
+    content: str, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "cv2").mkdir()
+    (tmp_path / "cv2" / "__init__.py").write_text(content)
+    path = os.pathsep.join([str(tmp_path), str(Path(mien.__file__).parents[1])])
+
+    def say(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *words],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+        )
+
+    for words in (
+        "image a.jpg",
+        "video text.mp4",
+        "batch a.jpg -o never --workers 1",
+        "evaluate tree",
+        "models",
+    ):
+        done = say("-m", "mien", *words.split())
+        if words == "models":  # needs no OpenCV
+            assert done.returncode == 0, done.stderr
+            continue
+        assert done.returncode == 2, done.stderr
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("mien: OpenCV ")
+        assert line.endswith(": pip install --force-reinstall opencv-python-headless")
+    assert say("-m", "mien", "--version").stdout.startswith("mien ")
+    assert say("-m", "mien", "image", "--help").returncode == 0
+    done = say("-c", "import mien; mien.EmotionRecognizer()")
+    assert "BrokenInstallError: OpenCV" in done.stderr.splitlines()[-1]

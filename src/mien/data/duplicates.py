@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from mien._core.opencv import cv2
 
 Images = NDArray[np.uint8]
 Ints = NDArray[np.int64]

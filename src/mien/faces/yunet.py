@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mien._core.files import write_atomically
+from mien._core.opencv import cv2
 from mien._core.per_process import PerProcess
 from mien.errors import DetectorError
 from mien.results import Box, Face

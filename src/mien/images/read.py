@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from mien._core.files import is_pipe, read_pipe
+from mien._core.opencv import cv2
 from mien._core.text import count
 from mien.errors import ImageError
 from mien.images import heic

@@ -10,11 +10,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from mien._core.opencv import cv2
 from mien.output.decimals import to_json
 from mien.results import FrameResult
 from mien.server.guard import SUBPROTOCOL

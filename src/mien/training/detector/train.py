@@ -20,12 +20,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from mien._core.files import write_json
+from mien._core.opencv import cv2
 from mien._core.parallel import map_chunks
 from mien._core.text import count
 from mien.errors import TrainingError
