@@ -137,6 +137,19 @@ def test_a_number_that_is_none_is_never_written_as_json():
         written("json", [FrameResult("a.mp4", 9, 9, frame=0, time=float("nan"), labels=LABELS)])
 
 
+def test_pandas_reads_uncertain_as_boolean():
+    pandas = pytest.importorskip("pandas")
+    table = pandas.read_csv(io.StringIO(written("csv", results())), dtype={"uncertain": "boolean"})
+    assert table["uncertain"].dtype == "boolean"
+    assert [None if pandas.isna(v) else bool(v) for v in table["uncertain"]] == [
+        False,
+        True,
+        None,
+        None,
+        False,
+    ]
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_round_trip(name: str):
     one = [
