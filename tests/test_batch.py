@@ -576,7 +576,7 @@ class TestSummary:
 
     def test_by_folder_adds_up(self, out: Path, folder: Path):
         everything, *groups = summarize(out, by="folder")
-        assert [group.group for group in groups] == [str(folder), f"{folder}/a", f"{folder}/b"]
+        assert [group.group for group in groups] == [".", "a", "b"]
         assert sum(group.pictures for group in groups) == everything.pictures
         assert groups[1].faces == 4
 
@@ -629,6 +629,39 @@ class TestRay:
         assert ours.keys() == rays.keys()
         for name, shares in ours.items():
             assert shares == pytest.approx(rays[name], abs=1e-5)
+
+    def test_it_says_what_mien_says(self, tmp_path: Path):
+        pytest.importorskip("ray")
+        (tmp_path / "in").mkdir()
+        (tmp_path / "in" / "a.jpg").write_bytes(portrait(150))
+        words = ("batch", "in", "--output", "out", "--engine", "ray", "--workers", "1")
+        done = subprocess.run(
+            [sys.executable, "-m", "mien", *words], cwd=tmp_path, capture_output=True, text=True, timeout=240
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == ""
+        said = [line for line in done.stderr.splitlines() if not line.startswith("reading faces: ")]
+        assert said == ["1 picture, 1 face, 0 errors; 1 row in out"]
+
+    def test_the_settings_of_a_program_that_started_ray_stay(self, tmp_path: Path):
+        pytest.importorskip("ray")
+        (tmp_path / "a.jpg").write_bytes(portrait(150))
+        program = (
+            "import logging, os, ray, ray.data\n"
+            "from pathlib import Path\n"
+            "from mien import run_batch\n"
+            "ray.init(address='local', num_cpus=2, include_dashboard=False)\n"
+            "levels = [one.level for one in logging.getLogger('ray.data').handlers]\n"
+            "run_batch(['a.jpg'], Path('out'), engine='ray', workers=1)\n"
+            "assert ray.is_initialized() and 'RAY_BACKEND_LOG_LEVEL' not in os.environ\n"
+            "assert ray.data.DataContext.get_current().enable_progress_bars\n"
+            "assert levels == [one.level for one in logging.getLogger('ray.data').handlers]\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=240
+        )
+        assert done.returncode == 0, done.stderr
+        assert "Execution plan" in done.stderr  # as that program may want it
 
 
 def ray_actors() -> list[int]:

@@ -74,7 +74,7 @@ def test_all_formats_tell_the_same(folder: Path, tmp_path: Path) -> None:
     assert run(clip, "--format", "parquet", "--output", tmp_path / "a.parquet").returncode == 0
     table = pq.read_table(tmp_path / "a.parquet")
     assert table.column_names == CLIP_COLUMNS
-    assert table["smoothed_happy"].to_pylist()[3] == float(rows[3]["smoothed_happy"])
+    assert round(table["smoothed_happy"].to_pylist()[3], 6) == float(rows[3]["smoothed_happy"])
     assert table["smoothed_uncertain"].to_pylist()[11] is None
     text = run(clip).stdout.decode()
     assert "no face found" in text
@@ -176,3 +176,14 @@ def test_interrupting_leaves_a_clip_that_plays(tmp_path: Path, kind: signal.Sign
     written = (rows if rows.exists() else growing[0]).read_bytes().count(b"\n") - 1
     assert 100 < written < 600
     assert len(play(out)[0]) >= (written - 3 if kind == signal.SIGINT else 25)
+
+
+def test_pandas_reads_what_is_uncertain_as_boolean(folder: Path, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    assert run(folder / "a.mp4", "--output", tmp_path / "faces.csv").returncode == 0
+    kinds = {"uncertain": "boolean", "smoothed_uncertain": "boolean"}
+    table = pandas.read_csv(tmp_path / "faces.csv", dtype=kinds)
+    for name in kinds:
+        assert table[name].dtype == "boolean"
+        assert list(table[name].isna()) == [False] * 8 + [True] * 4  # frames without a face
+        assert set(table[name].dropna()) <= {True, False}

@@ -187,7 +187,7 @@ def test_folder_with_several_unknown_csv_files_is_refused(tmp_path: Path) -> Non
         (csv_line(faces(1)[0])[:-4], "usage 'Trai', expected Training, PublicTest, PrivateTest"),
         (csv_line(faces(1)[0])[:5000], "2 fields, expected 3: emotion, pixels, usage"),
         (csv_line(faces(1)[0]) + ",1", "4 fields, expected 3: emotion, pixels, usage"),
-        ("\xff\x00\x1b", "1 fields, expected 3: emotion, pixels, usage"),
+        ("\xff\x00\x1b", "1 field, expected 3: emotion, pixels, usage"),
         ("1 " * 100_000, "longer than expected"),
     ],
     ids=lambda text: text[:24],
@@ -509,7 +509,7 @@ def test_votes_that_cannot_be_joined_are_refused(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "fer2013.csv", [csv_line(face) for face in faces(2)])
     votes = tmp_path / "votes.csv"
     write_votes(votes, ["Training"])
-    assert "1 rows, expected votes for row 1 (fer2013.csv:3)" in refusal(path, votes=votes)
+    assert "1 row, expected votes for row 1 (fer2013.csv:3)" in refusal(path, votes=votes)
     write_votes(votes, ["Training", "PublicTest"])
     assert "row 1: votes for a validation image, expected train as fer2013.csv:3" in refusal(
         path, votes=votes

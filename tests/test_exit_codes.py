@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typed
 from pictures import encode, grace_hopper
 from PIL import Image
 
+import mien
 from mien.cli.app import main
 from mien.labels import LABELS
 
@@ -173,3 +177,91 @@ def test_an_unknown_head_is_answered_with_those_that_there_are(
 ) -> None:
     exit_code(f"{command} --head nobody", folder, monkeypatch)
     assert "expected one of auto, labels, blend, fer2013, ferplus" in capsys.readouterr().err
+
+
+BEFORE_DATA = {
+    # The data do not exist: who read them first would complain of them.
+    "train missing -o fresh --network resnet50 --epochs 1": (
+        "head_epochs=5 of 1 epoch:",
+        "--set head_epochs=0",
+    ),
+    "train missing -o fresh --set optimizer=adam": ("weight_decay=0.005", "--set weight_decay=0"),
+    "train missing -o fresh --network tutorial-cnn --set low_res_epochs=2": ("low_res_epochs=0",),
+    "train missing -o fresh --init mien-s --weights imagenet": ("leave out --init or --weights",),
+    "train missing -o fresh --network resnet50 --weights missing.h5": ("missing.h5", "no such file"),
+    "train missing -o fresh --weights text.csv": ("no pretrained base",),
+    "train missing -o fresh --set teachers=text.csv": ("text.csv",),
+    "train missing -o fresh --devices 3": ("3 devices", "KERAS_BACKEND=jax"),
+    "train missing -o run": ("run: already holds a run", "--resume"),
+    "train missing -o fresh --resume": ("fresh: no run to resume",),
+    "train missing -o run --resume": ("not the record of a run",),
+    "train missing -o text.csv": ("text.csv", "a file; expected a folder"),
+    "train missing -o text.csv/below": ("text.csv", "a file; expected a folder"),
+    "train-detector missing -o run": ("run: already holds a run", "--resume"),
+    "train-detector missing -o fresh --resume": ("fresh: no run to resume",),
+    "train-detector missing -o text.csv": ("text.csv", "a file; expected a folder"),
+    "train-detector missing -o fresh --set scenes=4": ("batch_size=8 of 4 scenes", "--set batch_size=4"),
+    "distill missing --teacher mien-s -o tree": ("tree", "separate file"),
+    "distill missing --teacher mien-s -o text.csv/soft.npz": ("text.csv", "a file; expected a folder"),
+    "evaluate missing -o text.csv": ("text.csv", "a file; expected a folder"),
+    "card missing -o text.csv/card.md": ("text.csv", "a file; expected a folder"),
+    "audit missing -o text.csv": ("text.csv", "a file; expected a folder"),
+    "audit-model missing -o text.csv": ("text.csv", "a file; expected a folder"),
+    "data text.csv --votes missing.csv": ("missing.csv",),
+}
+
+
+@pytest.mark.parametrize("line", BEFORE_DATA)
+def test_what_settings_and_the_output_tell_is_said_before_data_are_read(line: str, folder: Path) -> None:
+    if line.split()[0] in EXTRAS and find_spec("keras") is None:
+        pytest.skip("needs keras")
+    run = folder / "run"
+    run.mkdir(exist_ok=True)
+    (run / "train.json").write_text("{}")
+    done = typed.run(*shlex.split(line), cwd=folder)
+    said = " ".join(done.stderr.replace("\u2502", " ").split())  # usage errors come in a frame
+    assert done.returncode in (1, 2) and "Traceback" not in said
+    assert all(part in said for part in BEFORE_DATA[line]), done.stderr
+    assert " missing:" not in said and not (folder / "fresh").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "raise ImportError('libGL.so.1: cannot open shared object file')"],
+    ids=["empty", "no libGL"],
+)
+def test_a_broken_opencv_is_one_line_that_says_how_to_mend_it(
+    content: str, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "cv2").mkdir()
+    (tmp_path / "cv2" / "__init__.py").write_text(content)
+    path = os.pathsep.join([str(tmp_path), str(Path(mien.__file__).parents[1])])
+
+    def say(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *words],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+        )
+
+    for words in (
+        "image a.jpg",
+        "video text.mp4",
+        "batch a.jpg -o never --workers 1",
+        "evaluate tree",
+        "models",
+    ):
+        done = say("-m", "mien", *words.split())
+        if words == "models":  # needs no OpenCV
+            assert done.returncode == 0, done.stderr
+            continue
+        assert done.returncode == 2, done.stderr
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("mien: OpenCV ")
+        assert line.endswith(": pip install --force-reinstall opencv-python-headless")
+    assert say("-m", "mien", "--version").stdout.startswith("mien ")
+    assert say("-m", "mien", "image", "--help").returncode == 0
+    done = say("-c", "import mien; mien.EmotionRecognizer()")
+    assert "BrokenInstallError: OpenCV" in done.stderr.splitlines()[-1]

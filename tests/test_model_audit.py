@@ -161,7 +161,7 @@ class TestAudit:
         text = audit.to_text()
         assert "night *" in text
         assert "No test" in text
-        assert "1 images have no group" in text
+        assert '1 image without a group: only in "all".' in text
         assert audit.without_group == 1
         assert sum(one.n for one in audit.groups.values()) == 299
         assert audit.whole.n == 300

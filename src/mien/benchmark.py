@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mien._core.machine import machine
+from mien._core.text import count
 from mien.images.read import ImageSource, read_image
 from mien.recognition import EmotionRecognizer
 
@@ -50,7 +51,7 @@ class Speed:
 
     def lines(self) -> list[str]:
         """For people."""
-        found = f"{self.faces} face{'s' if self.faces != 1 else ''} found"
+        found = f"{count(self.faces, 'face')} found"
         return [
             f"model {self.model}, detector {self.detector}; {self.machine}",
             f"{self.faces_per_second:,.0f} faces/s in batches of {BATCH}, {self.face_ms:.2f} ms one face alone",

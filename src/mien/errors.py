@@ -16,6 +16,7 @@ Wrong arguments in code are `ValueError` or `TypeError`. The rest derives from o
     ├── TrainingError          a run that cannot start, continue or be resumed
     │   └── SettingsError      settings of a run that are unknown or out of range
     ├── ServerError            a server that cannot start with its settings
+    ├── BrokenInstallError     a package that mien always needs, and that is not whole
     └── MissingExtraError      a feature whose optional packages are not installed
 
 A message is one line: what was given, what was expected, how to fix it.
@@ -78,6 +79,10 @@ class SettingsError(TrainingError):
 
 class ServerError(MienError):
     """A server that cannot start with its settings: a port in use, a token that no client could send."""
+
+
+class BrokenInstallError(MienError):
+    """A package that mien always needs, and that is not whole."""
 
 
 class MissingExtraError(MienError):

@@ -78,6 +78,19 @@ def write_json(path: Path, values: Any, *, indent: int = 2, ascii_only: bool = T
     write_atomically(path, json.dumps(values, indent=indent, ensure_ascii=ascii_only) + "\n")
 
 
+def check_writable(folder: Path) -> None:
+    """Raise now where a folder could not be made or written into later.
+
+    Raises:
+        OSError: it, or what it would lie in, is a file or may not be written.
+    """
+    existing = next((place for place in (folder, *folder.absolute().parents) if place.exists()), Path("/"))
+    if not existing.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "a file; expected a folder, or a new name", str(existing))
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(existing))
+
+
 def _opened(new: Path, path: Path) -> IO[bytes]:
     try:
         return new.open("xb")

@@ -6,10 +6,13 @@ import os
 import platform
 from pathlib import Path
 
+from mien._core.text import count
+
 
 def machine() -> str:
     """The processor, how many of it, and the operating system."""
-    return f"{_processor()}, {os.cpu_count()} logical processors, {platform.system()} {platform.release()}"
+    threads = count(os.cpu_count() or 1, "logical processor")
+    return f"{_processor()}, {threads}, {platform.system()} {platform.release()}"
 
 
 def _processor() -> str:

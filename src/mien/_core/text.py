@@ -6,6 +6,21 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 
+def count(n: int, what: str, plural: str = "") -> str:
+    """A number and what it counts: "1 face", "1,200 faces", "2 people" with a plural of its own."""
+    return f"{n:,} {words(n, what, plural)}"
+
+
+def words(n: int, what: str, plural: str = "") -> str:
+    """What is counted, without its number, as `count` has it."""
+    return what if n == 1 else plural or f"{what}s"
+
+
+def is_or_are(n: int) -> str:
+    """The verb that goes with `count`."""
+    return "is" if n == 1 else "are"
+
+
 def percent(share: float, interval: tuple[float, float] | None = None) -> str:
     """A share in percent, with its 95 % interval if there is one."""
     text = f"{100 * share:.1f} %"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.text import count
 from mien.labels import FERPLUS_LABELS
 from mien.metrics.calibration import softmax
 
@@ -70,7 +71,7 @@ def out_of_fold_probabilities(
     """
     names, number = np.unique(groups, return_inverse=True)
     if len(names) < folds:
-        raise ValueError(f"{len(names)} different images, expected {folds} or more")
+        raise ValueError(f"{count(len(names), 'different image')}, expected {folds} or more")
     fold = (np.random.default_rng(seed).permutation(len(names)) % folds)[number.reshape(-1)]
     spread = features.std(axis=0)
     x = (features - features.mean(axis=0)) / np.where(spread > 1e-9, spread, 1)

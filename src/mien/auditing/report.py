@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._core.files import write_json
-from mien._core.text import Table, percent
+from mien._core.text import Table, count, is_or_are, percent
 from mien.auditing.audit import AuditReport
 from mien.auditing.issues import LABEL_ERRORS, REASONS, Group, Issue
 from mien.data.dataset import Dataset
@@ -23,7 +23,10 @@ _NOT_CHECKED = "not checked: there are no FER+ votes (--votes); a model can chec
 def format_audit(report: AuditReport) -> str:
     """The figures of a report as lines for people."""
     sizes = report.sizes()
-    lines = [f"{report.data}: " + ", ".join(f"{n:,} images in {split}" for split, n in sizes.items()), ""]
+    lines = [
+        f"{report.data}: " + ", ".join(f"{count(n, 'image')} in {split}" for split, n in sizes.items()),
+        "",
+    ]
     lines += [*copy_lines(report), f"labels: {_label_checks(report)}", ""]
     found = _reason_table(report)
     lines += [found.text() if found.rows else "nothing found", ""]
@@ -34,13 +37,13 @@ def format_audit(report: AuditReport) -> str:
 def copy_lines(report: AuditReport) -> list[str]:
     """Counts of duplicates and near-duplicates, and train/test leakage."""
     lines = [
-        f"{title}: {len(groups):,} groups with {sum(len(g.items) for g in groups):,} images; "
+        f"{title}: {count(len(groups), 'group')} with {count(sum(len(g.items) for g in groups), 'image')}; "
         f"groups with contradicting labels: {sum(g.contradicting for g in groups):,}"
         for title, groups in (("identical", report.exact), ("near-duplicates", report.near))
     ]
     sizes = report.sizes()
     lines += [
-        f"{o.split}: {o.identical:,} of {sizes[o.split]:,} images are also in {o.other}, "
+        f"{o.split}: {o.identical:,} of {count(sizes[o.split], 'image')} {is_or_are(o.identical)} also in {o.other}, "
         f"and {o.near:,} more as near-duplicates"
         for o in report.overlaps
         if o.split != "train"
@@ -67,7 +70,7 @@ def write_page(report: AuditReport, dataset: Dataset, folder: Path, *, thumbnail
     sizes = report.sizes()
     page = Report(
         f"Audit of {report.data}",
-        ", ".join(f"{n:,} images in {split}" for split, n in sizes.items()),
+        ", ".join(f"{count(n, 'image')} in {split}" for split, n in sizes.items()),
         thumbnails=thumbnails,
     )
     page.heading("Summary")
@@ -142,7 +145,7 @@ def _cleaning(report: AuditReport) -> str:
     with_labels = len(report.dropped(reasons=LABEL_ERRORS))
     total = report.sizes().get("train", 0)
     return (
-        f"cleaning drops {len(report.dropped()):,} of {total:,} images of train, "
+        f"cleaning drops {len(report.dropped()):,} of {count(total, 'image')} of train, "
         f"{with_labels:,} with --drop-wrong-labels; validation and test are unchanged"
     )
 

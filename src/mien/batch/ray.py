@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from typing import Any
 
@@ -25,7 +26,7 @@ class _Actor:
         self._worker = Worker(settings)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        outcomes = [self._worker.run(task) for task in batch["task"]]
+        outcomes = [self._worker.run(pickle.loads(task)) for task in batch["task"]]  # noqa: S301 written below
         return {
             "pictures": [outcome.pictures for outcome in outcomes],
             "faces": [outcome.faces for outcome in outcomes],
@@ -38,6 +39,7 @@ def run_on_ray(
 ) -> Generator[Outcome, None, None]:
     """The outcomes of tasks, as they are done.
 
+    Ray that is started here says nothing but errors; where a program has called `ray.init` itself, its settings stay.
     Sources and output must be reachable from every machine of the cluster: URLs, or a folder that all of them mount.
 
     Args:
@@ -53,17 +55,19 @@ def run_on_ray(
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     try:
         import ray
-        from ray.data import ActorPoolStrategy, DataContext
+        from ray.data import ActorPoolStrategy
     except ImportError:
         raise MissingExtraError("--engine ray", "batch", _WITHOUT_RAY) from None
-    begun = not ray.is_initialized()
-    if begun:
-        _start(address or os.environ.get("RAY_ADDRESS"))
-    DataContext.get_current().enable_progress_bars = False
-    try:
+    with ExitStack() as stack:
+        if not ray.is_initialized():
+            stack.enter_context(_few_words())
+            with _no_stderr():
+                _start(address or os.environ.get("RAY_ADDRESS"))
+            stack.callback(ray.shutdown)
         queue = iter(tasks)
         while wave := list(islice(queue, _WAVE)):
-            data = ray.data.from_items([{"task": task} for task in wave]).map_batches(
+            # As bytes: of what else Arrow has no kind for, Ray warns.
+            data = ray.data.from_items([{"task": pickle.dumps(task)} for task in wave]).map_batches(
                 _Actor,
                 fn_constructor_args=(settings,),
                 batch_size=1,
@@ -72,9 +76,47 @@ def run_on_ray(
             )
             for row in data.iter_rows():
                 yield Outcome(int(row["pictures"]), int(row["faces"]), int(row["errors"]))
+
+
+@contextmanager
+def _few_words() -> Iterator[None]:
+    """Ray says errors alone: its plans, its progress and its advice stand in its own log files.
+
+    RAY_BACKEND_LOG_LEVEL, where it is set, decides what the part of Ray says that is not Python.
+    """
+    from ray.data import DataContext
+
+    context, name = DataContext.get_current(), "RAY_BACKEND_LOG_LEVEL"
+    # Not those of files.
+    consoles = [
+        one for one in logging.getLogger("ray.data").handlers if isinstance(one, logging.StreamHandler)
+    ]
+    before = context.enable_progress_bars, os.environ.get(name), [one.level for one in consoles]
+    context.enable_progress_bars = False
+    os.environ.setdefault(name, "fatal")
+    for one in consoles:
+        one.setLevel(logging.ERROR)
+    try:
+        yield
     finally:
-        if begun:
-            ray.shutdown()
+        context.enable_progress_bars, level, levels = before
+        if level is None:
+            del os.environ[name]
+        for one, was in zip(consoles, levels, strict=True):
+            one.setLevel(was)
+
+
+@contextmanager
+def _no_stderr() -> Iterator[None]:
+    """Ray's part that is not Python tells the terminal that it was told its level; why it fails is an exception."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 a device
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _start(address: str | None) -> None:

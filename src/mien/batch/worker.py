@@ -56,8 +56,7 @@ class Worker:
     """
 
     def __init__(self, settings: BatchSettings) -> None:
-        import cv2
-
+        from mien._core.opencv import cv2
         from mien.faces.detector import FaceDetector
         from mien.models.classifier import EmotionClassifier
         from mien.recognition import EmotionRecognizer

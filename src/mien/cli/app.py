@@ -18,6 +18,7 @@ from mien.cli.serve import commands as serve_commands
 from mien.cli.train import commands as training_commands
 from mien.cli.video import commands as video_commands
 from mien.errors import (
+    BrokenInstallError,
     DetectorError,
     MienError,
     MissingColumnError,
@@ -63,6 +64,7 @@ def _say(error: Exception) -> None:
 _EXIT_CODES: dict[type[MienError], int] = {
     ModelError: 2,
     DetectorError: 2,
+    BrokenInstallError: 2,
     MissingExtraError: 2,
     SettingsError: 2,
     MissingColumnError: 2,

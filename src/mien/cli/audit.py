@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien._core.text import count
 from mien.cli.options import (
     INPUT,
     MODEL,
@@ -93,7 +94,7 @@ def audit(
         typer.echo(f"wrote {', '.join(map(str, files))}", err=True)
     if clean is not None:
         dropped = write_clean(clean, dataset, report, wrong_labels=drop_wrong_labels)
-        typer.echo(f"wrote {clean}: {dropped} images to drop", err=True)
+        typer.echo(f"wrote {clean}: {count(dropped, 'image')} to drop", err=True)
     typer.echo(
         json.dumps(report.summary(), indent=2) if format is ReportFormat.JSON else format_audit(report)
     )

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from mien._core.text import count
 from mien.cli.options import (
     INPUT,
     OUTPUT,
@@ -25,7 +26,7 @@ from mien.cli.options import (
     with_groups,
 )
 from mien.cli.output_file import choose_format, open_output
-from mien.cli.support import check_together, say_hidden, show_summaries
+from mien.cli.support import check_together, say_hidden, say_written, show_summaries
 
 commands = typer.Typer()
 
@@ -105,10 +106,10 @@ def batch(
             f"mien: {error}; finished parts are kept: fix it, and the same command continues", err=True
         )
         raise typer.Exit(1) from None
-    known = f", {outcome.before:,} were done before" if outcome.before else ""
+    known = f", {outcome.before:,} done before" if outcome.before else ""
     typer.echo(
-        f"{outcome.pictures:,} pictures, {outcome.faces:,} faces, {outcome.errors:,} errors{known}; "
-        f"{outcome.rows:,} rows in {output}",
+        f"{count(outcome.pictures, 'picture')}, {count(outcome.faces, 'face')}, {count(outcome.errors, 'error')}"
+        f"{known}; {count(outcome.rows, 'row')} in {output}",
         err=True,
     )
     if outcome.errors:
@@ -136,21 +137,23 @@ def summarize(
     ] = None,
 ) -> None:
     """Summarise the expressions found by mien batch."""
-    from mien.batch.summary import summarize as count
+    from mien.batch.summary import summarize as summaries_of
     from mien.output.aggregate import large_enough
 
     format = choose_format(ReportFormat, format, output)
-    summaries = count(folder, by=by.value)
+    summaries = summaries_of(folder, by=by.value)
     if min_group is not None:
         summaries, hidden = large_enough(summaries[1:] or summaries, min_group)
         say_hidden(hidden, min_group)
     with open_output(output, binary=False) as stream:
         show_summaries(summaries, as_json=format is ReportFormat.JSON, stream=stream)
+    if output is not None:
+        say_written(count(len(summaries), "row"), output)
     if chart is not None and summaries:
         from mien.output.charts import emotion_shares
 
         emotion_shares({summary.group: summary.shares() for summary in summaries}, chart)
-        typer.echo(f"wrote {chart}", err=True)
+        say_written("chart", chart)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien._core.text import percent
+from mien._core.text import count, percent
 from mien.cli.options import (
     OUTPUT,
     PRIVACY,
@@ -28,11 +28,13 @@ from mien.cli.options import (
 )
 from mien.cli.output_file import check_no_input, choose_format, open_output
 from mien.cli.support import (
+    Tally,
     check_hidden,
     check_together,
     check_written,
     say_filtered,
     say_others,
+    say_written,
     write_aggregate,
 )
 from mien.models.registry import DEFAULT_MODEL
@@ -92,12 +94,17 @@ def image(
     if aggregate:
         results = recognizer.recognize_files(paths)
         groups = ((str(Path(r.source).parent) if by is Partition.FOLDER else "all", r) for r in results)
-        failed = write_aggregate(groups, recognizer.labels, min_group, output, format.value)
+        failed = write_aggregate(
+            groups, recognizer.labels, min_group, output, format.value, folders=by is Partition.FOLDER
+        )
     else:
         hide = FaceAnonymizer(search_to_anonymize()).hide if blur_faces else None
-        failed = _write_faces(
-            recognizer, paths, format, output, PictureFiles(annotate, chart, hide=hide, paths=paths)
-        )
+        drawings = PictureFiles(annotate, chart, hide=hide, paths=paths)
+        failed = _write_faces(recognizer, paths, format, output, drawings)
+        if annotate is not None:
+            say_written(count(drawings.pictures, "annotated picture"), annotate, folder=True)
+        if chart is not None:
+            say_written(count(drawings.charts, "chart"), chart, folder=True)
     say_others(paths, SUFFIXES)
     if failed:
         raise typer.Exit(1)
@@ -114,19 +121,19 @@ def _write_faces(
     from mien.output.writers import open_writer
     from mien.recognition import recognize_and_keep
 
-    failed, filtered = False, 0
+    tally = Tally()
     with (
         open_output(output, binary=format is ImageFormat.PARQUET) as stream,
         open_writer(format.value, stream, recognizer.labels) as writer,
     ):
         for one in recognize_and_keep(recognizer, paths):
             writer.write(one.result)
-            failed = failed or one.result.error is not None
-            filtered += one.result.filtered
+            tally.add(one.result)
             if one.picture is not None:
                 drawings.draw(one.picture, one.result)
-    say_filtered(filtered, recognizer.min_quality)
-    return failed
+    say_filtered(tally.filtered, recognizer.min_quality)
+    tally.say(output, format.value, "picture")
+    return tally.failed
 
 
 @commands.command(epilog="Example: mien demo --output my-demo")
@@ -190,7 +197,7 @@ def models() -> None:
         typer.echo(f"{config.name}{default}: {megabytes:.1f} MB; {', '.join(config.labels)}")
         for head, scores in config.metrics.items():
             typer.echo(
-                f"  {head}: {percent(scores['accuracy'])} right on {scores['n']} validation images"
+                f"  {head}: {percent(scores['accuracy'])} right on {count(scores['n'], 'validation image')}"
                 f" of {config.data['name']}"
             )
         typer.echo(f"  {path}")

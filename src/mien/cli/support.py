@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import typer
 
+from mien._core.text import count, is_or_are
 from mien.cli.output_file import open_output
 from mien.errors import ServerError
 
@@ -27,11 +28,19 @@ if TYPE_CHECKING:
 
 
 def check_outside(option: str, target: Path | None, data: Path) -> None:
-    """Refuse to write results into the folder of a dataset."""
+    """Refuse to write results into the folder of a dataset, or where no folder can be: before the data are read.
+
+    Raises:
+        OSError: nothing can be written there.
+    """
+    from mien._core.files import check_writable
     from mien.auditing.cleaning import wrong_folder
 
-    if target is not None and (reason := wrong_folder(target, data)):
+    if target is None:
+        return
+    if reason := wrong_folder(target, data):
         raise typer.BadParameter(reason, param_hint=option)
+    check_writable(target)
 
 
 def check_file(option: str, target: Path, data: Path) -> None:
@@ -69,6 +78,36 @@ def say_filtered(faces: int, min_quality: float, how: str = "") -> None:
     """Say on stderr how many faces were not good enough, if there were any."""
     if faces:
         typer.echo(f"mien: faces filtered out, of a quality below {min_quality:g}: {faces}{how}", err=True)
+
+
+class Tally:
+    """What came of the pictures or frames that a command has written so far."""
+
+    def __init__(self) -> None:
+        self.failed = False
+        self.filtered = self.results = self.rows = 0
+        self.readable: set[str] = set()  # names of pictures, or of clips with a frame
+
+    def add(self, result: FrameResult) -> None:
+        """Count one."""
+        self.results += 1
+        self.rows += max(1, len(result.faces))
+        self.filtered += result.filtered
+        if result.error is None:
+            self.readable.add(result.source)
+        else:
+            self.failed = True
+
+    def say(self, output: Path | None, format: str, what: str) -> None:
+        """Say what is in the file: JSON has an item for `what`, a picture or frame, all other formats rows."""
+        if output is not None:
+            items = count(self.results, what) if format in ("json", "jsonl") else count(self.rows, "row")
+            say_written(items, output)
+
+
+def say_written(what: str, place: Path, *, folder: bool = False) -> None:
+    """Say on stderr what a command has written and where: "12 rows in faces.csv"."""
+    typer.echo(f"mien: {what} in {place}{'/' if folder else ''}", err=True)
 
 
 def say_others(paths: Iterable[str], suffixes: Collection[str]) -> None:
@@ -149,38 +188,53 @@ def write_aggregate(
     least: int,
     output: Path | None,
     format: str,
+    *,
+    folders: bool = False,
 ) -> bool:
-    """Write what groups show, of results with the names of their groups; whether one could not be read."""
+    """Write what groups show, of results with the names of their groups; whether one could not be read.
+
+    Groups that are `folders` are named from the folder on that all of them have in common.
+    """
     from mien.output.aggregate import Totals
 
     totals = Totals(labels, least)
     for group, result in results:
         totals.add(result, group)
-    summaries, hidden = totals.shown()
+    summaries, hidden = totals.shown(folders=folders)
     with open_output(output, binary=False) as stream:
         show_summaries(summaries, as_json=format == "json", stream=stream)
+    if output is not None:
+        say_written(count(len(summaries), "row"), output)
     say_hidden(hidden, least)
     if totals.frames_left_out:
         typer.echo(
-            f"{totals.frames_left_out:,} frames with fewer than {least} faces are not counted", err=True
+            f"{count(totals.frames_left_out, 'frame')} with fewer than {least} faces "
+            f"{is_or_are(totals.frames_left_out)} not counted",
+            err=True,
         )
     if totals.errors:
-        typer.echo(f"{totals.errors:,} could not be read: without --aggregate they are named", err=True)
+        typer.echo(
+            f"{count(totals.errors, 'file')} could not be read: without --aggregate named one by one",
+            err=True,
+        )
     return totals.errors > 0
 
 
 def say_hidden(groups: int, least: int) -> None:
     """How many groups are not shown."""
     if groups:
-        typer.echo(f"{groups:,} groups with fewer than {least} faces are not shown", err=True)
+        typer.echo(
+            f"{count(groups, 'group')} with fewer than {least} faces {is_or_are(groups)} not shown", err=True
+        )
 
 
 def show_summaries(summaries: Sequence[Summary], *, as_json: bool, stream: IO[str] | None = None) -> None:
     """Print summaries, or that there is none to show."""
     from mien.output.aggregate import to_table
+    from mien.output.decimals import to_json
 
     if as_json:
-        typer.echo(json.dumps([summary.to_dict() for summary in summaries], indent=2), file=stream)
+        typer.echo(to_json([summary.to_dict() for summary in summaries], indent=2), file=stream)
     else:
         typer.echo(to_table(summaries) if summaries else "no group is large enough", file=stream)
 

@@ -82,6 +82,7 @@ def train(
 ) -> None:
     """Train a network, export it, and score it; a run's config.toml lists all settings."""
     from mien.training.config import combine, parse_setting
+    from mien.training.start import check_start
     from mien.training.train import train
 
     named = {
@@ -94,6 +95,7 @@ def train(
         raise typer.BadParameter("goes on by the run's own settings: leave others out", param_hint="--resume")
     check_outside("--output", output, data)
     settings = combine(network, config, changes)
+    check_start(output, settings, resume=resume, devices=devices)
     folder = train(load(data, votes), output, settings, resume=resume, devices=devices)
     typer.echo(f"wrote {folder}: try it with mien image PHOTO --model {output}")
 
@@ -120,11 +122,13 @@ def train_detector(
     from mien.training.detector.config import DetectorConfig
     from mien.training.detector.photographs import load_photographs
     from mien.training.detector.train import train_detector
+    from mien.training.run_folder import check_folder
 
     if resume and setting:
         raise typer.BadParameter("goes on by the run's own settings: leave others out", param_hint="--resume")
     check_outside("--output", output, data)
     changes = dict(parse_setting(text) for text in setting or ())
+    check_folder(output, resume=resume)
     config = DetectorConfig.load(output) if resume else DetectorConfig.from_dict(changes)
     pasted = None if faces is None else load(faces, None).split("train").images
     photographs = load_photographs(data, limit=config.limit)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from mien._core.text import count
 from mien.cli.options import (
     OUTPUT,
     SERVER,
@@ -30,11 +31,13 @@ from mien.cli.options import (
 )
 from mien.cli.output_file import check_no_input, choose_format, open_output
 from mien.cli.support import (
+    Tally,
     check_hidden,
     check_written,
     progress_bar,
     say_filtered,
     say_others,
+    say_written,
     server_settings,
     write_aggregate,
 )
@@ -45,9 +48,12 @@ if TYPE_CHECKING:
     from mien.recognition import EmotionRecognizer
     from mien.results import FrameResult
     from mien.server.settings import Settings
+    from mien.video.clips import Clip
     from mien.video.live import LiveFrame
 
 commands = typer.Typer()
+
+_Take: TypeAlias = "Callable[[FrameResult], None]"
 
 AnnotateOption = Annotated[
     Path | None,
@@ -127,7 +133,9 @@ def video(
             groups = ((one.source, one) for one in results)
             failed = write_aggregate(groups, recognizer.labels, min_group, output, format.value)
         else:
-            failed = _write_frames(recognizer, results, format, output)
+            tally = _write_frames(recognizer, results, format, output)
+            failed = tally.failed
+            _say_drawn(clips, tally, annotate, report)
     say_others(paths, VIDEO_SUFFIXES)
     if failed:
         raise typer.Exit(1)
@@ -135,21 +143,29 @@ def video(
 
 def _write_frames(
     recognizer: EmotionRecognizer, results: Iterable[FrameResult], format: ImageFormat, output: Path | None
-) -> bool:
-    """Rows of frames; whether a clip could not be read to its end."""
+) -> Tally:
+    """Rows of frames."""
     from mien.output.writers import open_writer
 
-    failed, filtered = False, 0
+    tally = Tally()
     with (
         open_output(output, binary=format is ImageFormat.PARQUET) as stream,
         open_writer(format.value, stream, recognizer.labels, smoothed=True) as writer,
     ):
         for result in results:
             writer.write(result)
-            failed = failed or result.error is not None
-            filtered += result.filtered
-    say_filtered(filtered, recognizer.min_quality, " (each in every frame)")
-    return failed
+            tally.add(result)
+    say_filtered(tally.filtered, recognizer.min_quality, " (each in every frame)")
+    tally.say(output, format.value, "frame")
+    return tally
+
+
+def _say_drawn(clips: Sequence[Clip], tally: Tally, annotate: Path | None, report: Path | None) -> None:
+    """Say what was drawn: a clip without a frame has a page, but nothing to annotate."""
+    drawn = sum(str(clip.path) in tally.readable for clip in clips)
+    for place, what in ((annotate, count(drawn, "annotated clip")), (report, count(len(clips), "page"))):
+        if place is not None:
+            say_written(what, place, folder=place.is_dir())
 
 
 def _on_page(web: bool | None) -> bool:
@@ -215,21 +231,32 @@ def camera(
         raise typer.BadParameter(str(error)) from None
     say: Callable[[str], None] = lambda line: typer.echo(f"mien: {line}", err=True)  # noqa: E731
     live = watch_live(face_tracker, Camera(source, say, frames_wanted))
+    tally = Tally()
     with ExitStack() as stack:
         stack.enter_context(closing(live))
         first = next(live, None)  # a missing camera is an error before there is a file or a window
-        write: Callable[[FrameResult], None] = lambda result: None  # noqa: E731
+        write: _Take = tally.add
         if output is not None:
             stream = stack.enter_context(open_output(output, binary=kind == "parquet"))
-            write = stack.enter_context(open_writer(kind, stream, recognizer.labels, smoothed=True)).write
+            writer = stack.enter_context(open_writer(kind, stream, recognizer.labels, smoothed=True))
+            write = _both(tally.add, writer.write)
         frames = chain([first] if first else [], live)
         if on_page:
             settings = server_settings(**recognition.named(), port=port)
             _show_page(frames, write, settings)
-            return
-        view = stack.enter_context(open_display())
-        stack.enter_context(suppress(KeyboardInterrupt))
-        for frame in frames:
-            write(frame.result)
-            if not view.show(frame):
-                return
+        else:
+            view = stack.enter_context(open_display())
+            stack.enter_context(suppress(KeyboardInterrupt))
+            for frame in frames:
+                write(frame.result)
+                if not view.show(frame):
+                    break
+    tally.say(output, kind, "frame")
+
+
+def _both(first: _Take, second: _Take) -> _Take:
+    def take(result: FrameResult) -> None:
+        first(result)
+        second(result)
+
+    return take

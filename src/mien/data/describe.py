@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from mien._core.text import words
 from mien.data.dataset import Dataset
 from mien.data.rows import PUBLISHED_COUNTS, USAGES
 from mien.labels import LABELS
@@ -17,10 +18,14 @@ def describe_dataset(dataset: Dataset) -> list[str]:
     for name, split in dataset.splits.items():
         counts = split.class_counts(classes)
         pairs = zip(dataset.labels, counts, strict=True)
-        lines.append(f"{name}: found {len(split)} images belonging to {classes} classes")
+        images, kinds = words(len(split), "image"), words(classes, "class", "classes")
+        # Keras' own sentence, which has no separators in its numbers.
+        lines.append(f"{name}: found {len(split)} {images} belonging to {classes} {kinds}")
         lines.append("  " + ", ".join(f"{label} {count}" for label, count in pairs))
         if split.votes is not None:
-            lines.append(f"  FER+ votes: {np.count_nonzero(split.votes.any(axis=1))} of {len(split)} images")
+            lines.append(
+                f"  FER+ votes: {np.count_nonzero(split.votes.any(axis=1))} of {len(split)} {images}"
+            )
         elif dataset.is_fer2013:
             lines.append("  FER+ votes: none")
         if dataset.is_fer2013:

@@ -8,9 +8,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from mien._core.opencv import cv2
 
 Images = NDArray[np.uint8]
 Ints = NDArray[np.int64]

@@ -10,6 +10,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from mien._core.text import count
 from mien.data.pixel_store import SIDE
 from mien.data.rows import VOTE_COLUMNS, Progress, Row, Source, split_of_folder, split_of_usage
 from mien.errors import DatasetError, MissingColumnError
@@ -106,7 +107,9 @@ def join_votes(source: Source, path: Path) -> None:
                     "expected fer2013.csv, or Parquet with a column row"
                 )
             if index >= len(table):
-                raise DatasetError(f"{path}: {len(table)} rows, expected votes for row {index} ({name})")
+                raise DatasetError(
+                    f"{path}: {count(len(table), 'row')}, expected votes for row {index} ({name})"
+                )
             its_split, votes = table[index]
             if its_split != split:
                 raise DatasetError(
@@ -160,7 +163,9 @@ def _lines(file: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
 def _split(line: bytes, where: str, columns: list[str]) -> list[bytes]:
     fields = _parts(line)
     if len(fields) != len(columns):
-        raise DatasetError(f"{where}: {len(fields)} fields, expected {len(columns)}: {', '.join(columns)}")
+        raise DatasetError(
+            f"{where}: {count(len(fields), 'field')}, expected {len(columns)}: {', '.join(columns)}"
+        )
     return fields
 
 

@@ -62,6 +62,8 @@ def load_dataset(
         raise ValueError(f"memory={memory}: expected a number of bytes, 0 or more")
     source = Source(memory)
     try:
+        if votes is not None:
+            Path(votes).stat()  # a missing file is an error before the data are read
         report = progress or (lambda done, total: None)
         with unpacked(path, report) as place:
             _read(place, source, report)

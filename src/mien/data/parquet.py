@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mien._core.files import atomic_file
+from mien._core.opencv import cv2
 from mien.data.dataset import Dataset, Split
 from mien.data.rows import (
     CHUNK,

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, TypeAlias, TypeVar
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mien._core.opencv import cv2
 from mien._core.parallel import map_chunks
 from mien.data.pixel_store import SIDE, PixelMemory, Pixels
 from mien.errors import DatasetError, ImageError, UnknownLabelError

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mien._core.text import Table, percent
+from mien._core.text import Table, count, percent
 from mien.errors import DatasetError
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.result import VOTE_SHARE, EvaluationReport, figures
@@ -116,5 +116,5 @@ def format_comparison(comparison: Comparison) -> str:
         f"{letter}: {r.model}, head {r.head}, SHA-256 {r.sha256[:12]}…"
         for letter, r in (("A", first), ("B", second))
     ]
-    what = f"{first.data}, split {first.split}: {first.n} images"
+    what = f"{first.data}, split {first.split}: {count(first.n, 'image')}"
     return "\n".join([what, *models, "", table, "", difference_line(comparison)])

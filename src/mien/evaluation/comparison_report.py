@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._core.files import write_json
-from mien._core.text import percent
+from mien._core.text import count, percent
 from mien.evaluation.comparison import Comparison, compare, difference_line, score_table
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.provenance import data_facts, familiarity, model_facts
@@ -74,7 +74,8 @@ def write_comparison(
     scores = comparison.first
     page = Report(
         f"A: {scores.model}, B: {comparison.second.model}",
-        f"On {scores.data}, split {scores.split}, {scores.n:,} images, one view per image unless stated otherwise.",
+        f"On {scores.data}, split {scores.split}, {count(scores.n, 'image')}, "
+        "one view per image unless stated otherwise.",
         thumbnails=thumbnails,
     )
     _add_test(page, comparison)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._core.text import Table, percent, percent_range
+from mien._core.text import Table, count, percent, percent_range
 from mien.errors import DatasetError
 from mien.evaluation.predictions import Predictions
 from mien.metrics import calibration, classification, significance
@@ -85,7 +85,7 @@ class ModelAudit:
 
     def to_text(self) -> str:
         """A table for people, percent rounded."""
-        what = f"{self.model} on {self.data}, split {self.split}, head {self.head}: {self.whole.n} images"
+        what = f"{self.model} on {self.data}, split {self.split}, head {self.head}: {count(self.whole.n, 'image')}"
         return "\n".join([what, "", self.table().text(), *(["", *gap_lines(self)] if self.column else [])])
 
     def table(self) -> Table:
@@ -102,7 +102,7 @@ def gap_lines(audit: ModelAudit) -> list[str]:
     if any(one.few for one in audit.groups.values()):
         lines.append(f"* fewer than {FEW} images: too few to compare; these groups are not in the test.")
     if audit.without_group:
-        lines.append(f'{audit.without_group:,} images have no group; they count in "all" alone.')
+        lines.append(f'{count(audit.without_group, "image")} without a group: only in "all".')
     gap, tested = audit.largest_gap, sum(not one.few for one in audit.groups.values())
     if gap is None:
         return [*lines, f"No test: it needs two groups of {FEW} images or more."]
@@ -132,7 +132,9 @@ def audit_groups(
     """
     places = {} if groups is None else group_places(groups)
     if groups is not None and len(groups) != len(predictions.part):
-        raise ValueError(f"{len(groups)} groups for {len(predictions.part)} images: expected one per image")
+        raise ValueError(
+            f"{len(groups)} groups for {count(len(predictions.part), 'image')}: expected one per image"
+        )
     if groups is not None and not places:
         raise DatasetError(
             f"{predictions.dataset.name}: no image of the split {predictions.split!r} has a group"

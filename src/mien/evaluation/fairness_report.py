@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mien._core.files import write_json
+from mien._core.text import count
 from mien.evaluation.fairness import FEW, ModelAudit, gap_lines
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.provenance import data_facts, familiarity, model_facts
@@ -48,7 +49,7 @@ def write_model_audit(
     by = f" by {audit.column}" if audit.column else ""
     page = Report(
         f"Audit of {audit.model}{by}",
-        f"On {audit.data}, split {audit.split}, head {audit.head}, {audit.whole.n:,} images.",
+        f"On {audit.data}, split {audit.split}, head {audit.head}, {count(audit.whole.n, 'image')}.",
     )
     _add_groups(page, audit, folder)
     _add_calibration(page, predictions, folder)

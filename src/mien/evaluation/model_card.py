@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mien._core.files import write_atomically
-from mien._core.text import Table, percent
+from mien._core.text import Table, count, percent
 from mien.data.dataset import Dataset
 from mien.evaluation.predictions import predict_heads
 from mien.evaluation.provenance import data_facts, familiarity, model_facts
@@ -210,7 +210,8 @@ def _recipe(config: ModelConfig) -> str:
     lines = [_counts(config), f"- Made with {config.created_with or 'not recorded'}."]
     if teachers := config.data.get("teachers"):
         lines.append(
-            f"- Distilled from {len(teachers)} teachers, whose predictions on training images are part of the targets."
+            f"- Distilled from {count(len(teachers), 'teacher')}, whose predictions on training images are part of "
+            "the targets."
         )
     if training:
         lines.append(

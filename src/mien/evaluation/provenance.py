@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 from mien._core.machine import machine
+from mien._core.text import count
 from mien._core.version import __version__
 from mien.evaluation.predictions import Predictions
 
@@ -15,7 +16,7 @@ _UNKNOWN = (
     "remembers them; if it was calibrated on them, the calibration error is too low."
 )
 
-_TAUGHT = " It was also distilled from {n} other models; their own configurations name their training data."
+_TAUGHT = " It was also distilled from {models}; their own configurations name their training data."
 _CHOSEN = " The epoch was chosen by the accuracy on this split, so that accuracy is slightly too high."
 
 
@@ -55,7 +56,9 @@ def data_facts(predictions: Predictions, command: str) -> list[tuple[str, str]]:
 def familiarity(predictions: Predictions) -> str:
     """Whether the model was trained on these images, according to the training data in its configuration."""
     taught = predictions.config.data.get("teachers")
-    return _familiarity(predictions) + (_TAUGHT.format(n=len(taught)) if taught else "")
+    return _familiarity(predictions) + (
+        _TAUGHT.format(models=count(len(taught), "other model")) if taught else ""
+    )
 
 
 def _familiarity(predictions: Predictions) -> str:

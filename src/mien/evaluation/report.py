@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._core.files import write_json
-from mien._core.text import percent, percent_range
+from mien._core.text import count, percent, percent_range
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.provenance import data_facts, familiarity, model_facts
 from mien.evaluation.result import EvaluationReport, class_table, coverage_table, figures
@@ -61,7 +61,8 @@ def write_evaluation(
     scores = score(predictions)
     page = Report(
         f"{scores.model} on {scores.data}",
-        f"Split {scores.split}, head {scores.head}, {scores.n:,} images, one view per image unless stated otherwise.",
+        f"Split {scores.split}, head {scores.head}, {count(scores.n, 'image')}, "
+        "one view per image unless stated otherwise.",
         thumbnails=thumbnails,
     )
     _add_scores(page, predictions, scores)
@@ -151,7 +152,7 @@ def _add_votes(page: Report, scores: EvaluationReport) -> None:
         ],
     )
     page.paragraph(
-        f"On the {votes.n:,} images whose majority is one of the model's labels. The share of votes is how "
+        f"On the {count(votes.n, 'image')} whose majority is one of the model's labels. The share of votes is how "
         "often a random voter would agree with the prediction."
     )
 

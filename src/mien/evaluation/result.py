@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from mien._core.text import Table, percent, percent_range
+from mien._core.text import Table, count, percent, percent_range
 from mien.data.ferplus import VoteAgreement
 from mien.metrics.calibration import BINS
 from mien.models.tta import SINGLE
@@ -218,16 +218,16 @@ def _format(report: EvaluationReport) -> str:
         ("", *report.labels),
         [(label, *map(str, row)) for label, row in zip(report.labels, report.confusion_matrix, strict=True)],
     )
-    count = max(map(len, report.labels))
+    width = max(map(len, report.labels))
     return "\n".join(
         [
-            f"{report.model} on {report.data}, split {report.split}, head {report.head}: {report.n} images",
+            f"{report.model} on {report.data}, split {report.split}, head {report.head}: {count(report.n, 'image')}",
             Table((), _lines(report)).text(align="<<", gap=1, widths=(18,)),
             "",
             by_class.text(gap=1, widths=(first, 9, 9, 9, 7)),
             "",
             "confusion matrix: rows true, columns predicted",
-            matrix.text(gap=1, widths=(first, *[count] * len(report.labels))),
+            matrix.text(gap=1, widths=(first, *[width] * len(report.labels))),
         ]
     )
 
@@ -237,9 +237,9 @@ def _lines(report: EvaluationReport) -> list[tuple[str, str]]:
     remarks = {}
     if report.without_copies is not None:
         rest = report.without_copies
-        remarks["without copies"] = f": {rest.n} images, {rest.copies} have a copy in train"
+        remarks["without copies"] = f": {count(rest.n, 'image')}, {rest.copies} with a copy in train"
     if report.ferplus is not None:
-        remarks["FER+ majority"] = f": {report.ferplus.n} images with one"
+        remarks["FER+ majority"] = f": {count(report.ferplus.n, 'image')} with one"
     lines = [
         (name, figure.text + remarks.get(name, ""))
         for name, figure in figures(report).items()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._core.text import Table, percent
+from mien._core.text import Table, count, percent
 from mien.data.dataset import Dataset
 from mien.evaluation.predictions import Predictions, predict_split
 from mien.images import corruptions
@@ -165,9 +165,7 @@ class RobustnessReport:
 
     def to_text(self) -> str:
         """A table for people, percent rounded."""
-        what = (
-            f"{self.model} on {self.data}, split {self.split}, head {self.head}: {self.n} images, corrupted"
-        )
+        what = f"{self.model} on {self.data}, split {self.split}, head {self.head}: {count(self.n, 'image')}, corrupted"
         return "\n".join([what, "", self.table().text()])
 
     def table(self) -> Table:

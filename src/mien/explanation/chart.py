@@ -7,10 +7,10 @@ from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.opencv import cv2
 from mien.explanation.occlusion import REGION, Heat, Region
 from mien.output.annotate import annotate
 from mien.output.figures import new_figure, save_figure

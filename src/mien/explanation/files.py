@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._core.files import write_json
+from mien._core.files import write_atomically
 from mien.explanation.chart import explained_picture, explanation_chart
 from mien.explanation.explain import Explanation
 from mien.images.read import save_image
+from mien.output.decimals import to_json
 from mien.output.image_files import FreeStems, in_folder
 from mien.results import FrameResult
 
@@ -67,7 +68,7 @@ class ExplanationFiles:
     def close(self) -> None:
         """Write `explanations.json`: of every picture what `mien image --format json` says, and of every face more."""
         path = in_folder(self._folder, FILE)
-        write_json(path, self._items)
+        write_atomically(path, to_json(self._items, indent=2) + "\n")
 
 
 @contextmanager

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.opencv import cv2
 from mien.models.classifier import EmotionClassifier
 
 Heat = NDArray[np.float32]

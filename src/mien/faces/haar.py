@@ -12,10 +12,10 @@ from math import exp, hypot, log1p
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.opencv import cv2
 from mien.errors import DetectorError
 from mien.results import Box, Face
 

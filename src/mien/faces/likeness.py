@@ -12,10 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.opencv import cv2
 from mien.images.crop import to_crop
 
 SIDE = 48

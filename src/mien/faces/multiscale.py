@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mien._core.boxes import Floats, suppress
+from mien._core.opencv import cv2
 from mien.faces.grid import STRIDES, cell_grid, decode, vote
 
 ENLARGED = 2.0

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.opencv import cv2
 from mien.faces.likeness import likeness
 from mien.images.crop import to_crop
 from mien.results import Box, FaceEmotion, Quality

@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._core.files import write_atomically
+from mien._core.files import refuse_pipe, write_atomically
+from mien._core.opencv import cv2
 from mien._core.per_process import PerProcess
 from mien.errors import DetectorError
 from mien.results import Box, Face
@@ -51,9 +51,12 @@ class YuNetDetector:
 
     def __init__(self, path: Path) -> None:
         try:
+            refuse_pipe(path)
             sha256 = _sha256(path.read_bytes())
-        except OSError:
-            raise DetectorError(f"{path}: no such file; expected a YuNet model ({YUNET_FILE})") from None
+        except OSError as error:
+            missing = isinstance(error, FileNotFoundError)
+            reason = "no such file" if missing else error.strerror or str(error)
+            raise DetectorError(f"{path}: {reason}; expected a YuNet model ({YUNET_FILE})") from None
         self._net = PerProcess(
             _open, str(path.absolute()), sha256, shared=False
         )  # it keeps state between calls

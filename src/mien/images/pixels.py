@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from mien._core.opencv import cv2
 
 
 def check_array(array: NDArray[np.uint8]) -> None:

@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from mien._core.files import is_pipe, read_pipe
+from mien._core.opencv import cv2
+from mien._core.text import count
 from mien.errors import ImageError
 from mien.images import heic
 from mien.images.find import SUFFIXES, walk
@@ -80,7 +81,7 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> NDArray[
         return _from_pillow(source, "Pillow image", max_pixels)
     if isinstance(source, bytes | bytearray | memoryview):
         size = memoryview(source).nbytes
-        return _decode(source, f"picture of {size:,} bytes", max_pixels)
+        return _decode(source, f"picture of {count(size, 'byte')}", max_pixels)
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         return _decode(_read_path(path), _name(path), max_pixels)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._core.per_process import PerProcess
+from mien._core.text import count
 from mien.errors import MienError, ModelError
 from mien.images.crop import to_crop
 from mien.models.onnx_runtime import Session, open_session
@@ -121,7 +122,9 @@ class EmotionClassifier:
             raise
         except Exception as error:  # onnxruntime's own exceptions have no common base
             line = str(error).strip().split("\n")[0][:200]
-            raise ModelError(f"{self.config.name}: the model fails on {len(batch)} crops ({line})") from error
+            raise ModelError(
+                f"{self.config.name}: the model fails on {count(len(batch), 'crop')} ({line})"
+            ) from error
         for head, rows in zip(heads, found, strict=True):
             # Written so that NaN, which is below and above nothing, does not pass.
             if rows.shape != (len(batch), len(self.config.outputs[head])) or not (

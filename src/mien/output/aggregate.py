@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import takewhile
 from typing import Any
 
 from mien._core.text import Table, percent
@@ -21,7 +23,7 @@ class Summary:
     """Counts of a group of pictures.
 
     Attributes:
-        group: its folder, or "all".
+        group: its folder as of `below_common`, or "all".
         pictures, faces: how many; a picture with more faces than one counts once.
         without_face, errors: pictures.
         uncertain, low_quality: faces.
@@ -120,6 +122,16 @@ class Counts:
         )
 
 
+def below_common(folders: Collection[str]) -> dict[str, str]:
+    """Folder -> its name from the folder on that all have in common, which is "."; of a single one its last name."""
+    parts = {folder: folder.replace(os.sep, "/").split("/") for folder in folders}
+    alike = takewhile(lambda steps: len(set(steps)) == 1, zip(*parts.values(), strict=False))
+    shared = len(list(alike)) - (len(parts) == 1)
+    names = {folder: "/".join(steps[shared:]) or "." for folder, steps in parts.items()}
+    # A folder of that name must not look like the sum.
+    return {folder: f"./{name}" if name in (ALL, SMALL) else name for folder, name in names.items()}
+
+
 def together(summaries: Sequence[Summary], group: str) -> Summary:
     """One summary of the pictures of several; at least one."""
     return reduce(lambda first, second: _sum(first, second, group), summaries)
@@ -190,7 +202,8 @@ class Totals:
         for row in result.rows():
             counts.add(row)
 
-    def shown(self) -> tuple[list[Summary], int]:
-        """As in `large_enough`."""
-        groups = [self._groups[name].summary(name, self._labels) for name in sorted(self._groups)]
+    def shown(self, *, folders: bool = False) -> tuple[list[Summary], int]:
+        """As in `large_enough`; groups that are `folders` have their names as of `below_common`."""
+        names = below_common(self._groups) if folders else {name: name for name in self._groups}
+        groups = [self._groups[name].summary(names[name], self._labels) for name in sorted(self._groups)]
         return large_enough(groups, self.least)

@@ -9,11 +9,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mien._core.files import write_atomically
+from mien._core.opencv import cv2
 from mien._core.text import Table
 
 _LARGE = 1000  # pixels; a chart that is wider is not shrunk to a narrow screen

@@ -72,6 +72,9 @@ class PictureFiles:
         chart: folder for the bar charts; None for none.
         hide: makes the faces unrecognisable on all that is drawn, such as `FaceAnonymizer.hide`; None: they are shown.
         paths: the files, folders and patterns that were named, as for `recognize_files`.
+
+    Attributes:
+        pictures, charts: how many it has written.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class PictureFiles:
     ) -> None:
         self._annotated, self._charts, self._hide = annotate, chart, hide
         self._stems = FreeStems(paths)
+        self.pictures = self.charts = 0
         self._inputs = {os.path.realpath(path) for path in find_images(paths)} if annotate or chart else set()
 
     def draw(self, picture: NDArray[np.uint8], result: FrameResult) -> list[Path]:
@@ -109,6 +113,7 @@ class PictureFiles:
             path = self._path(self._annotated, f"{stem}-annotated", suffix)
             save_image(annotate(picture, result.faces), path)
             written.append(path)
+            self.pictures += 1
         if self._charts is not None:
             from mien.output.charts import emotion_chart  # matplotlib is slow to load
 
@@ -116,6 +121,7 @@ class PictureFiles:
                 path = self._path(self._charts, f"{stem}-face{number}", ".png")
                 emotion_chart(_surroundings(picture, face.box), face.prediction, path)
                 written.append(path)
+                self.charts += 1
         return written
 
     def _path(self, folder: Path, name: str, suffix: str) -> Path:

@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from textwrap import indent
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 from mien.errors import MissingExtraError
+from mien.output.decimals import decimal, to_json
 from mien.output.palette import color_of
+from mien.output.table_cells import ASCII, BLOCKS, Names, fit
 from mien.results import FACE_FIELDS, FaceEmotion, FrameResult, smoothed_columns
 
 
@@ -112,7 +113,7 @@ class _JsonWriter(Writer):
     _empty = True
 
     def write(self, result: FrameResult) -> None:
-        item = indent(json.dumps(result.to_dict(), indent=2, allow_nan=False), "  ")
+        item = indent(to_json(result.to_dict(), indent=2), "  ")
         self._put(("[\n" if self._empty else ",\n") + item)
         self._empty = False
 
@@ -122,7 +123,7 @@ class _JsonWriter(Writer):
 
 class _JsonLinesWriter(Writer):
     def write(self, result: FrameResult) -> None:
-        self._put(json.dumps(result.to_dict(), allow_nan=False) + "\n")
+        self._put(to_json(result.to_dict()) + "\n")
 
 
 class _CsvWriter(Writer):
@@ -140,6 +141,7 @@ class _CsvWriter(Writer):
     def _put_row(self, row: Mapping[str, Any]) -> None:
         # In lower case pandas, R, DuckDB and Polars all read booleans.
         words = {name: str(value).lower() for name, value in row.items() if isinstance(value, bool)}
+        words |= {name: decimal(value, name) for name, value in row.items() if isinstance(value, float)}
         line = io.StringIO(newline="")
         # Only with this end of line does the csv module of Python 3.11 quote a lone carriage return.
         csv.DictWriter(line, self._columns, lineterminator="\r\n").writerow({**row, **words})
@@ -190,6 +192,8 @@ class _ParquetWriter(Writer):
             self._rows = []
 
 
+_LEGEND = "? uncertain: the confidence is below the model's own threshold"
+
 _PARQUET_TYPES = {
     **dict.fromkeys(("source", "emotion", "smoothed_emotion", "quality_issues", "error"), "string"),
     **dict.fromkeys(("frame", "track"), "int"),
@@ -206,39 +210,46 @@ class _TableWriter(Writer):
 
         super().__init__(stream, labels, columns)
         self._console = Console(file=stream)
-        self._glyphs = _BLOCKS if _encodable(_BLOCKS.upright, self._encoding) == _BLOCKS.upright else _ASCII
-        self._names = [self._clean(label) for label in self._labels]
-        self._word_width = max(map(len, self._names), default=0) + len("? 100%")
+        self._glyphs = BLOCKS if _encodable(BLOCKS.upright, self._encoding) == BLOCKS.upright else ASCII
+        self._heads = [self._clean(label) for label in self._labels]
+        self._word_width = max(map(len, self._heads), default=0) + len("? 100%")
         room = self._console.width - len("  99 ") - self._word_width - len(" 62 unclear")
         # A label's cell holds "100" and a bar of one to seven characters, once the picture's name has its 26.
         self._cell = min(10, max(4, (room - 26) // max(1, len(labels)) - 1))
-        self._name_width = min(40, max(12, room - len(labels) * (self._cell + 1)))
-        self._header_due = True
+        width = min(40, max(12, room - len(labels) * (self._cell + 1)))
+        self._names = Names(width, cut=stream.isatty(), ellipsis=self._glyphs.ellipsis)
+        self._header_due, self._doubted = True, False
 
     def write(self, result: FrameResult) -> None:
         self._check(result)
+        end = "" if result.time is None else f" {result.time:.2f}s"
+        name = self._names.cell(self._clean(result.source), end)
         if self._header_due:
             self._print_header()
             self._header_due = False
-        name = self._clean(result.source) + ("" if result.time is None else f" {result.time:.2f}s")
-        name = _tail(name, self._name_width, self._glyphs.ellipsis)
         if result.error is not None:
             self._print((f"{name}    error: {self._clean(result.error)}", "red"))
         elif not result.faces:
             self._print((f"{name}    no face found", "dim"))
         for number, face in enumerate(result.faces, 1):
             self._print((name, ""), *self._face(number if face.track is None else face.track, face))
+            self._doubted = self._doubted or face.prediction.uncertain
+
+    def close(self) -> None:
+        if self._doubted:
+            self._print((_LEGEND, "dim"))
+        super().close()
 
     def _print_header(self) -> None:
-        cells = "".join(" " + _fit(name, self._cell) for name in self._names)
-        start = f"{_fit('picture', self._name_width)}  # {_fit('emotion', self._word_width)}"
+        cells = "".join(" " + fit(name, self._cell) for name in self._heads)
+        start = f"{fit('picture', self._names.width)}  # {fit('emotion', self._word_width)}"
         self._print((f"{start}{cells} quality", "bold"))
 
     def _face(self, number: int, face: FaceEmotion) -> Iterator[tuple[str, str]]:
         word = self._clean(face.emotion) + ("?" if face.prediction.uncertain else "")
         percent = f"{face.confidence:.0%}"
         yield f" {number:>2} ", ""
-        yield _fit(word, self._word_width - len(percent)) + percent, "bold"
+        yield fit(word, self._word_width - len(percent)) + percent, "bold"
         for label in self._labels:
             share = face.probabilities[label]
             red, green, blue = color_of(label)
@@ -265,34 +276,6 @@ class _TableWriter(Writer):
         """`text` on one line: what a terminal would obey, or the stream cannot encode, becomes an escape."""
         shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
         return _encodable(shown, self._encoding)
-
-
-class _Glyphs(NamedTuple):
-    upright: str  # from an empty character cell to a full one, growing upwards
-    lying: str  # the same, growing to the right
-    ellipsis: str
-
-
-_BLOCKS = _Glyphs(" ▁▂▃▄▅▆▇█", " ▏▎▍▌▋▊▉█", "…")
-_ASCII = _Glyphs(" .:-=+*%#", " #", "~")
-
-
-def _fit(text: str, width: int) -> str:
-    """`text` cut or filled up to `width` columns of a terminal, where a character may take two."""
-    from rich.cells import set_cell_size
-
-    return set_cell_size(text, width)
-
-
-def _tail(text: str, width: int, ellipsis: str) -> str:
-    """Like `_fit`, but keeps the end of a long path, which distinguishes files of one folder."""
-    from rich.cells import cell_len
-
-    if cell_len(text) > width:
-        while cell_len(text) > width - 1:
-            text = text[1:]
-        text = ellipsis + text
-    return _fit(text, width)
 
 
 _WRITERS: dict[str, type[Writer]] = {

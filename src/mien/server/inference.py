@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from queue import SimpleQueue
 
+from mien._core.text import count
 from mien.errors import ImageError
 from mien.faces.detector import FaceDetector
 from mien.images.memory import reading_bytes
@@ -75,7 +76,7 @@ class Reader:
         results: list[FrameResult] = []
         for name, data in pictures:
             if time.monotonic() > end:
-                raise TimeoutError(f"{len(results)} of {len(pictures)} pictures done in time")
+                raise TimeoutError(f"{len(results)} of {count(len(pictures), 'picture')} done in time")
             results.append(self._read_one(name, data, end))
         return results
 
@@ -95,7 +96,7 @@ class Reader:
         needed = reading_bytes(data, self._settings.max_pixels)
         if needed > self._budget.limit:
             raise ImageError(
-                f"picture of {len(data):,} bytes: decoding takes {needed / 1e6:,.0f} MB; expected at most "
+                f"picture of {count(len(data), 'byte')}: decoding takes {needed / 1e6:,.0f} MB; expected at most "
                 f"{self._budget.limit / 1e6:,.0f} MB, such as JPEG or PNG, or fewer pixels"
             )
         with self._budget.hold(needed, until):

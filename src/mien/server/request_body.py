@@ -12,6 +12,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from mien._core.text import count
 from mien.server.memory import Body
 from mien.server.places import Place
 from mien.server.problems import Problem
@@ -101,7 +102,8 @@ async def _multipart(request: Request, chunks: AsyncGenerator[bytes, None], sett
         files = [file for _, file in form.multi_items() if isinstance(file, UploadFile)]
         if len(form) and not files:
             raise Problem(
-                422, f"a form without a file (of {len(form)} fields); expected pictures with file names"
+                422,
+                f"a form without a file (of {count(len(form), 'field')}); expected pictures with file names",
             )
         return [(file.filename or STDIN, await file.read()) for file in files]
     finally:
@@ -136,5 +138,5 @@ def _after_address(data: str) -> str:
 
 def _check(pictures: Pictures, most: int) -> Pictures:
     if not 1 <= len(pictures) <= most:
-        raise Problem(422, f"{len(pictures)} pictures; expected 1 to {most}")
+        raise Problem(422, f"{count(len(pictures), 'picture')}; expected 1 to {most}")
     return pictures

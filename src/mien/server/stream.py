@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from mien.output.decimals import to_json
 from mien.results import FrameResult
 from mien.server.guard import SUBPROTOCOL
 from mien.server.inference import Reader
@@ -132,4 +132,4 @@ class Stream:
 
 def _to_json(result: FrameResult, dropped: int) -> str:
     more: dict[str, Any] = {"frame": result.frame, "time": result.time, "dropped": dropped}
-    return json.dumps(result.to_dict() | more, allow_nan=False)
+    return to_json(result.to_dict() | more)

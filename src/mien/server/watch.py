@@ -6,16 +6,16 @@ One thread reads the camera, however many pages watch; a page that is slow gets 
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from mien._core.opencv import cv2
+from mien.output.decimals import to_json
 from mien.results import FrameResult
 from mien.server.guard import SUBPROTOCOL
 from mien.video.live import LiveFrame, steady
@@ -112,7 +112,7 @@ class Watched:
                 picture, scale = await asyncio.to_thread(_jpeg, frame.picture)
                 result = frame.result
                 more = {"frame": result.frame, "time": result.time, "fps": frame.fps, "scale": scale}
-                await socket.send_text(json.dumps(steady(result).to_dict() | more, allow_nan=False))
+                await socket.send_text(to_json(steady(result).to_dict() | more))
                 await socket.send_bytes(picture)
             await came.wait()
             came.clear()

@@ -13,6 +13,7 @@ import tomli_w
 
 from mien._core.files import write_atomically
 from mien._core.settings import check_choices, check_limits, check_names, check_types
+from mien._core.text import count
 from mien.errors import SettingsError
 from mien.models.registry import ModelConfig, find_weights, resolve_model
 from mien.training.augmentation import Augmentation
@@ -105,17 +106,24 @@ class TrainConfig:
     def _check_combinations(self) -> None:
         """Raise where settings do not go together."""
         if self.optimizer == "adam" and self.weight_decay:
-            raise ValueError(f"weight_decay={self.weight_decay}: adam has none; expected 0, or adamw")
+            raise ValueError(
+                f"weight_decay={self.weight_decay}: adam has none; expected --set weight_decay=0, or "
+                "--set optimizer=adamw"
+            )
         if self.starts_trained and self.head_epochs >= self.epochs:
             raise ValueError(
-                f"head_epochs={self.head_epochs} of {self.epochs} epochs: expected fewer, so that all layers learn"
+                f"head_epochs={self.head_epochs} of {count(self.epochs, 'epoch')}: expected fewer, so that all layers "
+                "learn; --set head_epochs=0 leaves them out, --epochs trains longer"
             )
         if self.low_res_epochs and self.network in FIXED_SIZE:
             raise ValueError(
-                f"low_res_epochs={self.low_res_epochs}: {self.network} has one size of picture; expected 0"
+                f"low_res_epochs={self.low_res_epochs}: {self.network} has one size of picture; expected none: "
+                "--set low_res_epochs=0"
             )
         if self.init and self.weights != "none":
-            raise ValueError(f"init {self.init!r} and weights {self.weights!r}: expected one of them")
+            raise ValueError(
+                f"init {self.init!r} and weights {self.weights!r}: expected one of them; leave out --init or --weights"
+            )
 
     @property
     def starts_trained(self) -> bool:

@@ -24,9 +24,26 @@ def spread_over(devices: int, batch_size: int) -> Iterator[None]:
     Raises:
         SettingsError: another backend than JAX, fewer devices there, or a batch that they cannot share evenly.
     """
-    if devices == 1:
+    found = find_devices(devices, batch_size)
+    if not found:
         yield
         return
+    before = keras.distribution.distribution()
+    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=found))
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(before)
+
+
+def find_devices(devices: int, batch_size: int) -> list[str]:
+    """The devices that share the batches; none where one alone takes them.
+
+    Raises:
+        SettingsError: as of `spread_over`.
+    """
+    if devices == 1:
+        return []
     if keras.backend.backend() != "jax":
         raise SettingsError(
             f"{devices} devices with Keras on {keras.backend.backend()}; expected JAX: set KERAS_BACKEND=jax"
@@ -36,9 +53,4 @@ def spread_over(devices: int, batch_size: int) -> Iterator[None]:
         raise SettingsError(f"{devices} devices, of which JAX sees {len(found)} ({', '.join(found)})")
     if batch_size % devices:
         raise SettingsError(f"batch_size {batch_size} on {devices} devices; expected a multiple of {devices}")
-    before = keras.distribution.distribution()
-    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=found[:devices]))
-    try:
-        yield
-    finally:
-        keras.distribution.set_distribution(before)
+    return list(found[:devices])

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from mien._core.files import write_json
+from mien._core.files import check_writable, write_json
 from mien._core.version import __version__
 from mien.errors import TrainingError
 
@@ -26,6 +26,20 @@ def check_free(run: Path) -> None:
         )
 
 
+def check_folder(run: Path, *, resume: bool) -> None:
+    """Raise what the folder alone tells: so before data are read.
+
+    Raises:
+        TrainingError: it holds a run; with `resume`, it holds none.
+        OSError: nothing can be written there.
+    """
+    if resume:
+        read_record(run)
+    else:
+        check_free(run)
+    check_writable(run)
+
+
 def write_record(run: Path, data: dict[str, Any]) -> None:
     """Make the folder and its `train.json`: the data, versions, the machine."""
     run.mkdir(parents=True, exist_ok=True)
@@ -39,11 +53,12 @@ def write_record(run: Path, data: dict[str, Any]) -> None:
     write_json(run / RECORD, values)
 
 
-def read_record(run: Path, sha256: str) -> dict[str, Any]:
+def read_record(run: Path, sha256: str | None = None) -> dict[str, Any]:
     """The data that a run was started on.
 
     Raises:
-        TrainingError: there is no run, its record cannot be read, or it was started on data of another SHA-256.
+        TrainingError: there is no run, its record cannot be read, or it was started on data of another SHA-256 than
+            the one that is given.
     """
     record = run / RECORD
     try:
@@ -53,6 +68,6 @@ def read_record(run: Path, sha256: str) -> dict[str, Any]:
         raise TrainingError(f"{run}: no run to resume here; start one without --resume") from None
     except (ValueError, TypeError, KeyError) as error:
         raise TrainingError(f"{record}: not the record of a run of this version ({error})") from None
-    if started != sha256:
+    if sha256 is not None and started != sha256:
         raise TrainingError(f"{run}: was started on other data ({name}); use the same data")
     return data

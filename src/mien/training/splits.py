@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.text import count
 from mien.data.dataset import Dataset, Split
 from mien.data.duplicates import digests, has_copy, has_version
 from mien.errors import DatasetError
@@ -30,7 +31,9 @@ def hold_out(dataset: Dataset) -> Dataset:
     candidates, rest = ((train.images[row] for row in np.flatnonzero(rows)) for rows in (held, ~held))
     held[held] = ~has_copy(candidates, rest)
     if not held.any():
-        raise DatasetError(f"{dataset.name}: {len(train)} images: too few to hold some out for validation")
+        raise DatasetError(
+            f"{dataset.name}: {count(len(train), 'image')}: too few to hold some out for validation"
+        )
     return replace(
         dataset, splits=dataset.splits | {"train": train.take(~held), "validation": train.take(held)}
     )

@@ -24,6 +24,7 @@ import keras
 import numpy as np
 
 from mien._core.files import write_json
+from mien._core.text import count
 from mien.data.dataset import Dataset, Split
 from mien.errors import DatasetError, TrainingError
 from mien.evaluation.model_card import write_folder_card
@@ -48,7 +49,7 @@ from mien.training.export import export_onnx
 from mien.training.finetune import load_weights
 from mien.training.networks import build_model
 from mien.training.optimization import compile_model, stages
-from mien.training.run_folder import CHECKPOINT, SETTINGS, check_free, read_record, write_record
+from mien.training.run_folder import CHECKPOINT, SETTINGS, check_folder, read_record, write_record
 from mien.training.splits import split_up
 
 
@@ -81,9 +82,8 @@ def train(
         SettingsError: devices that are not there.
     """
     run = Path(run)
+    check_folder(run, resume=resume)
     data: dict[str, Any] = {"name": dataset.name, "sha256": dataset.fingerprint()}
-    if not resume:
-        check_free(run)
     config = _resumed(run, data) if resume else config or TrainConfig()
     _check_classes(dataset)
     dataset = split_up(dataset, config)
@@ -210,6 +210,15 @@ def _resumed(run: Path, data: dict[str, Any]) -> TrainConfig:
     """The settings of the run in a folder, if it was started on this data."""
     started = read_record(run, data["sha256"])
     data |= {key: started[key] for key in ("teachers", "soft_labels") if key in started}
+    return read_settings(run)
+
+
+def read_settings(run: Path) -> TrainConfig:
+    """The settings of the run in a folder.
+
+    Raises:
+        TrainingError: there are none, or not of this version.
+    """
     settings = run / SETTINGS
     try:
         return TrainConfig.from_dict(read_config(str(settings)))
@@ -222,8 +231,8 @@ def _check_classes(dataset: Dataset) -> None:
     training = dataset.split("train")
     if np.count_nonzero(training.class_counts(len(dataset.labels))) < 2:
         raise DatasetError(
-            f"{dataset.name}: {len(training)} training images of fewer than two classes; expected two or more, "
-            "a folder each"
+            f"{dataset.name}: {count(len(training), 'training image')} of fewer than two classes; expected two or "
+            "more, a folder each"
         )
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.opencv import cv2
 from mien._core.parallel import run_ahead
 from mien.errors import ImageError, VideoError
 from mien.images.find import find_images

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-import cv2
-
+from mien._core.opencv import cv2
 from mien.output.annotate import annotate
 from mien.video.live import LiveFrame, steady
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.opencv import cv2
 from mien.results import Box
 
 LONG_SIDE = 640

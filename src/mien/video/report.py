@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 
+from mien._core.text import count
 from mien.output.html import Report
 from mien.output.palette import color_of
 from mien.video.clip_stats import ClipRecord, Person
@@ -66,7 +67,7 @@ def _lead(record: ClipRecord) -> str:
         return "Nothing could be read."
     width, height = record.size
     return (
-        f"{record.frames:,} frames of {width} x {height} pixels, from {_clock(record.first)} "
+        f"{count(record.frames, 'frame')} of {width} x {height} pixels, from {_clock(record.first)} "
         f"to {_clock(record.last)}"
     )
 

@@ -13,6 +13,7 @@ import tomli_w
 
 from mien._core.files import write_atomically
 from mien._core.settings import check_limits, check_names, check_types
+from mien._core.text import count
 from mien.errors import SettingsError, TrainingError
 from mien.training.run_folder import SETTINGS
 
@@ -58,7 +59,10 @@ class DetectorConfig:
             raise ValueError(f"side={self.side}: expected a multiple of 32")
         check_limits(self, {"learning_rate": (0, math.inf)}, inside=True)
         if self.batch_size > self.scenes:
-            raise ValueError(f"batch_size={self.batch_size} of {self.scenes} scenes: expected fewer")
+            raise ValueError(
+                f"batch_size={self.batch_size} of {count(self.scenes, 'scene')}: expected fewer; "
+                f"--set batch_size={self.scenes}, or more scenes"
+            )
 
     @property
     def steps(self) -> int:

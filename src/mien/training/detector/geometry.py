@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from mien._core.opencv import cv2
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float64]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.opencv import cv2
 from mien.training.detector.geometry import Faces, Floats, Image, affine, warp
 from mien.training.detector.photographs import Photograph
 

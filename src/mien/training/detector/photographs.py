@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mien._core.parallel import map_chunks
+from mien._core.text import count
 from mien.errors import DatasetError, ImageError
 from mien.images.read import read_image
 from mien.training.detector.geometry import Faces, Floats, Image
@@ -98,7 +99,8 @@ def split_photographs(photographs: list[Photograph]) -> tuple[list[Photograph], 
         parts[one.in_validation].append(one)
     if not all(any(len(one.faces) for one in part) for part in parts):
         raise DatasetError(
-            f"{len(photographs)} photographs: too few; expected some with faces to train on and to validate with"
+            f"{count(len(photographs), 'photograph')}: too few; expected some with faces to train on and to "
+            "validate with"
         )
     return parts
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
+from mien._core.opencv import cv2
 from mien.training.detector.geometry import Image
 
 

@@ -20,13 +20,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from mien._core.files import write_json
+from mien._core.opencv import cv2
 from mien._core.parallel import map_chunks
+from mien._core.text import count
 from mien.errors import TrainingError
 from mien.faces.onnx_detector import DetectorModel, MienDetector
 from mien.metrics.detection import average_precision, choose_min_score, counts_at, recall_at
@@ -39,7 +40,7 @@ from mien.training.detector.photographs import Photograph, fingerprint, split_ph
 from mien.training.detector.scenes import SceneSynthesizer
 from mien.training.detector.targets import detection_loss, encode, mean_overlap
 from mien.training.detector.validation import Validation, scores_of
-from mien.training.run_folder import CHECKPOINT, SETTINGS, check_free, read_record, write_record
+from mien.training.run_folder import CHECKPOINT, SETTINGS, check_folder, read_record, write_record
 
 MARGIN = 1.0
 """FER2013's picture over the longer side of a box: measured by benchmarks/detectors.py."""
@@ -75,9 +76,8 @@ def train_detector(
     """
     run = Path(run)
     fer_faces = np.empty((0, 48, 48), np.uint8) if fer_faces is None else fer_faces
+    check_folder(run, resume=resume)
     data: dict[str, Any] = {"name": name, "sha256": fingerprint(photographs), "fer_faces": len(fer_faces)}
-    if not resume:
-        check_free(run)
     config = _resumed(run, data) if resume else config or DetectorConfig()
     training, validation = split_photographs(photographs)
     data["pictures"] = {"train": len(training), "validation": len(validation)}
@@ -225,6 +225,6 @@ def _resumed(run: Path, data: dict[str, Any]) -> DetectorConfig:
     started = read_record(run, data["sha256"])
     if started.get("fer_faces") != data["fer_faces"]:
         raise TrainingError(
-            f"{run}: was started with {started.get('fer_faces')} faces to paste; use the same"
+            f"{run}: was started with {count(int(started.get('fer_faces', 0)), 'face')} to paste; use the same"
         )
     return DetectorConfig.load(run)
