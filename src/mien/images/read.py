@@ -19,7 +19,7 @@ from PIL import Image
 
 from mien._core.files import is_pipe, read_pipe
 from mien.errors import ImageError
-from mien.images import heic
+from mien.images import heic, pillow_gaps
 from mien.images.find import SUFFIXES, walk
 from mien.images.pixels import check_array, over_white
 
@@ -47,7 +47,7 @@ FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF"
 programs or hold no photographs."""
 
 _EXIF_ORIENTATION = 0x0112
-_TIFF = (b"II*\0", b"MM\0*")
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
 _BITS_PER_SAMPLE, _PLANAR_CONFIGURATION, _SEPARATE = 258, 284, 2  # tags of TIFF, and a value
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a path has lost the second slash; one letter is a drive
 _LONGEST_NAME = 300
@@ -180,6 +180,7 @@ def _decode(data: bytes | bytearray | memoryview, name: str, max_pixels: int) ->
     with picture:
         if picture.format not in (*FORMATS, "HEIF"):
             raise ImageError(f"{name}: of type {picture.format}; expected one of {', '.join(FORMATS)}")
+        pillow_gaps.scale_transparent_color(picture)
         return _from_pillow(picture, name, max_pixels)
 
 
@@ -216,7 +217,8 @@ def _to_rgb(picture: Image.Image, name: str) -> NDArray[np.uint8]:
     tags: Mapping[int, Any] = getattr(picture, "tag_v2", {})
     bits = max(tags.get(_BITS_PER_SAMPLE, (16,)))  # of other formats, Pillow makes 16
     if picture.mode.startswith("I"):
-        return _by_strips(picture, lambda strip: _from_16_bit(strip, name, bits))
+        is_negative, transparent = pillow_gaps.is_negative(picture), picture.info.get("transparency")
+        return _by_strips(picture, lambda strip: _from_16_bit(strip, name, bits, is_negative, transparent))
     if bits > 8 and tags.get(_PLANAR_CONFIGURATION) == _SEPARATE:
         # Pillow 13.0 and OpenCV 4.14 read such files, with wrong colours and without a word.
         raise ImageError(
@@ -248,11 +250,17 @@ def _without_alpha(strip: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(strip.convert("RGB"))
 
 
-def _from_16_bit(strip: Image.Image, name: str, bits: int) -> NDArray[np.uint8]:
+def _from_16_bit(
+    strip: Image.Image, name: str, bits: int, is_negative: bool, transparent: int | None
+) -> NDArray[np.uint8]:
     """Grey of 16 bits, which some versions of Pillow hold in 32; or of 9 to 15, whose values Pillow does not widen."""
     wide, white = np.asarray(strip).astype(np.int64), 2 ** min(bits, 16) - 1
     if wide.min() < 0 or wide.max() > white:
         raise ImageError(f"{name}: 32-bit pixels; expected 8 or 16 bits a channel")
+    if transparent is not None:
+        wide[wide == transparent] = white
+    if is_negative:
+        wide = white - wide
     return _grey_to_rgb(((255 * wide + white // 2) // white).astype(np.uint8))
 
 
