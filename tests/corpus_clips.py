@@ -53,6 +53,7 @@ _KINDS = {
     "msmpeg4": ("msmpeg4", "yuv420p", "avi"),
     "y4m": ("wrapped_avframe", "yuv420p", "y4m"),
 }  # fmt: skip
+_SILENT = {"libx265": {"x265-params": "log-level=none"}}
 _LOSSLESS = frozenset({"huffyuv", "utvideo", "raw", "png", "qtrle"})
 _ROUGH = frozenset({"vp8", "mpeg4", "av1", "av1-10bit"})
 
@@ -105,7 +106,7 @@ class ClipCase:
         with av.open(str(path), "w") as output:
             stream = output.add_stream(self.codec, rate=self.rate)
             stream.height, stream.width, stream.pix_fmt = *self.size, self.pixels
-            stream.options = self.options
+            stream.options = self.options | _SILENT.get(self.codec, {})
             base = Fraction(1, 1000 if self.given else self.rate)
             stream.codec_context.time_base = base
             for time, picture in zip(self.times, self.stored(), strict=True):

@@ -17,7 +17,7 @@ from PIL import Image
 from mien.data.dataset import Dataset, Split
 from mien.data.describe import describe_dataset
 from mien.data.load import load_dataset
-from mien.data.rows import SPLITS
+from mien.data.rows import SPLITS, _is_simple
 from mien.errors import DatasetError, MissingExtraError
 from mien.images.crop import to_crop
 from mien.images.read import read_image
@@ -461,6 +461,23 @@ def test_broken_picture_is_named(tmp_path: Path, data: bytes) -> None:
 
 
 # FER+ votes
+
+
+@pytest.mark.parametrize("blank", ["\t", "\v", "\f"])
+def test_other_blanks_between_pixels_are_named(blank: str, tmp_path: Path) -> None:
+    path = tmp_path / "fer2013.csv"
+    path.write_text(f"emotion,pixels\n0,{' '.join(['1'] * 2303)}{blank}1\n")
+    with pytest.raises(DatasetError, match=r"line 2: pixel '1.*1', expected 2304 numbers"):
+        load_dataset(path)
+
+
+def test_a_chunk_that_says_it_is_of_gigabytes_is_not_believed() -> None:
+    """Such a PNG does not go the fast way, by OpenCV, which reserves what a chunk says."""
+    whole = encoded(np.zeros((48, 48), np.uint8))
+    at = whole.index(b"IDAT") - 4
+    assert _is_simple(whole)
+    assert not _is_simple(whole[:at] + b"\x7f\xff\xff\xff" + whole[at + 4 :])
+    assert not _is_simple(whole[:-1])
 
 
 def test_votes_beside_the_csv(tmp_path: Path, three_splits: tuple[np.ndarray, list[str]]) -> None:

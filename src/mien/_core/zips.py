@@ -10,6 +10,11 @@ ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, NotImplemente
 """Of an archive, or a member, that is broken, cut off, encrypted, or packed in a way that Python cannot unpack."""
 
 
+def is_folder_member(member: zipfile.ZipInfo) -> bool:
+    """Whether a member is a folder: before Python 3.11.4, `is_dir` fails on a name without a letter."""
+    return member.filename.endswith("/")
+
+
 def zip_reason(error: BaseException) -> str:
     """Why, on one line: some of these errors have no words."""
     return " ".join(str(error).split()) or type(error).__name__

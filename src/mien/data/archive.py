@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import IO, NamedTuple, TypeAlias, cast
 
 from mien._core.files import refuse_pipe
-from mien._core.zips import ZIP_ERRORS, zip_reason
+from mien._core.zips import ZIP_ERRORS, is_folder_member, zip_reason
 from mien.data.rows import Progress, split_of_folder
 from mien.errors import DatasetError
 from mien.images.find import SUFFIXES
@@ -125,7 +125,7 @@ def _zip_members(path: Path) -> Iterator[Iterator[_Member]]:
                 partial(archive.open, member),
             )
             for member in archive.infolist()
-            if not member.is_dir()
+            if not is_folder_member(member)
         )
 
 
@@ -209,8 +209,8 @@ def _write(path: Path, member: _Member, target: Path) -> None:
         ) from None
     except gzip.BadGzipFile:  # an OSError too
         raise
-    except OSError as error:
-        reason = error.strerror or error
+    except (OSError, ValueError) as error:  # the second: a name that no file can have
+        reason = getattr(error, "strerror", None) or error
         raise DatasetError(f"{path}: {_quoted(member)} cannot be unpacked: {reason}") from None
 
 

@@ -180,11 +180,20 @@ def _decode(data: bytes | bytearray | memoryview, name: str, max_pixels: int) ->
     with picture:
         if picture.format not in (*FORMATS, "HEIF"):
             raise ImageError(f"{name}: of type {picture.format}; expected one of {', '.join(FORMATS)}")
+        if pillow_gaps.is_bmp_in_runs(picture):
+            _check_size(picture, name, max_pixels)
+            return _whole(pillow_gaps.read_bmp_in_runs(data), name)
         pillow_gaps.scale_transparent_color(picture)
         return _from_pillow(picture, name, max_pixels)
 
 
-def _from_pillow(picture: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
+def _whole(pixels: NDArray[np.uint8] | None, name: str) -> NDArray[np.uint8]:
+    if pixels is None:
+        raise ImageError(f"{name}: broken picture; expected a whole one")
+    return pixels
+
+
+def _check_size(picture: Image.Image, name: str, max_pixels: int) -> None:
     width, height = picture.size
     if width * height > max_pixels:
         raise ImageError(
@@ -192,6 +201,10 @@ def _from_pillow(picture: Image.Image, name: str, max_pixels: int) -> NDArray[np
         )
     if not width or not height:
         raise ImageError(f"{name}: {width} x {height} pixels; expected at least one")
+
+
+def _from_pillow(picture: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
+    _check_size(picture, name, max_pixels)
     try:
         picture.load()
         orientation = _orientation(picture)
