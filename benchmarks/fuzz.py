@@ -4,8 +4,8 @@
         [--keep DIR]
 
 An input is accepted, or refused with a `MienError` on one line. A fault is: another exception, the end of the process,
-more than 10 seconds, memory that grows by more than 1.5 GB, or two readings of one input that differ. The readers run
-in a child process, which is started anew after a fault. The seed is today's date unless it is given.
+more than 10 seconds of the processor, memory that grows by more than 1.5 GB, or two readings of one input that differ.
+The readers run in a child process, which is started anew after a fault. The seed is today's date unless it is given.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from pathlib import Path
 from fuzz_inputs import KINDS, Input
 from fuzz_readers import Outcome, serve
 
-_SLOWEST = 10.0  # seconds for one input
+_SLOWEST = 20.0  # seconds of the processor for one input, which is read twice
+_LONGEST = 120.0  # seconds by the clock, which run on while others use the machine
 _START = 60.0  # seconds until a child is ready
 _MOST = 1_500_000_000  # bytes that a child may grow by
 _LOOK = 0.25  # seconds between two looks at its memory
@@ -119,9 +120,11 @@ class Child:
     def ask(self, given: Input) -> Outcome:
         """What comes of an input; it may be the end of the child."""
         self._pipe.send(given)
-        outcome = self._wait(_SLOWEST, self._begin + _MOST)
+        outcome = self._wait(_LONGEST, self._begin + _MOST)
         if outcome.peak - self._begin > _MOST:
             return outcome._replace(kind="fault", text=f"memory: {outcome.text or outcome.kind}"[:80])
+        if outcome.kind != "fault" and outcome.seconds > _SLOWEST:
+            return outcome._replace(kind="fault", text=f"more than {_SLOWEST / 2:g} s")
         return outcome
 
     def _wait(self, seconds: float, most: int) -> Outcome:

@@ -19,7 +19,7 @@ from mien.batch.sources import list_entries, read_entries
 from mien.data import archive as archives
 from mien.data.dataset import Dataset
 from mien.data.load import load_dataset
-from mien.errors import DatasetError, ImageError
+from mien.errors import DatasetError, ImageError, SourceError
 from mien.labels import LABELS
 
 SYMLINK = 0o120777 << 16
@@ -391,6 +391,24 @@ def test_a_name_that_is_no_text_is_refused_and_costs_a_collection_nothing_else(
         load_dataset(path)
     first, second = (data for _, data in read_entries(list(list_entries([str(path)]))))
     assert isinstance(first, ImageError) and second == b"b"
+
+
+@pytest.mark.parametrize("name", ["faces.tar.gz", "fer2013.csv.gz"])
+@pytest.mark.parametrize("keep", [20, 60])
+def test_what_is_cut_off_under_gzip_is_named(name: str, keep: int, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(np.random.default_rng(0).bytes(2000))[:keep])
+    with pytest.raises(DatasetError, match=r"gz: expected a whole archive"):
+        load_dataset(path)
+
+
+def test_a_list_of_names_that_are_no_text_is_refused(make: Callable[..., Path]) -> None:
+    path = make(("train/happy/\u00e4.png", b"a"))
+    path.write_bytes(path.read_bytes().replace("\u00e4".encode(), b"\xff\xff"))
+    with pytest.raises(DatasetError, match="expected a whole archive: 'utf-8' codec"):
+        load_dataset(path)
+    with pytest.raises(SourceError, match="cannot be listed: 'utf-8' codec"):
+        list(list_entries([str(path)]))
 
 
 def test_a_member_without_a_name_is_passed_over(make: Callable[..., Path]) -> None:

@@ -336,6 +336,25 @@ def test_damaged_parquet_pages_are_refused(tmp_path: Path) -> None:
     assert f"{path}: expected a whole Parquet file: " in refusal(path)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count memory otherwise")
+def test_a_page_that_says_it_is_of_gigabytes_costs_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "train.parquet"
+    write_parquet(path, {"image": [encoded(face) for face in faces(2)], "label": [0, 3]})
+    data = bytearray(path.read_bytes())
+    # Thrift's page header begins with its kind and its two sizes, as zigzag numbers of seven bits a byte.
+    at = data.index(b"\x15\x00\x15")
+    second = next(k for k in range(at + 3, at + 10) if data[k] < 128) + 2
+    end = next(k for k in range(second, second + 6) if data[k] < 128) + 1
+    data[second:end] = b"\xf4\xff\xff\xff\x0f"
+    path.write_bytes(data)
+    code = f"import resource, mien.data.load as load\ntry: load.load_dataset({str(path)!r})\n"
+    code += "except Exception as e: print(e)\n"
+    code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    error, peak = done.stdout.splitlines()
+    assert "expected a whole Parquet file" in error and int(peak) < 1_000_000
+
+
 def test_parquet_without_pyarrow_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -237,7 +237,7 @@ def _read_zip(container: str, entries: Sequence[Entry]) -> Iterator[tuple[Entry,
             try:
                 with archive.open(members[entry.key[0]]) as member:
                     yield entry, _bounded(member.read(MAX_BYTES + 1), entry.name)
-            except (IndexError, ValueError, *ZIP_ERRORS) as error:  # ValueError: of a name
+            except (IndexError, *ZIP_ERRORS) as error:
                 yield entry, ImageError(f"{entry.name}: cannot be unpacked: {zip_reason(error)}")
 
 

@@ -93,9 +93,16 @@ def _kind(path: Path) -> _Lister | None:
     if begin[:4] in _ZIP or path.suffix.lower() == ".zip":
         return _zip_members
     packed = begin[:2] in _COMPRESSED
-    if packed and not tarfile.is_tarfile(path) and Path(path.stem).suffix.lower() in _TABLES:
+    if packed and Path(path.stem).suffix.lower() in _TABLES and not _is_tar(path):
         return _gzip_member
     return _tar_members if packed or begin[257:262] == b"ustar" else None
+
+
+def _is_tar(path: Path) -> bool:
+    try:
+        return tarfile.is_tarfile(path)
+    except _ERRORS:  # of what is cut off; whoever reads it will say so
+        return False
 
 
 def _unpack(path: Path, lister: _Lister, folder: Path, progress: Progress) -> None:

@@ -58,8 +58,6 @@ PUBLISHED_COUNTS = {
 
 # Few enough that some chunks of photographs, not only of FER2013's small PNGs, fit into memory.
 CHUNK = 32
-# Left to itself, pyarrow holds the whole file in memory while its rows are read.
-IN_PARTS = {"pre_buffer": False, "buffer_size": 2**20}
 _CHUNKS_THAT_CHANGE_PIXELS = (b"eXIf", b"tRNS")
 
 
