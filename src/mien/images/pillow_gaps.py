@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 _WHITE_IS_ZERO, _PHOTOMETRIC = 0, 262  # a value and a tag of TIFF
+_LOG_LOCK = threading.Lock()  # the level of OpenCV's log is global
 
 
 def scale_transparent_color(picture: Image.Image) -> None:
@@ -46,8 +48,14 @@ def is_bmp_in_runs(picture: Image.Image) -> bool:
 
 def read_bmp_in_runs(data: bytes) -> NDArray[np.uint8] | None:
     """Such a file, by OpenCV: (H, W, 3) uint8 RGB, or None where it is broken."""
-    try:
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        return None
+    log: Any = getattr(cv2.utils, "logging", cv2)  # where it is depends on the version
+    with _LOG_LOCK:
+        level = log.getLogLevel()
+        log.setLogLevel(0)  # it would say on stderr what is broken
+        try:
+            bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        except cv2.error:
+            return None
+        finally:
+            log.setLogLevel(level)
     return None if bgr is None else np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
