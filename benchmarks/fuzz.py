@@ -4,8 +4,9 @@
         [--keep DIR]
 
 An input is accepted, or refused with a `MienError` on one line. A fault is: another exception, the end of the process,
-more than 10 seconds of the processor, memory that grows by more than 1.5 GB, or two readings of one input that differ.
-The readers run in a child process, which is started anew after a fault. The seed is today's date unless it is given.
+more than 10 seconds of the processor a reading, memory that grows by more than 1.5 GB, or two readings of one input
+that differ. The readers run in a child process, which is started anew after a fault. The seed is today's date unless it
+is given.
 """
 
 from __future__ import annotations
