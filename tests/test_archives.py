@@ -15,10 +15,11 @@ import pytest
 from PIL import Image
 from typed import run
 
+from mien.batch.sources import list_entries, read_entries
 from mien.data import archive as archives
 from mien.data.dataset import Dataset
 from mien.data.load import load_dataset
-from mien.errors import DatasetError
+from mien.errors import DatasetError, ImageError, SourceError
 from mien.labels import LABELS
 
 SYMLINK = 0o120777 << 16
@@ -368,3 +369,56 @@ def test_a_numpy_array_is_named(tmp_path: Path) -> None:
     np.save(tmp_path / "faces.npy", pixels(0))
     with pytest.raises(DatasetError, match="a NumPy array, without labels"):
         load_dataset(tmp_path / "faces.npy")
+
+
+def test_names_that_no_file_can_have_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "archive.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        info = tarfile.TarInfo("train/happy/0.png")
+        info.pax_headers = {"path": "train/happy/\0.png"}
+        archive.addfile(info)
+    with pytest.raises(DatasetError, match="cannot be unpacked: embedded null"):
+        load_dataset(path)
+
+
+def test_a_name_that_is_no_text_is_refused_and_costs_a_collection_nothing_else(
+    make: Callable[..., Path],
+) -> None:
+    """A name stands at its member and once more at the end; the first is broken."""
+    path = make(("train/happy/\u00e4.png", b"a"), ("train/happy/b.png", b"b"))
+    path.write_bytes(path.read_bytes().replace("\u00e4".encode(), b"\xff\xff", 1))
+    with pytest.raises(DatasetError, match="cannot be unpacked: 'utf-8' codec"):
+        load_dataset(path)
+    first, second = (data for _, data in read_entries(list(list_entries([str(path)]))))
+    assert isinstance(first, ImageError) and second == b"b"
+
+
+@pytest.mark.parametrize("name", ["faces.tar.gz", "fer2013.csv.gz"])
+@pytest.mark.parametrize("keep", [20, 60])
+def test_what_is_cut_off_under_gzip_is_named(name: str, keep: int, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(np.random.default_rng(0).bytes(2000))[:keep])
+    with pytest.raises(DatasetError, match=r"gz: expected a whole archive"):
+        load_dataset(path)
+
+
+def test_a_list_of_names_that_are_no_text_is_refused(make: Callable[..., Path]) -> None:
+    path = make(("train/happy/\u00e4.png", b"a"))
+    path.write_bytes(path.read_bytes().replace("\u00e4".encode(), b"\xff\xff"))
+    with pytest.raises(DatasetError, match="expected a whole archive: 'utf-8' codec"):
+        load_dataset(path)
+    with pytest.raises(SourceError, match="cannot be listed: 'utf-8' codec"):
+        list(list_entries([str(path)]))
+
+
+def test_a_member_without_a_name_is_passed_over(make: Callable[..., Path]) -> None:
+    path = make(("x", b"a"), ("train/happy/b.png", b"b"))
+    data = path.read_bytes()
+    at = data.index(b"PK\x01\x02")
+    whole = data[: at + 28] + b"\0\0" + data[at + 30 : at + 46] + data[at + 47 :]
+    end = whole.index(b"PK\x05\x06")
+    size = int.from_bytes(whole[end + 12 : end + 16], "little") - 1
+    path.write_bytes(whole[: end + 12] + size.to_bytes(4, "little") + whole[end + 16 :])
+    assert [entry.name[-5:] for entry in list_entries([str(path)])] == ["b.png"]
+    with pytest.raises(DatasetError, match=r"happy/b\.png"):
+        load_dataset(path)

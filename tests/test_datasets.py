@@ -17,7 +17,7 @@ from PIL import Image
 from mien.data.dataset import Dataset, Split
 from mien.data.describe import describe_dataset
 from mien.data.load import load_dataset
-from mien.data.rows import SPLITS
+from mien.data.rows import SPLITS, _is_simple
 from mien.errors import DatasetError, MissingExtraError
 from mien.images.crop import to_crop
 from mien.images.read import read_image
@@ -336,6 +336,25 @@ def test_damaged_parquet_pages_are_refused(tmp_path: Path) -> None:
     assert f"{path}: expected a whole Parquet file: " in refusal(path)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count memory otherwise")
+def test_a_page_that_says_it_is_of_gigabytes_costs_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "train.parquet"
+    write_parquet(path, {"image": [encoded(face) for face in faces(2)], "label": [0, 3]})
+    data = bytearray(path.read_bytes())
+    # Thrift's page header begins with its kind and its two sizes, as zigzag numbers of seven bits a byte.
+    at = data.index(b"\x15\x00\x15")
+    second = next(k for k in range(at + 3, at + 10) if data[k] < 128) + 2
+    end = next(k for k in range(second, second + 6) if data[k] < 128) + 1
+    data[second:end] = b"\xf4\xff\xff\xff\x0f"
+    path.write_bytes(data)
+    code = f"import resource, mien.data.load as load\ntry: load.load_dataset({str(path)!r})\n"
+    code += "except Exception as e: print(e)\n"
+    code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    error, peak = done.stdout.splitlines()
+    assert "expected a whole Parquet file" in error and int(peak) < 1_000_000
+
+
 def test_parquet_without_pyarrow_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -461,6 +480,23 @@ def test_broken_picture_is_named(tmp_path: Path, data: bytes) -> None:
 
 
 # FER+ votes
+
+
+@pytest.mark.parametrize("blank", ["\t", "\v", "\f"])
+def test_other_blanks_between_pixels_are_named(blank: str, tmp_path: Path) -> None:
+    path = tmp_path / "fer2013.csv"
+    path.write_text(f"emotion,pixels\n0,{' '.join(['1'] * 2303)}{blank}1\n")
+    with pytest.raises(DatasetError, match=r"line 2: pixel '1.*1', expected 2304 numbers"):
+        load_dataset(path)
+
+
+def test_a_chunk_that_says_it_is_of_gigabytes_is_not_believed() -> None:
+    """Such a PNG does not go the fast way, by OpenCV, which reserves what a chunk says."""
+    whole = encoded(np.zeros((48, 48), np.uint8))
+    at = whole.index(b"IDAT") - 4
+    assert _is_simple(whole)
+    assert not _is_simple(whole[:at] + b"\x7f\xff\xff\xff" + whole[at + 4 :])
+    assert not _is_simple(whole[:-1])
 
 
 def test_votes_beside_the_csv(tmp_path: Path, three_splits: tuple[np.ndarray, list[str]]) -> None:

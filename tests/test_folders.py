@@ -227,7 +227,7 @@ class TestOneBadEntry:
         typed.run("batch", folder, "--output", out, "--workers", "1")
         (folder / "cut.zip").write_bytes((folder / "good.zip").read_bytes())
         done = typed.run("batch", folder, "--output", out, "--workers", "1")
-        assert "1 pictures, 1 faces" in done.stderr
+        assert "1 picture, 1 face, 0 errors" in done.stderr
 
     def test_a_bad_one_that_was_named_is_an_error(self, folder: Path, tmp_path: Path) -> None:
         for name in ("dangling.jpg", "cut.zip", "packed.tar.gz"):

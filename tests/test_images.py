@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import struct
+import time
 import warnings
 from pathlib import Path
 
@@ -208,6 +211,19 @@ def test_a_broken_exif_block_does_no_harm() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert read_image(bytes(data)).shape[2] == 3
+
+
+def test_a_small_bmp_of_many_pixels_takes_no_time_and_no_word(capfd: pytest.CaptureFixture[str]) -> None:
+    """Its lines end before they begin; to fill one by one took minutes."""
+    header = struct.pack("<IiiHHIIiiII", 40, 16_000_000, 7, 1, 8, 1, 4, 0, 0, 256, 0)
+    data = b"BM" + struct.pack("<IHHI", 1082, 0, 0, 1078) + header + bytes(1024) + b"\0\0\0\0"
+    start = time.process_time()
+    with contextlib.suppress(ImageError):
+        read_image(data)
+    assert time.process_time() - start < 5
+    with pytest.raises(ImageError, match="broken picture"):
+        read_image(data[:-3])
+    assert capfd.readouterr().err == ""
 
 
 def test_pixels_are_whole_where_exif_is_broken() -> None:

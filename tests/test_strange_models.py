@@ -117,6 +117,25 @@ def test_a_configuration_that_says_the_impossible(
         EmotionClassifier(folder)
 
 
+def test_a_model_that_cannot_be_opened_says_nothing_on_stdout(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """onnxruntime announces there that it tries once more."""
+    folder = write_model(tmp_path / "model", [1, 0, 0, 0, 0, 0, 0])
+    data = (
+        (folder / "model.onnx")
+        .read_bytes()
+        .replace(b"strange", b"\xff" * 7)
+        .replace(b"Reshape", b"Resh\xffpe")
+    )
+    (folder / "model.onnx").write_bytes(data)
+    config = json.loads((folder / "config.json").read_text()) | {"sha256": hashlib.sha256(data).hexdigest()}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="not an ONNX model that can be run"):
+        EmotionClassifier(folder)
+    assert capfd.readouterr().out == ""
+
+
 def test_the_models_of_this_file_are_valid_onnx(tmp_path: Path) -> None:
     onnx.checker.check_model(
         onnx.load(write_model(tmp_path / "model", [1.0, 0, 0, 0, 0, 0, 0]) / "model.onnx")

@@ -246,6 +246,7 @@ CODECS = {
     "a.ts": ("mpeg2video", {"bf": "2", "g": "8"}),
     "a.avi": ("mpeg4", {"bf": "2", "g": "9"}),
     "b.avi": ("mjpeg", {}),
+    "c.avi": ("libx264", {"bf": "3", "g": "10"}),
     "a.webm": ("libvpx-vp9", {"auto-alt-ref": "1", "lag-in-frames": "8", "g": "10"}),
     "a.gif": ("gif", {}),
 }

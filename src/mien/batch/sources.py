@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import IO, Any
 
-from mien._core.zips import ZIP_ERRORS, zip_reason
+from mien._core.zips import ZIP_ERRORS, is_folder_member, zip_reason
 from mien.batch.file_systems import file_system, refuse_pipe_at, url_of
 from mien.errors import ImageError, MissingExtraError, SourceError
 from mien.images.find import SUFFIXES
@@ -183,7 +183,7 @@ def _list_zip(system: Any, path: str, folder: str) -> Iterator[Entry]:
     seen: Counter[str] = Counter()
     with system.open(path, "rb") as file, zipfile.ZipFile(file) as archive:
         for place, member in enumerate(archive.infolist()):
-            if not member.is_dir() and _is_picture(member.filename):
+            if not is_folder_member(member) and _is_picture(member.filename):
                 name = _numbered(member.filename, seen)
                 yield Entry(f"{url}/{name}", url, (place,), folder)
 

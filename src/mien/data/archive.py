@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import IO, NamedTuple, TypeAlias, cast
 
 from mien._core.files import refuse_pipe
-from mien._core.zips import ZIP_ERRORS, zip_reason
+from mien._core.zips import ZIP_ERRORS, is_folder_member, zip_reason
 from mien.data.rows import Progress, split_of_folder
 from mien.errors import DatasetError
 from mien.images.find import SUFFIXES
@@ -93,9 +93,16 @@ def _kind(path: Path) -> _Lister | None:
     if begin[:4] in _ZIP or path.suffix.lower() == ".zip":
         return _zip_members
     packed = begin[:2] in _COMPRESSED
-    if packed and not tarfile.is_tarfile(path) and Path(path.stem).suffix.lower() in _TABLES:
+    if packed and Path(path.stem).suffix.lower() in _TABLES and not _is_tar(path):
         return _gzip_member
     return _tar_members if packed or begin[257:262] == b"ustar" else None
+
+
+def _is_tar(path: Path) -> bool:
+    try:
+        return tarfile.is_tarfile(path)
+    except _ERRORS:  # of what is cut off; whoever reads it will say so
+        return False
 
 
 def _unpack(path: Path, lister: _Lister, folder: Path, progress: Progress) -> None:
@@ -125,7 +132,7 @@ def _zip_members(path: Path) -> Iterator[Iterator[_Member]]:
                 partial(archive.open, member),
             )
             for member in archive.infolist()
-            if not member.is_dir()
+            if not is_folder_member(member)
         )
 
 
@@ -209,8 +216,8 @@ def _write(path: Path, member: _Member, target: Path) -> None:
         ) from None
     except gzip.BadGzipFile:  # an OSError too
         raise
-    except OSError as error:
-        reason = error.strerror or error
+    except (OSError, ValueError) as error:  # the second: a name that no file can have
+        reason = getattr(error, "strerror", None) or error
         raise DatasetError(f"{path}: {_quoted(member)} cannot be unpacked: {reason}") from None
 
 

@@ -189,7 +189,7 @@ def _image(field: bytes, where: str) -> npt.NDArray[np.uint8]:
     text = field.strip(b' \t\r\n"')
     expected = f"expected {_PIXELS} numbers from 0 to 255"
     if text.translate(None, b"0123456789 "):
-        wrong = next(word for word in text.split() if not word.isdigit())
+        wrong = next(word for word in text.split(b" ") if word.strip(b"0123456789"))
         raise DatasetError(f"{where}: pixel {_short(wrong)}, {expected}")
     values = np.fromstring(text, np.int64, sep=" ") if text else np.empty(0, np.int64)
     if len(values) != _PIXELS:

@@ -16,7 +16,6 @@ from mien._core.opencv import cv2
 from mien.data.dataset import Dataset, Split
 from mien.data.rows import (
     CHUNK,
-    IN_PARTS,
     SPLITS,
     USAGES,
     VOTE_COLUMNS,
@@ -31,6 +30,7 @@ from mien.errors import DatasetError, MissingColumnError, MissingExtraError
 from mien.labels import LABELS
 
 _BATCH = 1024  # images that are written together
+_SMALL_FILE = 2**25  # bytes
 _ParquetRow: TypeAlias = "tuple[_ParquetFile, int, dict[str, Any]]"
 
 
@@ -118,7 +118,7 @@ class _ParquetFile:
         import pyarrow.parquet as pq
 
         number = 0
-        with _parquet_errors(self.path), pq.ParquetFile(self.path, **IN_PARTS) as file:
+        with _parquet_errors(self.path), pq.ParquetFile(self.path, **_in_parts(self.path)) as file:
             for batch in file.iter_batches(CHUNK, columns=self.columns):
                 rows = batch.to_pylist()
                 yield [(self, number + i, row) for i, row in enumerate(rows)]
@@ -155,6 +155,14 @@ class _ParquetFile:
         if isinstance(label, int) and 0 <= label < len(self.label_names):
             return self.label_names[label]
         raise DatasetError(f"{where}: label {label!r}, expected 0 to {len(self.label_names) - 1} or a word")
+
+
+def _in_parts(path: Path) -> dict[str, Any]:
+    """How pyarrow reads a Parquet file: left to itself, it holds all of it in memory while its rows are read.
+
+    Its buffer grows to what a page says that it has, gigabytes in a broken file; so a small file is held after all.
+    """
+    return {"pre_buffer": False, "buffer_size": 2**20 if path.stat().st_size > _SMALL_FILE else 0}
 
 
 def _label_names(schema: Any) -> tuple[str, ...]:

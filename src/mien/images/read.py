@@ -20,7 +20,7 @@ from mien._core.files import is_pipe, read_pipe
 from mien._core.opencv import cv2
 from mien._core.text import count
 from mien.errors import ImageError
-from mien.images import heic
+from mien.images import heic, pillow_gaps
 from mien.images.find import SUFFIXES, walk
 from mien.images.pixels import check_array, over_white
 
@@ -48,7 +48,7 @@ FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF"
 programs or hold no photographs."""
 
 _EXIF_ORIENTATION = 0x0112
-_TIFF = (b"II*\0", b"MM\0*")
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
 _BITS_PER_SAMPLE, _PLANAR_CONFIGURATION, _SEPARATE = 258, 284, 2  # tags of TIFF, and a value
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a path has lost the second slash; one letter is a drive
 _LONGEST_NAME = 300
@@ -181,10 +181,20 @@ def _decode(data: bytes | bytearray | memoryview, name: str, max_pixels: int) ->
     with picture:
         if picture.format not in (*FORMATS, "HEIF"):
             raise ImageError(f"{name}: of type {picture.format}; expected one of {', '.join(FORMATS)}")
+        if pillow_gaps.is_bmp_in_runs(picture):
+            _check_size(picture, name, max_pixels)
+            return _whole(pillow_gaps.read_bmp_in_runs(data), name)
+        pillow_gaps.scale_transparent_color(picture)
         return _from_pillow(picture, name, max_pixels)
 
 
-def _from_pillow(picture: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
+def _whole(pixels: NDArray[np.uint8] | None, name: str) -> NDArray[np.uint8]:
+    if pixels is None:
+        raise ImageError(f"{name}: broken picture; expected a whole one")
+    return pixels
+
+
+def _check_size(picture: Image.Image, name: str, max_pixels: int) -> None:
     width, height = picture.size
     if width * height > max_pixels:
         raise ImageError(
@@ -192,6 +202,10 @@ def _from_pillow(picture: Image.Image, name: str, max_pixels: int) -> NDArray[np
         )
     if not width or not height:
         raise ImageError(f"{name}: {width} x {height} pixels; expected at least one")
+
+
+def _from_pillow(picture: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
+    _check_size(picture, name, max_pixels)
     try:
         picture.load()
         orientation = _orientation(picture)
@@ -217,7 +231,8 @@ def _to_rgb(picture: Image.Image, name: str) -> NDArray[np.uint8]:
     tags: Mapping[int, Any] = getattr(picture, "tag_v2", {})
     bits = max(tags.get(_BITS_PER_SAMPLE, (16,)))  # of other formats, Pillow makes 16
     if picture.mode.startswith("I"):
-        return _by_strips(picture, lambda strip: _from_16_bit(strip, name, bits))
+        is_negative, transparent = pillow_gaps.is_negative(picture), picture.info.get("transparency")
+        return _by_strips(picture, lambda strip: _from_16_bit(strip, name, bits, is_negative, transparent))
     if bits > 8 and tags.get(_PLANAR_CONFIGURATION) == _SEPARATE:
         # Pillow 13.0 and OpenCV 4.14 read such files, with wrong colours and without a word.
         raise ImageError(
@@ -249,11 +264,17 @@ def _without_alpha(strip: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(strip.convert("RGB"))
 
 
-def _from_16_bit(strip: Image.Image, name: str, bits: int) -> NDArray[np.uint8]:
+def _from_16_bit(
+    strip: Image.Image, name: str, bits: int, is_negative: bool, transparent: int | None
+) -> NDArray[np.uint8]:
     """Grey of 16 bits, which some versions of Pillow hold in 32; or of 9 to 15, whose values Pillow does not widen."""
     wide, white = np.asarray(strip).astype(np.int64), 2 ** min(bits, 16) - 1
     if wide.min() < 0 or wide.max() > white:
         raise ImageError(f"{name}: 32-bit pixels; expected 8 or 16 bits a channel")
+    if transparent is not None:
+        wide[wide == transparent] = white
+    if is_negative:
+        wide = white - wide
     return _grey_to_rgb(((255 * wide + white // 2) // white).astype(np.uint8))
 
 

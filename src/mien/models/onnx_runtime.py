@@ -40,7 +40,10 @@ def open_session(
     # Threads that wait busily for the next call would slow others down.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+        # To try again, with the same processor, is announced on stdout, where the results go.
+        return onnxruntime.InferenceSession(
+            network, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
     except Exception as reason:  # onnxruntime's own exceptions have no common base
         line = str(reason).strip().split("\n")[0][:200]
         raise error(f"{path}: not an ONNX model that can be run ({line})") from reason

@@ -1,7 +1,8 @@
-"""What a clip holds before it is decoded: where to begin, so that an hour before `start` need not be decoded."""
+"""What a clip's packets tell: where to begin, so that an hour before `start` need not be decoded, and times."""
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -9,7 +10,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from av import Packet
+    from av import Packet, VideoFrame
+    from av.container import InputContainer
 
 _GROUPS = 3  # of pictures, each from one key frame to the next
 
@@ -52,6 +54,36 @@ class Skip:
             stamp: its time stamp.
         """
         return self._passed + (0 if stamp is None else bisect_left(self._stamps, stamp))
+
+
+class Clock:
+    """Seconds of decoded frames, as the file counts them.
+
+    An AVI file has stamps of decoding only, from which FFmpeg guesses others: of these codecs, wrong ones where frames
+    need later ones. The first frame shown has the earliest of them, and so on.
+
+    Args:
+        container: the clip.
+        codec: FFmpeg's name of its codec.
+    """
+
+    def __init__(self, container: InputContainer, codec: str) -> None:
+        self._by_order = container.format.name == "avi" and codec in ("h264", "hevc")
+        self._waiting: list[float] = []
+
+    def add(self, packet: Packet[Any]) -> None:
+        """A packet is decoded next."""
+        if self._by_order and packet.size and packet.dts is not None and packet.time_base is not None:
+            heapq.heappush(self._waiting, float(packet.dts * packet.time_base))
+
+    def lose(self) -> None:
+        """It could not be decoded."""
+        if self._waiting:
+            heapq.heappop(self._waiting)
+
+    def time(self, frame: VideoFrame) -> float | None:
+        """Of the next frame to be shown; None where nothing tells."""
+        return heapq.heappop(self._waiting) if self._waiting else frame.time
 
 
 def _shown(packets: Iterable[Packet[Any]]) -> list[Packet[Any]]:

@@ -16,7 +16,7 @@ from mien._core.files import refuse_pipe
 from mien._core.parallel import run_ahead
 from mien.errors import VideoError
 from mien.video.frame_pixels import check_size, pixel_aspect, to_picture
-from mien.video.packets import Skip, time_of
+from mien.video.packets import Clock, Skip, time_of
 from mien.video.sampling import EVERY_FRAME, Sampling
 
 if TYPE_CHECKING:
@@ -262,20 +262,24 @@ def _decoded(
     shown: VideoFrame | None = None
     skip = Skip(_packets(container, stream, name), start + begin if start else 0.0, AHEAD_BYTES)
     index: int | None = None
+    clock = Clock(container, stream.codec_context.name)
     for packet in skip.rest:
         if packet.size == 0 and packet.dts is not None:  # Theora's way to show the frame before once more
             if shown is not None and index is not None and (shown_at := time_of(packet)) is not None:
                 index, time = index + 1, max(time or 0.0, shown_at - begin)
                 yield index, shown, time
             continue
+        clock.add(packet)
         try:
             frames = packet.decode()
         except (av.error.FFmpegError, OSError) as error:
+            clock.lose()
             damage.parts += 1
             damage.reason = _reason(error)
             continue
         for frame in frames:
-            stamped = None if frame.time is None else max(0.0, frame.time - begin)
+            seconds = clock.time(frame)
+            stamped = None if seconds is None else max(0.0, seconds - begin)
             if stamped is None or (time is not None and stamped < time):
                 stamped = 0.0 if time is None else time + step
             shown, time = frame, stamped
