@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
+from mien._core.opencv import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
