@@ -6,10 +6,11 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from mien._core.opencv import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from mien._core.opencv import cv2
 
 _WHITE_IS_ZERO, _PHOTOMETRIC = 0, 262  # a value and a tag of TIFF
 _LOG_LOCK = threading.Lock()  # the level of OpenCV's log is global
