@@ -271,7 +271,7 @@ class TestCommand:
         assert items[1]["error"] and items[0]["faces"] == []
         assert {face["chart"] for face in items[2]["faces"]} == charts
         for face in items[2]["faces"]:
-            assert sum(face[label] for label in LABELS) == pytest.approx(1)
+            assert sum(face[label] for label in LABELS) == pytest.approx(1, abs=1e-5)
             assert f"{face['explained']} {100 * face['probability']:.0f} %" in done.stdout
 
     def test_an_unknown_expression_is_wrong_usage(self, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from PIL import Image
 from mien import LABELS, load_dataset
 from mien.data.ferplus import majority
 from mien.labels import FERPLUS_LABELS
-from mien.metrics.significance import bootstrap_interval
+from mien.metrics.significance import accuracy_interval
 from mien.models.registry import DEFAULT_DETECTOR
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -167,8 +167,8 @@ def show_answers(
 
 
 def share(correct: Any) -> str:
-    """Percent that is right, with its 95 % interval by bootstrap."""
-    low, high = bootstrap_interval(correct)
+    """Percent that is right, with its 95 % interval by Wilson's score."""
+    low, high = accuracy_interval(correct)
     return f"{100 * correct.mean():.1f} % ({100 * low:.1f} to {100 * high:.1f})"
 
 
