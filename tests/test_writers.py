@@ -290,6 +290,8 @@ def test_parquet_to_text_is_refused():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_on_a_terminal_the_table_is_coloured_and_parquet_refused(monkeypatch: pytest.MonkeyPatch):
+    # Rich holds on to the environment that it found when it was first imported.
+    monkeypatch.setattr("rich.console.Console._environ", os.environ)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLORTERM", "truecolor")
     monkeypatch.delenv("NO_COLOR", raising=False)
