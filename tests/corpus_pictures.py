@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 from itertools import product
 
+import cv2
 import numpy as np
 from corpus_case import SIZES, Case, Pixels, as_rgb, by_opencv, noise, over_white, pack, to_eight
 from corpus_png import png
@@ -13,6 +14,8 @@ from corpus_tiff import tiff
 from numpy.typing import NDArray
 from pictures import encode, pattern
 from PIL import Image, features
+
+_OPENCV_READS_GIF = tuple(map(int, cv2.__version__.split(".")[:2])) >= (4, 11)
 
 UPRIGHT = {
     1: lambda p: p, 2: lambda p: p[:, ::-1], 3: lambda p: p[::-1, ::-1], 4: lambda p: p[::-1],
@@ -182,7 +185,8 @@ def gif_cases() -> Iterator[Case]:
             part[6:10] = struct.pack(
                 "<HH", width + 4, height + 3
             )  # the screen; around the frame is background
-            yield Case(f"{name}-part", bytes(part), by_opencv(bytes(part)))
+            if _OPENCV_READS_GIF:
+                yield Case(f"{name}-part", bytes(part), by_opencv(bytes(part)))
 
 
 def modern_cases() -> Iterator[Case]:

@@ -225,6 +225,8 @@ class TestMemory:
 
     @pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "avif", "jpeg2000", "tiff", "gif", "bmp", "ppm"])
     def test_what_a_header_promises_is_counted(self, kind: str) -> None:
+        if kind.upper() not in Image.registered_extensions().values():
+            pytest.skip(f"this Pillow reads no {kind}")
         data = encode(Image.new("RGB", (300, 200)), kind)
         assert 4 * 60_000 <= reading_bytes(data) <= 30 * 60_000
         assert reading_bytes(data, max_pixels=50_000) == 0
