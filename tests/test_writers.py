@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.style import Style
 
 from mien.errors import MissingExtraError
 from mien.labels import LABELS
@@ -290,8 +291,8 @@ def test_parquet_to_text_is_refused():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_on_a_terminal_the_table_is_coloured_and_parquet_refused(monkeypatch: pytest.MonkeyPatch):
-    # Rich holds on to the environment that it found when it was first imported.
-    monkeypatch.setattr("rich.console.Console._environ", os.environ)
+    # A style of Rich keeps the codes of the first terminal that it was shown on, which another test's may have been.
+    Style.parse.__func__.cache_clear()
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLORTERM", "truecolor")
     monkeypatch.delenv("NO_COLOR", raising=False)
