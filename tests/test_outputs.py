@@ -14,7 +14,7 @@ from clips import scene, write_clip
 from pictures import encode, grace_hopper
 
 from mien import PictureFiles, read_image
-from mien._core.files import UNFINISHED
+from mien._core.files import UNFINISHED, write_atomically
 from mien._core.text import count
 from mien.cli.output_file import open_output
 from mien.results import FrameResult
@@ -243,3 +243,9 @@ class TestWhatIsSaid:
         assert typed.run(*["batch", "a.jpg", "b.jpg", "--output", "faces", "--workers", "1"]).returncode == 0
         done = typed.run(*["summarize", "faces", "--output", "sums.json", "--chart", "shares.png"])
         assert done.stderr.splitlines() == ["mien: 1 row in sums.json", "mien: chart in shares.png"]
+
+
+def test_text_of_names_that_are_no_text_is_written(tmp_path: Path) -> None:
+    """As a report does whose clip has a name of another coding."""
+    write_atomically(tmp_path / "page.html", "<p>caf\udce9.mp4: café</p>")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == "<p>caf\\udce9.mp4: café</p>"
