@@ -97,8 +97,10 @@ class BatchingClassifier(EmotionClassifier):
             start += len(own)
 
     def _fail(self, gathered: Waiting, error: BaseException) -> None:
-        with self._arrived:
-            gathered, self._waiting = gathered + self._waiting, []
+        """Tell those of a call that failed; of one that was not gathered, all who wait, for nobody else leads them."""
+        if not gathered:
+            with self._arrived:
+                gathered, self._waiting = self._waiting, []
         for _, answer in gathered:
             if not answer.done():
                 answer.set_exception(error)
