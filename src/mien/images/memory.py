@@ -6,7 +6,7 @@ from mien.images.read import MAX_PIXELS, open_picture
 
 # Bytes a pixel at the peak of `read_image`, with what its decoder needs: upper bounds of what benchmarks/memory.py
 # measures with 8 and 16 bits, with and without transparency, upright and turned.
-_BYTES_PER_PIXEL = {"JPEG2000": 28, "HEIF": 13, "WEBP": 20, "AVIF": 20, "TIFF": 20, "JPEG": 13, "MPO": 13}
+_BYTES_PER_PIXEL = {"JPEG2000": 28, "HEIF": 13, "WEBP": 24, "AVIF": 20, "TIFF": 20, "JPEG": 13, "MPO": 13}
 _OTHERS = 12
 
 

@@ -53,7 +53,7 @@ _BITS_PER_SAMPLE, _PLANAR_CONFIGURATION, _SEPARATE = 258, 284, 2  # tags of TIFF
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a path has lost the second slash; one letter is a drive
 _LONGEST_NAME = 300
 _PART = 1 << 20
-_STRIP = 1 << 20  # pixels
+_STRIP = 1 << 17  # pixels
 # Filters of warnings are global to the process: without a lock, two threads restore each other's.
 _WARNINGS_LOCK = threading.Lock()
 
