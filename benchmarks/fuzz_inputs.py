@@ -190,7 +190,7 @@ def models(rng: random.Random) -> Iterator[Input]:
     network = brightness_model(HEADS, "n", 48, "UINT8", "FLOAT", 0.02)
     shipped = Path(mien.models.__file__).parent / "mien-s"
     config = json.loads((shipped / "config.json").read_text())
-    config |= {"outputs": HEADS, "labels": HEADS["blend"]}
+    config |= {"outputs": HEADS, "labels": HEADS["expression"]}
     real = (shipped / "model.onnx").read_bytes(), json.loads((shipped / "config.json").read_text())
     while True:
         data, described = real if rng.random() < 0.05 else (network, config)

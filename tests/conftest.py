@@ -17,7 +17,7 @@ from mien.data.load import load_dataset
 from mien.labels import FERPLUS_LABELS, LABELS
 from mien.models.registry import MODEL_FILE, ModelConfig
 
-HEADS = {"blend": LABELS, "fer2013": LABELS, "ferplus": FERPLUS_LABELS}
+HEADS = {"expression": LABELS, "fer2013": LABELS, "ferplus": FERPLUS_LABELS}
 BRIGHTNESS_STEP = 20
 
 
@@ -85,7 +85,7 @@ def write_brightness_model(
     (folder / MODEL_FILE).write_bytes(data)
     settings = {
         "name": name,
-        "labels": outputs["blend"],
+        "labels": outputs["expression"],
         "outputs": outputs,
         "input_size": size,
         "sha256": hashlib.sha256(data).hexdigest(),

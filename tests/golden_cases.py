@@ -101,7 +101,7 @@ DATASETS = {
     "evaluate-table": ["evaluate input/faces", "evaluate input/faces --split train"],
     "evaluate-heads": [
         f"evaluate input/faces --head {head} --format json"
-        for head in ("fer2013", "ferplus", "labels", "blend")
+        for head in ("fer2013", "ferplus", "labels", "expression")
     ],
     "evaluate-report": ["evaluate input/faces --output report"],
     "evaluate-bare-report": ["evaluate input/faces --output report --no-thumbnails --format json"],
@@ -224,7 +224,9 @@ REAL = {
     ],
     "real-data": ["data real/part.parquet"],
     "real-evaluate-json": ["evaluate real/part.parquet --format json"],
-    "real-evaluate-heads": [f"evaluate real/part.parquet --head {head}" for head in ("fer2013", "ferplus", "blend")],
+    "real-evaluate-heads": [
+        f"evaluate real/part.parquet --head {head}" for head in ("fer2013", "ferplus", "expression")
+    ],
     "real-evaluate-report": ["evaluate real/part.parquet --output report"],
     "real-evaluate-robustness": ["evaluate real/small.parquet --robustness --format json"],
     "real-evaluate-compare": [

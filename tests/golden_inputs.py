@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from photographs import photographs
 from pictures import astronaut, encode, grace_hopper, grace_hopper_path, pattern
 
-LABELS = HEADS["blend"]
+LABELS = HEADS["expression"]
 
 
 def make_generated(folder: Path) -> None:

@@ -259,7 +259,7 @@ def test_a_head_is_a_setting_and_its_labels_are_columns(pictures: Path, tmp_path
     run_batch([str(pictures)], out, workers=1, head="ferplus")
     names = parquet.ParquetFile(next(out.glob("*.parquet"))).schema_arrow.names
     assert names[names.index("quality_issues") + 1 : -1] == list(FERPLUS_LABELS)
-    with pytest.raises(SettingsError, match="head ferplus, this run has head blend"):
+    with pytest.raises(SettingsError, match="head ferplus, this run has head expression"):
         run_batch([str(pictures)], out, workers=1)
     assert "contempt" in summarize(out)[0].shares()
 

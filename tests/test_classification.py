@@ -19,7 +19,7 @@ from mien.models.classifier import EmotionClassifier
 from mien.models.registry import CONFIG_FILE, MODEL_FILE, available_models
 
 WriteModel = Callable[..., Path]
-HEADS = ("blend", "fer2013", "ferplus")
+HEADS = ("expression", "fer2013", "ferplus")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def crops() -> np.ndarray:
 
 class TestPredictProba:
     @pytest.mark.parametrize(
-        ("head", "labels"), [("blend", LABELS), ("fer2013", LABELS), ("ferplus", FERPLUS_LABELS)]
+        ("head", "labels"), [("expression", LABELS), ("fer2013", LABELS), ("ferplus", FERPLUS_LABELS)]
     )
     def test_probabilities_of_every_head(
         self, classifier: EmotionClassifier, crops: np.ndarray, head: str, labels: tuple[str, ...]
@@ -147,7 +147,7 @@ class TestPredictProba:
 
     @pytest.mark.parametrize("head", ["labels", "", "Blend"])
     def test_no_such_head(self, classifier: EmotionClassifier, head: str) -> None:
-        with pytest.raises(ValueError, match="expected one of blend, fer2013, ferplus"):
+        with pytest.raises(ValueError, match="expected one of expression, fer2013, ferplus"):
             classifier.predict_proba([], head=head)
 
     def test_threads_may_share_it(self, crops: np.ndarray) -> None:
@@ -188,7 +188,7 @@ class TestClassify:
 
     def test_labels_of_the_models_own(self, write_model: WriteModel) -> None:
         labels = ("bored", "engaged", "asleep")
-        model = EmotionClassifier(write_model(outputs={"blend": labels, "labels": labels}, size=32))
+        model = EmotionClassifier(write_model(outputs={"expression": labels, "labels": labels}, size=32))
         assert model.labels == labels
         assert model.classify([np.full((90, 90), 20, np.uint8)])[0].emotion == "engaged"
 
@@ -255,13 +255,13 @@ class TestModels:
             {"batch": 1},
             {"batch": 64},
             {"output_type": "DOUBLE"},
-            {"outputs": {"blend": LABELS}, "labels": LABELS[:6]},
+            {"outputs": {"expression": LABELS}, "labels": LABELS[:6]},
         ],
         ids=["size", "float crops", "int8 crops", "one crop only", "64 crops only", "double", "labels"],
     )
     def test_a_model_of_another_shape(self, write_model: WriteModel, wrong: dict[str, object]) -> None:
         if "labels" in wrong:
-            outputs = {"blend": wrong["labels"]}
+            outputs = {"expression": wrong["labels"]}
             folder = write_model(outputs=wrong["outputs"])
             config = json.loads((folder / CONFIG_FILE).read_text()) | {
                 "labels": wrong["labels"],
@@ -276,7 +276,7 @@ class TestModels:
         assert "\n" not in str(caught.value)
 
     def test_an_output_that_is_not_there(self, write_model: WriteModel) -> None:
-        folder = write_model(outputs={"blend": LABELS})
+        folder = write_model(outputs={"expression": LABELS})
         config = json.loads((folder / CONFIG_FILE).read_text())
         config["outputs"]["ferplus"] = FERPLUS_LABELS
         (folder / CONFIG_FILE).write_text(json.dumps(config))

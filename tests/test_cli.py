@@ -232,7 +232,7 @@ def test_evaluate_reports_as_json(tmp_path: Path):
             )
     report = json.loads(run("evaluate", tmp_path, "--format", "json").stdout)
     assert report["n"] == 14
-    assert report["head"] == "blend"
+    assert report["head"] == "expression"
     assert np.sum(report["confusion_matrix"]) == 14
     low, high = report["interval"]
     assert low <= report["accuracy"] <= high
@@ -308,7 +308,7 @@ def test_evaluate_damaged_faces(tree: Path, tmp_path: Path):
 
 
 def test_evaluate_any_labels(tmp_path: Path, write_model: Callable[..., Path]):
-    model = write_model(outputs={"blend": ("bored", "engaged")})
+    model = write_model(outputs={"expression": ("bored", "engaged")})
     for label, grey in (("bored", 0), ("engaged", 20)):
         (tmp_path / "tree" / label).mkdir(parents=True)
         for i in range(3):

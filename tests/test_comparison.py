@@ -77,7 +77,7 @@ def test_as_json_and_as_lines(answers: Callable) -> None:
     lines = text.split("\n")
     assert comparison.to_text() == text
     assert lines[0] == "faces, split test: 6 images"
-    assert lines[1].startswith("A: upper, head blend, SHA-256 ")
+    assert lines[1].startswith("A: upper, head expression, SHA-256 ")
     (accuracy,) = [line for line in lines if line.startswith("accuracy")]
     assert "66.7 %" in accuracy and "33.3 %" in accuracy
     assert lines[-1].startswith("A minus B: +33.33 points")
@@ -99,9 +99,9 @@ def test_scores_that_only_some_data_have(write_model: WriteModel) -> None:
 def test_two_heads_on_the_same_labels(write_model: WriteModel) -> None:
     data = dataset("fer2013")
     both = EmotionClassifier(write_model("both"))
-    one = EmotionClassifier(write_model("one", outputs={"blend": LABELS}))
+    one = EmotionClassifier(write_model("one", outputs={"expression": LABELS}))
     comparison = compare(predict_split(both, data), predict_split(one, data))
-    assert (comparison.first.head, comparison.second.head) == ("fer2013", "blend")
+    assert (comparison.first.head, comparison.second.head) == ("fer2013", "expression")
     assert comparison.p_value == 1
 
 

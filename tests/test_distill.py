@@ -19,9 +19,10 @@ from mien.labels import FERPLUS_LABELS, LABELS
 from mien.models.classifier import EmotionClassifier
 from mien.training import distill as distillation
 from mien.training.augmentation import Augmentation, center_view
-from mien.training.batches import heads_for, targets_for, training_batches
+from mien.training.batches import training_batches
 from mien.training.distill import DistillationTargets, FixedViews, SoftLabels, distill, fixed_view
 from mien.training.splits import hold_back, split_up
+from mien.training.targets import EXPRESSION, heads_for, mixed, targets_for
 from mien.training.train import train
 
 pytestmark = [
@@ -139,12 +140,12 @@ class TestSoftLabels:
         order = np.random.default_rng(0).permutation(len(split))
         soft.check(replace(split, images=split.images[order]), HEADS, "soft.npz")
         lessons = (
-            DistillationTargets(soft, split.images, 0.7),
-            DistillationTargets(soft, split.images[order], 0.7),
+            DistillationTargets(soft, split.images, 0.7, 0.4),
+            DistillationTargets(soft, split.images[order], 0.7, 0.4),
         )
         rows = np.array([3, 0, 77])
         for view in range(VIEWS):
-            own = targets_for(split, HEADS, order[rows])
+            own = targets_for(split, HEADS, 0.4, order[rows])
             (images, targets), (shuffled, others) = (
                 lesson.apply(view, places, own)
                 for lesson, places in zip(lessons, (order[rows], rows), strict=True)
@@ -175,9 +176,9 @@ class TestSoftLabels:
 class TestLesson:
     def test_targets_are_partly_the_teachers(self, soft: SoftLabels) -> None:
         split, rows = fer2013().split("train"), np.arange(20)
-        own = targets_for(split, heads_for(fer2013()), rows)
-        _, none = DistillationTargets(soft, split.images, 0.0).apply(1, rows, own)
-        images, half = DistillationTargets(soft, split.images, 0.5).apply(1, rows, own)
+        own = targets_for(split, heads_for(fer2013()), 0.4, rows)
+        _, none = DistillationTargets(soft, split.images, 0.0, 0.4).apply(1, rows, own)
+        images, half = DistillationTargets(soft, split.images, 0.5, 0.4).apply(1, rows, own)
         np.testing.assert_array_equal(images, fixed_view(split.images, 1, soft.seed)[rows])
         taught = soft.targets(1, rows)
         np.testing.assert_allclose(none["fer2013"], own["fer2013"], atol=1e-6)
@@ -186,11 +187,15 @@ class TestLesson:
         assert 0 < voted.sum() < 20
         # Nobody voted on these: the teachers alone teach.
         np.testing.assert_allclose(half["ferplus"][~voted], taught["ferplus"][~voted], atol=1e-6)
+        # The default answer learns the mix that it would learn of label and votes.
+        _, whole = DistillationTargets(soft, split.images, 1.0, 0.4).apply(1, rows, own)
+        expected = mixed(taught["fer2013"], taught["ferplus"], 0.4)
+        np.testing.assert_allclose(whole[EXPRESSION], expected, atol=1e-6)
 
     def test_class_weights_are_kept(self, soft: SoftLabels) -> None:
         split, rows = fer2013().split("train"), np.arange(20)
-        own = {h: 3 * t for h, t in targets_for(split, heads_for(fer2013()), rows).items()}
-        _, mixed = DistillationTargets(soft, split.images, 0.5).apply(0, rows, own)
+        own = {h: 3 * t for h, t in targets_for(split, heads_for(fer2013()), 0.4, rows).items()}
+        _, mixed = DistillationTargets(soft, split.images, 0.5, 0.4).apply(0, rows, own)
         np.testing.assert_allclose(mixed["fer2013"].sum(axis=1), 3, atol=1e-5)
 
 

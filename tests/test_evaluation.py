@@ -43,7 +43,12 @@ def model(write_model: WriteModel) -> EmotionClassifier:
 
 def test_scores_by_hand(model: EmotionClassifier) -> None:
     report = evaluate(model, dataset())
-    assert (report.model, report.data, report.split, report.head) == ("brightness", "faces", "test", "blend")
+    assert (report.model, report.data, report.split, report.head) == (
+        "brightness",
+        "faces",
+        "test",
+        "expression",
+    )
     assert (report.labels, report.n) == (LABELS, 7)
     assert report.accuracy == pytest.approx(5 / 7)
     assert report.balanced_accuracy == pytest.approx((3 / 4 + 1 / 2 + 1) / 3)
@@ -70,7 +75,7 @@ def test_equals_the_classifiers_own_answers() -> None:
     images = rng.integers(0, 256, (90, 48, 48), np.uint8)
     faces = Split(images, rng.integers(0, 7, 90), tuple(map(str, range(90))))
     model = EmotionClassifier()
-    for head in ("blend", "fer2013"):
+    for head in ("expression", "fer2013"):
         answers = model.predict_proba(images, head=head).argmax(axis=1)
         report = evaluate(model, dataset(test=faces), head=head)
         assert report.accuracy == pytest.approx((answers == faces.targets).mean())
@@ -107,11 +112,11 @@ def test_only_the_named_split_is_scored(model: EmotionClassifier) -> None:
 class TestHeads:
     def test_auto_takes_the_head_of_fer2013_on_fer2013_only(self, model: EmotionClassifier) -> None:
         assert evaluate(model, dataset("fer2013")).head == "fer2013"
-        assert evaluate(model, dataset("photographs")).head == "blend"
+        assert evaluate(model, dataset("photographs")).head == "expression"
 
-    def test_auto_takes_the_blend_where_there_is_no_such_head(self, write_model: WriteModel) -> None:
-        model = EmotionClassifier(write_model(outputs={"blend": LABELS}))
-        assert evaluate(model, dataset("fer2013")).head == "blend"
+    def test_auto_takes_the_default_where_there_is_no_such_head(self, write_model: WriteModel) -> None:
+        model = EmotionClassifier(write_model(outputs={"expression": LABELS}))
+        assert evaluate(model, dataset("fer2013")).head == "expression"
 
     def test_ferplus_is_scored_against_the_majority(self, model: EmotionClassifier) -> None:
         votes = np.zeros((6, 10), np.uint8)
@@ -139,14 +144,14 @@ class TestHeads:
 
     @pytest.mark.parametrize("head", ["nonsense", "Blend"])
     def test_no_such_head(self, model: EmotionClassifier, head: str) -> None:
-        with pytest.raises(ModelError, match="blend, fer2013, ferplus") as caught:
+        with pytest.raises(ModelError, match="expression, fer2013, ferplus") as caught:
             evaluate(model, dataset(), head=head)
         assert repr(head) in str(caught.value)
 
     def test_a_model_without_the_ferplus_head(self, write_model: WriteModel) -> None:
-        model = EmotionClassifier(write_model(outputs={"blend": LABELS}))
+        model = EmotionClassifier(write_model(outputs={"expression": LABELS}))
         faces = split(TARGETS, ANSWERS, np.ones((7, 10), np.uint8))
-        with pytest.raises(ModelError, match=r"no head 'ferplus'; expected one of auto, blend$"):
+        with pytest.raises(ModelError, match=r"no head 'ferplus'; expected one of auto, expression$"):
             evaluate(model, dataset(test=faces), head="ferplus")
 
 
@@ -225,7 +230,7 @@ class TestFurtherScores:
 
     def test_votes_do_not_matter_to_other_labels(self, write_model: WriteModel) -> None:
         labels = ("bored", "engaged")
-        model = EmotionClassifier(write_model(outputs={"blend": labels}))
+        model = EmotionClassifier(write_model(outputs={"expression": labels}))
         faces = split([0, 1], [0, 1], np.full((2, 10), 1, np.uint8))
         assert evaluate(model, dataset("study", labels, test=faces)).ferplus is None
 
@@ -289,7 +294,7 @@ class TestOutput:
 
     def test_the_report_for_people(self, model: EmotionClassifier) -> None:
         lines = evaluate(model, dataset()).to_text().split("\n")
-        assert lines[0] == "brightness on faces, split test, head blend: 7 images"
+        assert lines[0] == "brightness on faces, split test, head expression: 7 images"
         assert "71.4 %" in lines[1]
         angry = [line.split() for line in lines if line.startswith("angry")]
         assert angry[0] == ["angry", "75.0", "%", "75.0", "%", "75.0", "%", "4"]
@@ -298,7 +303,7 @@ class TestOutput:
 
     def test_long_labels_stay_in_their_columns(self, write_model: WriteModel) -> None:
         labels = ("bored", "somewhat interested", "deeply concentrated")
-        model = EmotionClassifier(write_model(outputs={"blend": labels}))
+        model = EmotionClassifier(write_model(outputs={"expression": labels}))
         data = dataset("study", labels, test=split([0, 1, 2, 2], [0, 1, 2, 1]))
         lines = evaluate(model, data).to_text().split("\n")
         table = lines[lines.index("confusion matrix: rows true, columns predicted") + 1 :]
@@ -380,8 +385,8 @@ class TestAllHeads:
         data = self.voted([[10, *[0] * 9], [4, *[0] * 8, 6], [0, 10, *[0] * 8]])
         model = Counting("mien-s")
         found = predict_heads(model, data)
-        assert model.asked == [(["blend", "fer2013", "ferplus"], 3)]
-        assert list(found) == ["fer2013", "blend", "ferplus"]
+        assert model.asked == [(["expression", "fer2013", "ferplus"], 3)]
+        assert list(found) == ["fer2013", "expression", "ferplus"]
         for head, answers in found.items():
             alone: Predictions = predict_split(model, data, head=head)
             assert (answers.head, answers.labels, answers.split) == (head, alone.labels, "validation")

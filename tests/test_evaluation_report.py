@@ -80,7 +80,8 @@ class TestOneModel:
     def test_the_page_says_how_it_was_measured(self, folder: Path, model: EmotionClassifier) -> None:
         text = Page(folder / "report.html").text
         for words in (
-            model.config.sha256, voted().fingerprint(), "brightness", "faces", "Split test", "head blend", "7 images",
+            model.config.sha256, voted().fingerprint(), "brightness", "faces", "Split test", "head expression",
+            "7 images",
             "mien evaluate faces --output 'a b'", f"mien {mien.__version__}", "UTC", "logical processors",
         ):  # fmt: skip
             assert words in text, words
@@ -107,7 +108,7 @@ def test_mistakes_are_sorted_by_confidence_and_few(write_model: WriteModel) -> N
 
 def test_a_model_without_mistakes_other_labels_and_no_votes(write_model: WriteModel, tmp_path: Path) -> None:
     labels = ("<b>bored</b>", "engaged & awake", "$_$")
-    model = EmotionClassifier(write_model(outputs={"blend": labels}))
+    model = EmotionClassifier(write_model(outputs={"expression": labels}))
     data = dataset("a study", labels, test=split([0, 1, 2], [0, 1, 2]))
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mistakes.png").write_bytes(b"of an earlier report")

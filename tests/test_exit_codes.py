@@ -176,7 +176,7 @@ def test_an_unknown_head_is_answered_with_those_that_there_are(
     command: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     exit_code(f"{command} --head nobody", folder, monkeypatch)
-    assert "expected one of auto, labels, blend, fer2013, ferplus" in capsys.readouterr().err
+    assert "expected one of auto, labels, expression, fer2013, ferplus" in capsys.readouterr().err
 
 
 BEFORE_DATA = {

@@ -136,7 +136,7 @@ class TestExplain:
             explain(empty, recognizer=recognizer, emotion="joyful")
 
     def test_labels_of_another_model(self, write_model: Callable[..., Path]) -> None:
-        classifier = EmotionClassifier(write_model(outputs={"blend": ("bored", "engaged")}, size=32))
+        classifier = EmotionClassifier(write_model(outputs={"expression": ("bored", "engaged")}, size=32))
         one = explain_crop(classifier, np.full((50, 40, 3), 20, np.uint8), emotion="bored")
         assert one.emotion == "bored" and one.crop.shape == (32, 32)
         with pytest.raises(ValueError, match="'happy': expected one of bored, engaged"):

@@ -84,14 +84,14 @@ class TestRehearsal:
         config = classifier.config
         assert config.training["teachers"] == str(out / "soft.npz")
         assert config.data["images"]["calibration"] >= 50
-        assert set(config.temperature) == set(config.blend) == {"fer2013", "ferplus"}
+        assert set(config.temperature) == {"fer2013", "ferplus", "expression"}
         np.testing.assert_allclose(classifier.predict_proba(faces(5).images).sum(axis=1), 1, atol=1e-5)
 
     def test_small_enough_to_ship(self, out: Path) -> None:
         assert (out / "student" / "export" / "model.onnx").stat().st_size < 6e6
 
     def test_reports_and_a_card(self, out: Path) -> None:
-        for head in ("fer2013", "ferplus", "blend"):
+        for head in ("fer2013", "ferplus", "expression"):
             assert (out / "evaluation" / head / "report.html").stat().st_size > 10_000
         card = (out / "MODEL_CARD.md").read_text()
         for words in ("## Limits", "## Uses to refuse", "uncertain", "95 %", "`ferplus`", "brightness"):

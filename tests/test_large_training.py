@@ -16,8 +16,9 @@ from mien.evaluation.scores import evaluate
 from mien.labels import LABELS
 from mien.models.classifier import EmotionClassifier
 from mien.training.augmentation import center_view
-from mien.training.batches import VALIDATION_BATCH, ValidationBatches, as_batch, heads_for, targets_for
+from mien.training.batches import VALIDATION_BATCH, ValidationBatches, as_batch
 from mien.training.splits import hold_out
+from mien.training.targets import heads_for, targets_for
 from mien.training.train import train
 
 pytestmark = [
@@ -66,8 +67,8 @@ def test_holding_out_from_a_file_goes_into_files(tree: Path) -> None:
 def test_batches_of_validation_are_the_whole_split(n: int) -> None:
     split = faces(n)
     heads = heads_for(Dataset("fer2013", LABELS, {"train": split}))
-    expected = as_batch(center_view(split.images, SETTINGS.view), targets_for(split, heads))
-    data = ValidationBatches(split, heads, SETTINGS.view, SETTINGS.view)
+    expected = as_batch(center_view(split.images, SETTINGS.view), targets_for(split, heads, 0.4))
+    data = ValidationBatches(split, heads, SETTINGS, SETTINGS.view)
     batches = [data[i] for i in range(len(data))]
     assert all(len(batch[0]) <= VALIDATION_BATCH for batch in batches)
     assert np.array_equal(np.concatenate([batch[0] for batch in batches]), expected[0])
@@ -80,7 +81,7 @@ def test_batches_of_validation_are_the_whole_split(n: int) -> None:
 def test_targets_of_some_rows() -> None:
     split = faces(30)
     heads = heads_for(Dataset("fer2013", LABELS, {"train": split}))
-    whole = targets_for(split, heads)
+    whole = targets_for(split, heads, 0.4)
     for rows in (slice(5, 17), np.array([7, 3, 3, 29])):
-        for head, values in targets_for(split, heads, rows).items():
+        for head, values in targets_for(split, heads, 0.4, rows).items():
             assert np.array_equal(values, whole[head][rows])

@@ -11,7 +11,6 @@ import pytest
 from mien.metrics.calibration import (
     area_under_risk_coverage,
     calibration_error,
-    fit_mixture,
     fit_temperature,
     selective_accuracy,
     softmax,
@@ -415,28 +414,6 @@ class TestPairedDifference:
         again_low, again_high = paired_difference_interval(second, first)
         assert low < (first.mean() - second.mean()) < high
         assert (again_low, again_high) == pytest.approx((-high, -low), abs=0.01)
-
-
-class TestMixture:
-    def test_finds_the_share_that_made_the_targets(self) -> None:
-        rng = np.random.default_rng(0)
-        first, second = (rng.dirichlet(np.ones(7), 400) for _ in range(2))
-        assert fit_mixture(first, second, [0.3 * first + 0.7 * second]) == pytest.approx(0.3, abs=0.01)
-
-    def test_lies_between_two_targets(self) -> None:
-        rng = np.random.default_rng(0)
-        first, second = (rng.dirichlet(np.ones(7), 400) for _ in range(2))
-        assert fit_mixture(first, second, [first]) == pytest.approx(1, abs=0.01)
-        assert fit_mixture(first, second, [second]) == pytest.approx(0, abs=0.01)
-        assert fit_mixture(first, second, [first, second]) == pytest.approx(0.5, abs=0.1)
-
-    def test_rows_of_zeros_do_not_count(self) -> None:
-        rng = np.random.default_rng(0)
-        first, second = (rng.dirichlet(np.ones(7), 400) for _ in range(2))
-        target = 0.3 * first + 0.7 * second
-        some = np.where(np.arange(400)[:, None] < 200, target, 0)
-        assert fit_mixture(first, second, [some]) == pytest.approx(0.3, abs=0.02)
-        assert fit_mixture(first, second, [np.zeros_like(target)]) == 0.5
 
 
 class TestRankCorrelation:

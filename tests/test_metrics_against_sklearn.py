@@ -15,7 +15,6 @@ from sklearn.calibration import calibration_curve
 from mien.metrics.calibration import (
     area_under_risk_coverage,
     calibration_error,
-    fit_mixture,
     fit_temperature,
     selective_accuracy,
     softmax,
@@ -106,16 +105,6 @@ class TestCalibration:
 
         expected = optimize.minimize_scalar(loss, bounds=(0.1, 10), method="bounded").x
         assert fit_temperature(logits, np.eye(LABELS)[targets]) == pytest.approx(expected, rel=1e-3)
-
-    def test_mixture(self, seed: int) -> None:
-        rng = np.random.default_rng(seed)
-        first, second, target = (rng.dirichlet(np.ones(LABELS), 300) for _ in range(3))
-
-        def loss(share: float) -> float:
-            return float(special.rel_entr(target, share * first + (1 - share) * second).sum())
-
-        expected = optimize.minimize_scalar(loss, bounds=(0, 1), method="bounded").x
-        assert fit_mixture(first, second, [target]) == pytest.approx(expected, abs=1e-3)
 
     def test_threshold_for_precision(self, seed: int) -> None:
         """Chains of exact tests: each from its start down to the first threshold that is not certain."""

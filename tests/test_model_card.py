@@ -48,15 +48,15 @@ def test_figures_are_those_of_the_evaluation(write_model: WriteModel, data: Data
     model = EmotionClassifier(write_model(uncertain_below=0.5, temperature={"fer2013": 1.25}))
     write_model_card(model, data, tmp_path / "card.md", command="mien card here")
     found = sections(tmp_path / "card.md")
-    report = evaluate(model, data, head="blend")
+    report = evaluate(model, data, head="expression")
     header, *rows = cells(found["Accuracy"])
     table = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
-    assert set(table) == {"`fer2013`", "`blend`", "`ferplus`"}
-    assert table["`blend`"]["n"] == "9"
-    assert table["`blend`"]["accuracy"].startswith(f"{100 * report.accuracy:.1f} %")
-    assert table["`blend`"]["calibration error"] == f"{report.calibration_error:.3f}"
+    assert set(table) == {"`fer2013`", "`expression`", "`ferplus`"}
+    assert table["`expression`"]["n"] == "9"
+    assert table["`expression`"]["accuracy"].startswith(f"{100 * report.accuracy:.1f} %")
+    assert table["`expression`"]["calibration error"] == f"{report.calibration_error:.3f}"
     assert report.per_class["happy"]["recall"] == pytest.approx(2 / 3)
-    happy = next(row for row in cells(found["Scores per class: `blend`"]) if row[0] == "happy")
+    happy = next(row for row in cells(found["Scores per class: `expression`"]) if row[0] == "happy")
     assert happy[2] == "66.7 %"
     assert report.selective_prediction is not None
     assert (
@@ -64,7 +64,7 @@ def test_figures_are_those_of_the_evaluation(write_model: WriteModel, data: Data
         in found["Calibration and selective prediction"]
     )
     assert "fer2013 1.25" in found["Calibration and selective prediction"]
-    corrupted = measure_robustness(model, data, head="blend")
+    corrupted = measure_robustness(model, data, head="expression")
     worst = corrupted.curves["brightness"].points[-1]
     row = next(r for r in cells(found["Robustness to corruptions"]) if r[:2] == ["", "25 %"] and "%" in r[2])
     assert row[2].startswith(f"{100 * worst.accuracy:.1f} %")
@@ -75,16 +75,16 @@ def test_figures_are_those_of_the_evaluation(write_model: WriteModel, data: Data
 def test_copies_and_votes_are_told(write_model: WriteModel, data: Dataset, tmp_path: Path) -> None:
     write_model_card(EmotionClassifier(write_model()), data, tmp_path / "card.md")
     found = sections(tmp_path / "card.md")
-    rest = evaluate(EmotionClassifier(write_model("again")), data, head="blend").without_copies
+    rest = evaluate(EmotionClassifier(write_model("again")), data, head="expression").without_copies
     assert rest is not None
-    row = next(r for r in cells(found["Without train/test leakage"]) if r[0] == "`blend`")
+    row = next(r for r in cells(found["Without train/test leakage"]) if r[0] == "`expression`")
     assert row[1:4:2] == [str(rest.n), str(rest.copies)]
     assert "Against the FER+ votes" in found
 
 
 def test_other_labels_make_no_claims_about_fer2013(write_model: WriteModel, tmp_path: Path) -> None:
     labels = ("calm", "tense")
-    model = EmotionClassifier(write_model(outputs={"blend": labels}))
+    model = EmotionClassifier(write_model(outputs={"expression": labels}))
     own = Dataset("study", labels, {"validation": split([0, 1, 1], [0, 1, 0])})
     write_model_card(model, own, tmp_path / "card.md")
     found = sections(tmp_path / "card.md")
@@ -102,7 +102,7 @@ def test_the_card_of_a_folder_has_the_same_limits(
     model = EmotionClassifier(write_model())
     folder = tmp_path / "model"
     folder.mkdir()
-    scores = {head: evaluate(model, data, head=head).summary() for head in ("fer2013", "blend")}
+    scores = {head: evaluate(model, data, head=head).summary() for head in ("fer2013", "expression")}
     trained = {"name": "fer2013", "images": {"train": 1234}, "sha256": 64 * "a"}
     replace(model.config, metrics=scores, data=trained).save(folder)
     write_folder_card(folder)
@@ -113,7 +113,7 @@ def test_the_card_of_a_folder_has_the_same_limits(
     assert "FER2013" in short["Limits"]
     rows = {row[0]: row[1:] for row in cells((folder / "README.md").read_text())}
     full = {row[0]: row[2:] for row in cells(long["Accuracy"])}
-    assert rows["`blend`"] == full["`blend`"] and rows["`fer2013`"] == full["`fer2013`"]
+    assert rows["`expression`"] == full["`expression`"] and rows["`fer2013`"] == full["`fer2013`"]
 
 
 def test_the_command_makes_the_folder(tmp_path: Path, data: Dataset) -> None:

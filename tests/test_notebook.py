@@ -145,7 +145,7 @@ class TestRun:
 
     def test_the_model_is_evaluated_on_the_test_split(self, executed: Any) -> None:
         scores = text(executed, "evaluate")
-        assert "on sample, split test, head blend: 140 images" in scores
+        assert "on sample, split test, head expression: 140 images" in scores
         assert re.search(r"accuracy +\d+\.\d %  \(95 %: \d+\.\d to \d+\.\d %\)", scores)
         assert "confusion matrix: rows true, columns predicted" in scores
 

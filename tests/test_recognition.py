@@ -113,10 +113,10 @@ class TestHead:
         crops = np.random.default_rng(0).integers(0, 256, (3, 48, 48), np.uint8)
         heads = EmotionClassifier().predict_heads(crops)
         for asked, output in (
-            ("auto", "blend"),
+            ("auto", "expression"),
             ("labels", "fer2013"),
             ("ferplus", "ferplus"),
-            ("blend", "blend"),
+            ("expression", "expression"),
         ):
             classifier = EmotionClassifier(head=asked)
             assert (classifier.head, len(classifier.labels)) == (output, heads[output].shape[1])
@@ -138,14 +138,14 @@ class TestHead:
 
     def test_a_model_of_other_labels(self, write_model: Callable[..., Path]) -> None:
         labels = ("bored", "engaged")
-        folder = write_model(outputs={"blend": labels, "labels": labels})
+        folder = write_model(outputs={"expression": labels, "labels": labels})
         assert EmotionClassifier(folder, head="labels").head == "labels"
-        with pytest.raises(ModelError, match=r"no head 'fer2013'; expected one of auto, labels, blend$"):
+        with pytest.raises(ModelError, match=r"no head 'fer2013'; expected one of auto, labels, expression$"):
             EmotionClassifier(folder, head="fer2013")
 
     def test_a_model_without_such_a_head(self, write_model: Callable[..., Path]) -> None:
-        with pytest.raises(ModelError, match=r"no head 'labels'; expected one of auto, blend$"):
-            EmotionClassifier(write_model(outputs={"blend": LABELS}), head="labels")
+        with pytest.raises(ModelError, match=r"no head 'labels'; expected one of auto, expression$"):
+            EmotionClassifier(write_model(outputs={"expression": LABELS}), head="labels")
 
     def test_faces_of_requests_meet_in_the_head_that_is_served(self) -> None:
         classifier = BatchingClassifier("mien-s", head="ferplus", seconds=0.0, coming=lambda: 1)

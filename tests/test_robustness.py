@@ -110,7 +110,7 @@ class TestScores:
             "brightness",
             "faces",
             "test",
-            "blend",
+            "expression",
             4,
         )
         assert report.uncorrupted.accuracy == 0.25
@@ -128,7 +128,7 @@ class TestScores:
     ) -> None:
         pictures = replace(known.splits["test"], targets=np.arange(16) % 7)
         data = Dataset("fer2013", LABELS, {"test": pictures})
-        for classifier, head in ((EmotionClassifier(), "blend"), (model, "auto")):
+        for classifier, head in ((EmotionClassifier(), "expression"), (model, "auto")):
             report = measure_robustness(classifier, data, head=head)
             expected = evaluate(classifier, data, head=head)
             uncorrupted = report.uncorrupted
@@ -221,7 +221,7 @@ class TestOutput:
 
     def test_the_table(self, report: RobustnessReport) -> None:
         lines = report.to_text().split("\n")
-        assert lines[0] == "brightness on faces, split test, head blend: 4 images, corrupted"
+        assert lines[0] == "brightness on faces, split test, head expression: 4 images, corrupted"
         assert lines[2].split() == list(report.table().columns)
         assert lines[3].split()[:3] == ["uncorrupted", "25.0", "%"]
         bright = next(i for i, line in enumerate(lines) if line.startswith("brightness, share"))

@@ -30,9 +30,9 @@ def write_model(folder: Path, answer: list[float], *, operator: str = "Mul") -> 
         helper.make_node("ReduceMean", ["pixels"], ["mean"], axes=[1, 2], keepdims=0),
         helper.make_node("Reshape", ["mean", "column"], ["means"]),
         helper.make_node("Mul", ["means", "zero"], ["zeros"]),
-        helper.make_node("Add", ["zeros", "answer"], ["blend"])
+        helper.make_node("Add", ["zeros", "answer"], ["expression"])
         if operator != "fails"
-        else helper.make_node("Reshape", ["zeros", "impossible"], ["blend"]),
+        else helper.make_node("Reshape", ["zeros", "impossible"], ["expression"]),
     ]
     constants = [
         numpy_helper.from_array(np.array([-1, 1], np.int64), "column"),
@@ -41,13 +41,13 @@ def write_model(folder: Path, answer: list[float], *, operator: str = "Mul") -> 
         numpy_helper.from_array(np.array([-1, 7], np.int64), "impossible"),
     ]
     crops = helper.make_tensor_value_info("crops", TensorProto.UINT8, ["n", 48, 48])
-    blend = helper.make_tensor_value_info("blend", TensorProto.FLOAT, ["n", 7])
-    graph = helper.make_graph(nodes, "strange", [crops], [blend], constants)
+    answer = helper.make_tensor_value_info("expression", TensorProto.FLOAT, ["n", 7])
+    graph = helper.make_graph(nodes, "strange", [crops], [answer], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     folder.mkdir()
     data = model.SerializeToString()
     (folder / "model.onnx").write_bytes(data)
-    ModelConfig("strange", LABELS, {"blend": LABELS}, 48, hashlib.sha256(data).hexdigest()).save(folder)
+    ModelConfig("strange", LABELS, {"expression": LABELS}, 48, hashlib.sha256(data).hexdigest()).save(folder)
     return folder
 
 
@@ -72,7 +72,7 @@ def test_a_model_that_answers_probabilities(tmp_path: Path) -> None:
 def test_what_is_no_probability_is_refused(answer: list[float], tmp_path: Path) -> None:
     model = EmotionClassifier(write_model(tmp_path / "model", answer))
     for ask in (model.predict_proba, model.classify, model.predict_heads):
-        with pytest.raises(ModelError, match="strange: output blend is not probabilities"):
+        with pytest.raises(ModelError, match="strange: output expression is not probabilities"):
             ask(CROPS)
 
 
@@ -93,7 +93,7 @@ def test_the_command_says_it_in_a_line(format: str, tmp_path: Path) -> None:
     done = typed.run("image", tmp_path / "a.jpg", "--model", folder, "--format", format)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr and "nan" not in done.stdout.lower()
-    assert done.stderr.splitlines()[-1].startswith("mien: strange: output blend is not probabilities")
+    assert done.stderr.splitlines()[-1].startswith("mien: strange: output expression is not probabilities")
 
 
 @pytest.mark.parametrize(
@@ -102,11 +102,14 @@ def test_the_command_says_it_in_a_line(format: str, tmp_path: Path) -> None:
         ({"uncertain_below": float("nan")}, "uncertain_below=nan"),
         ({"uncertain_below": 1.5}, "uncertain_below=1.5"),
         (
-            {"labels": ["happy", "confidence"], "outputs": {"blend": ["happy", "confidence"]}},
+            {"labels": ["happy", "confidence"], "outputs": {"expression": ["happy", "confidence"]}},
             "labels confidence",
         ),
-        ({"labels": ["a", "smoothed_a"], "outputs": {"blend": ["a", "smoothed_a"]}}, "labels smoothed_a"),
-        ({"labels": ["a", "error"], "outputs": {"blend": ["a", "error"]}}, "labels error"),
+        (
+            {"labels": ["a", "smoothed_a"], "outputs": {"expression": ["a", "smoothed_a"]}},
+            "labels smoothed_a",
+        ),
+        ({"labels": ["a", "error"], "outputs": {"expression": ["a", "error"]}}, "labels error"),
     ],
 )
 def test_a_configuration_that_says_the_impossible(

@@ -40,19 +40,13 @@ from mien.models.classifier import EmotionClassifier
 from mien.models.registry import ModelConfig
 from mien.training import export
 from mien.training.augmentation import Augmentation, center_view
-from mien.training.batches import (
-    ValidationBatches,
-    as_batch,
-    heads_for,
-    steps_per_epoch,
-    targets_for,
-    training_batches,
-)
+from mien.training.batches import ValidationBatches, as_batch, steps_per_epoch, training_batches
 from mien.training.callbacks import Checkpoint, History
 from mien.training.config import TrainConfig, combine
 from mien.training.networks import build_model
-from mien.training.optimization import compile_model, stages
+from mien.training.optimization import LogitAdjusted, compile_model, stages
 from mien.training.splits import hold_out
+from mien.training.targets import EXPRESSION, frequencies, heads_for, mixed, right_labels, targets_for
 from mien.training.train import train
 
 pytestmark = pytest.mark.filterwarnings(
@@ -102,7 +96,7 @@ class TestRun:
         columns = {"epoch", "learning_rate", "loss", "val_loss"} | {
             f"{split}{head}_{what}"
             for split in ("", "val_")
-            for head in ("fer2013", "ferplus")
+            for head in ("fer2013", "ferplus", "expression")
             for what in ("accuracy", "loss")
         }
         assert columns <= set(rows[0])
@@ -118,7 +112,7 @@ class TestRun:
         rows = history(run)
         assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
         metrics = json.loads((run / "metrics.json").read_text())
-        assert all(metrics[head]["accuracy"] > 0.5 for head in ("blend", "fer2013", "ferplus"))
+        assert all(metrics[head]["accuracy"] > 0.5 for head in ("expression", "fer2013", "ferplus"))
 
     def test_the_record_tells_how_it_was_made(self, run: Path) -> None:
         record = json.loads((run / "train.json").read_text())
@@ -133,7 +127,7 @@ class TestRun:
     def test_the_exported_configuration(self, run: Path) -> None:
         config = ModelConfig.load(run / "export")
         assert config.labels == LABELS
-        assert config.outputs == {"blend": LABELS, "fer2013": LABELS, "ferplus": FERPLUS_LABELS}
+        assert config.outputs == {"expression": LABELS, "fer2013": LABELS, "ferplus": FERPLUS_LABELS}
         assert (config.name, config.input_size) == ("two-layers", 48)
         assert TrainConfig.from_dict(dict(config.training)) == SETTINGS
         assert config.data["sha256"] == fer2013().fingerprint()
@@ -145,7 +139,7 @@ class TestRun:
 
     def test_the_scores_are_those_of_the_exported_file(self, run: Path) -> None:
         metrics = json.loads((run / "metrics.json").read_text())
-        for head in ("blend", "fer2013", "ferplus"):
+        for head in ("expression", "fer2013", "ferplus"):
             report = evaluate(EmotionClassifier(run), fer2013(), split="validation", head=head)
             assert json.loads(json.dumps(report.to_dict())) == metrics[head]
         assert metrics["ferplus"]["n"] == 35 - 4  # every ninth face has no votes
@@ -154,7 +148,7 @@ class TestRun:
         card = (run / "export" / "README.md").read_text()
         metrics = json.loads((run / "metrics.json").read_text())
         assert card.startswith("# two-layers\n")
-        for words in ("fer2013", "84", *LABELS, f"{100 * metrics['blend']['accuracy']:.1f} %"):
+        for words in ("fer2013", "84", *LABELS, f"{100 * metrics['expression']['accuracy']:.1f} %"):
             assert words in card
 
 
@@ -174,8 +168,11 @@ class TestExportedModel:
         model = keras.models.load_model(run / "model.keras", compile=False)
         logits = model.predict(center_view(images, SETTINGS.view)[..., None], verbose=0)
         classifier = EmotionClassifier(run)
-        for head in ("fer2013", "ferplus"):
-            expected = softmax(logits[head], classifier.config.temperature[head])
+        train = fer2013().split("train")
+        offset = SETTINGS.prior * np.log(frequencies(train, heads_for(fer2013()), SETTINGS.label_share))
+        for head in ("fer2013", "ferplus", EXPRESSION):
+            shifted = logits[head] + (offset if head == EXPRESSION else 0)
+            expected = softmax(shifted, classifier.config.temperature[head])
             # The weights are stored in half precision.
             np.testing.assert_allclose(classifier.predict_proba(images, head=head), expected, atol=5e-3)
 
@@ -185,23 +182,16 @@ class TestExportedModel:
         assert large
         assert {w.data_type for w in large} == {onnx.TensorProto.FLOAT16}
 
-    def test_blend_is_a_mix_of_both_heads_over_the_seven(self, run: Path) -> None:
-        classifier, images = EmotionClassifier(run), faces(40, seed=3).images
-        labels, votes = (classifier.predict_proba(images, head=h) for h in ("fer2013", "ferplus"))
-        seven = votes[:, [FERPLUS_LABELS.index(label) for label in LABELS]]
-        shares = classifier.config.blend
-        assert sum(shares.values()) == pytest.approx(1)
-        expected = shares["fer2013"] * labels + shares["ferplus"] * seven / seven.sum(axis=1, keepdims=True)
-        np.testing.assert_allclose(classifier.predict_proba(images), expected, atol=1e-6)
-
     def test_probabilities_of_any_number_of_crops(self, run: Path) -> None:
         session = onnxruntime.InferenceSession(run / "export" / "model.onnx")
         images = np.random.default_rng(4).integers(0, 256, (130, 48, 48), np.uint8)
         images[0], images[1] = 0, 255
-        everything = session.run(["blend", "fer2013", "ferplus"], {"crops": images})
+        everything = session.run(["expression", "fer2013", "ferplus"], {"crops": images})
         for n in (1, 2, 129):
             for whole, part in zip(
-                everything, session.run(["blend", "fer2013", "ferplus"], {"crops": images[:n]}), strict=True
+                everything,
+                session.run(["expression", "fer2013", "ferplus"], {"crops": images[:n]}),
+                strict=True,
             ):
                 np.testing.assert_allclose(part, whole[:n], atol=1e-5)
         for probabilities in everything:
@@ -258,7 +248,8 @@ def export_again(run: Path, folder: Path, bias: float | None = None) -> None:
         heads=heads,
         view=SETTINGS.view,
         images=validation.images,
-        targets=targets_for(validation, heads),
+        targets=targets_for(validation, heads, SETTINGS.label_share),
+        right=right_labels(validation, heads),
     )
 
 
@@ -472,7 +463,7 @@ class TestOtherData:
     ) -> None:
         classifier = EmotionClassifier(studied)
         assert classifier.labels == ("bored", "engaged")
-        assert list(classifier.config.outputs) == ["blend", "labels"]
+        assert list(classifier.config.outputs) == ["expression", "labels"]
         images = study.split("train").images
         np.testing.assert_allclose(
             classifier.predict_proba(images), classifier.predict_proba(images, head="labels"), atol=1e-7
@@ -483,7 +474,7 @@ class TestOtherData:
     def test_a_tenth_is_held_out_and_scored(self, study: Dataset, studied: Path) -> None:
         config = ModelConfig.load(studied / "export")
         assert config.data["images"] == {"train": 72, "validation": 8}
-        assert json.loads((studied / "metrics.json").read_text())["blend"]["n"] == 8
+        assert json.loads((studied / "metrics.json").read_text())["expression"]["n"] == 8
         # What it was trained on can be compared with what `Dataset.fingerprint` says of the data.
         assert config.data["sha256"] == study.fingerprint()
 
@@ -500,7 +491,7 @@ class TestOtherData:
         assert "ferplus" in config.outputs
         # There is nothing to fit it on, nor to score it on.
         assert config.temperature["ferplus"] == pytest.approx(1)
-        assert set(config.metrics) == {"blend", "fer2013"}
+        assert set(config.metrics) == {"expression", "fer2013"}
 
     @pytest.mark.parametrize(
         "splits",
@@ -570,21 +561,58 @@ class TestHoldOut:
 
 class TestHeads:
     def test_named_after_the_data(self) -> None:
-        both = {"fer2013": LABELS, "ferplus": FERPLUS_LABELS}
-        assert heads_for(fer2013()) == both
-        assert list(heads_for(fer2013())) == ["fer2013", "ferplus"]
+        all_heads = {"fer2013": LABELS, "ferplus": FERPLUS_LABELS, "expression": LABELS}
+        assert heads_for(fer2013()) == all_heads
+        assert list(heads_for(fer2013())) == list(all_heads)
         assert heads_for(Dataset("fer2013", LABELS, {"train": faces(7, votes=False)})) == {"fer2013": LABELS}
-        assert list(heads_for(Dataset("mine", LABELS, {"train": faces(7)}))) == ["labels", "ferplus"]
+        assert list(heads_for(Dataset("mine", LABELS, {"train": faces(7)}))) == [
+            "labels", "ferplus", "expression",
+        ]  # fmt: skip
 
     def test_targets_are_one_hot_labels_and_shares_of_votes(self) -> None:
         split = faces(18)
-        targets = targets_for(split, heads_for(fer2013()))
+        targets = targets_for(split, heads_for(fer2013()), 0.4)
         np.testing.assert_array_equal(targets["fer2013"].argmax(axis=1), split.targets)
         np.testing.assert_array_equal(targets["fer2013"].sum(axis=1), 1)
         assert targets["ferplus"].shape == (18, 8)
         happy = split.targets.tolist().index(3)
         assert targets["ferplus"][happy, :2] == pytest.approx([0.2, 0.8])
         assert targets["ferplus"][9].sum() == 0  # no votes
+        # Label and votes as one target: 0.4 of the label, 0.6 of the votes; without votes the label alone.
+        assert targets["expression"][happy] == pytest.approx([0, 0, 0, 0.4 + 0.6 * 0.8, 0, 0, 0.6 * 0.2])
+        assert targets["expression"][9].tolist() == targets["fer2013"][9].tolist()
+
+    def test_one_target_of_label_and_votes(self) -> None:
+        label = np.eye(7, dtype=np.float32)[[0, 0, 0]]
+        votes = np.zeros((3, 8), np.float32)
+        votes[0, [0, 7]] = 0.5  # neutral and contempt, which is none of the seven
+        votes[1, 7] = 1
+        both = mixed(label, votes, 0.25)
+        np.testing.assert_allclose(both, [[0.25, 0, 0, 0, 0, 0, 0.75], label[1], label[2]])
+
+    def test_faces_that_people_refused_teach_the_default_answer_nothing(self) -> None:
+        split = faces(9)
+        split.votes[1] = [0, 1, 0, 0, 0, 0, 0, 0, 0, 9]
+        targets = targets_for(split, heads_for(fer2013()), 0.4)
+        assert not targets["expression"][1].any() and targets["fer2013"][1].sum() == 1
+        right = right_labels(split, heads_for(fer2013()))
+        assert right[1] == -1 and (right[2:9] == split.targets[2:9]).all()
+
+    def test_frequencies_of_labels(self) -> None:
+        split = replace(faces(70, votes=False), targets=np.repeat([3, 6], 35))
+        found = frequencies(split, {"fer2013": LABELS, "ferplus": FERPLUS_LABELS, "expression": LABELS}, 0.4)
+        np.testing.assert_allclose(found, np.array([1, 1, 1, 36, 1, 1, 36]) / 77, rtol=1e-6)
+
+    def test_rare_labels_weigh_as_much_as_frequent_ones(self) -> None:
+        frequent = np.array([0.9, 0.1], np.float32)
+        target, logits = (
+            np.array([[0, 1], [1, 0]], np.float32),
+            np.array([[0.0, 2.0], [1.0, 0.5]], np.float32),
+        )
+        for strength in (0.0, 0.5, 1.0):
+            got = LogitAdjusted(frequent, strength).call(target, logits)
+            shifted = softmax(logits + strength * np.log(frequent))
+            np.testing.assert_allclose(got, -np.log((shifted * target).sum(axis=1)), rtol=1e-5)
 
     def test_a_row_without_a_target_weighs_nothing(self) -> None:
         target = np.array([[0.5, 0.5], [0, 0], [0.3, 0]], np.float32)
@@ -600,7 +628,7 @@ class TestHeads:
         model = build_model("two-layers", {head: len(labels) for head, labels in heads.items()})
         compiled_for(model, settings, steps=1)
         split = faces(21)
-        batch = ValidationBatches(split, heads, settings.view, settings.view)[0]
+        batch = ValidationBatches(split, heads, settings, settings.view)[0]
         pixels, targets, weight = batch
         logits = model.predict_on_batch(pixels)
         losses = {}
@@ -610,7 +638,7 @@ class TestHeads:
             each = -(goal * np.log(softmax(np.asarray(logits[head])))).sum(axis=1)
             losses[head] = (each * weight[head]).mean()
         got = model.test_on_batch(pixels, targets, weight, return_dict=True)
-        expected = losses[first] + 0.25 * losses["ferplus"]
+        expected = losses[first] + 0.25 * losses["ferplus"] + losses["expression"]
         assert float(got["loss"]) == pytest.approx(expected, rel=1e-4)
 
 

@@ -26,12 +26,13 @@ from mien.metrics.calibration import softmax
 from mien.models.classifier import EmotionClassifier
 from mien.models.registry import ModelConfig
 from mien.training.augmentation import Augmentation, center_view
-from mien.training.batches import class_weights, heads_for, training_batches
+from mien.training.batches import class_weights, training_batches
 from mien.training.callbacks import History
 from mien.training.config import TrainConfig, combine
 from mien.training.finetune import load_weights
 from mien.training.networks import NETWORKS, build_model
 from mien.training.optimization import Stage, compile_model, stages
+from mien.training.targets import heads_for
 from mien.training.train import train
 
 pytestmark = [

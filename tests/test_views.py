@@ -83,7 +83,7 @@ class TestPredictViews:
     def test_single_view_is_the_classifiers_own(self, write_model: WriteModel) -> None:
         model = EmotionClassifier(write_model())
         images = pictures(70)
-        for head in ("blend", "ferplus"):
+        for head in ("expression", "ferplus"):
             views = predict_views(model, images, head=head)
             np.testing.assert_array_equal(views[SINGLE], model.predict_proba(images, head=head))
 

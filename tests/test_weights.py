@@ -29,7 +29,7 @@ def config(**changes: object) -> ModelConfig:
     settings = {
         "name": "small",
         "labels": LABELS,
-        "outputs": {"blend": LABELS},
+        "outputs": {"expression": LABELS},
         "input_size": 48,
         "sha256": "0" * 64,
     }
@@ -46,11 +46,11 @@ def one_line(error: Exception) -> str:
 class TestModelConfig:
     def test_comes_back_as_it_was_saved(self, tmp_path: Path) -> None:
         saved = config(
-            outputs={"blend": LABELS, "labels": LABELS},
+            outputs={"expression": LABELS, "labels": LABELS},
             temperature={"labels": 1.25},
             uncertain_below=1 / 3,
             data={"name": "faces", "sha256": "ab", "images": {"train": 7}},
-            metrics={"blend": {"n": 3, "accuracy": 2 / 3}},
+            metrics={"expression": {"n": 3, "accuracy": 2 / 3}},
             training={"epochs": 2},
             created_with="mien 0",
         )
@@ -58,18 +58,18 @@ class TestModelConfig:
         assert ModelConfig.load(tmp_path) == saved
 
     def test_lists_become_tuples(self) -> None:
-        loaded = config(labels=list(LABELS), outputs={"blend": list(LABELS)})
+        loaded = config(labels=list(LABELS), outputs={"expression": list(LABELS)})
         assert loaded.labels == LABELS
-        assert loaded.outputs == {"blend": LABELS}
+        assert loaded.outputs == {"expression": LABELS}
 
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"labels": (), "outputs": {"blend": ()}}, "two or more"),
-            ({"labels": ("a",), "outputs": {"blend": ("a",)}}, "two or more"),
-            ({"labels": ("a", "a"), "outputs": {"blend": ("a", "a")}}, "all different"),
-            ({"outputs": {}}, "blend"),
-            ({"outputs": {"blend": LABELS[::-1]}}, "blend"),
+            ({"labels": (), "outputs": {"expression": ()}}, "two or more"),
+            ({"labels": ("a",), "outputs": {"expression": ("a",)}}, "two or more"),
+            ({"labels": ("a", "a"), "outputs": {"expression": ("a", "a")}}, "all different"),
+            ({"outputs": {}}, "expression"),
+            ({"outputs": {"expression": LABELS[::-1]}}, "expression"),
             ({"input_size": 0}, "8 to 1024"),
             ({"input_size": -48}, "8 to 1024"),
             ({"input_size": 10**9}, "8 to 1024"),
@@ -103,8 +103,8 @@ class TestLoad:
             ("labels", 7),
             ("labels", ["angry", ["disgust"]]),
             ("labels", list(range(7))),
-            ("outputs", ["blend"]),
-            ("outputs", {"blend": 3}),
+            ("outputs", ["expression"]),
+            ("outputs", {"expression": 3}),
             ("input_size", "48"),
             ("input_size", 48.0),
             ("input_size", None),
@@ -120,11 +120,11 @@ class TestLoad:
         good = {
             "name": "small",
             "labels": LABELS,
-            "outputs": {"blend": LABELS},
+            "outputs": {"expression": LABELS},
             "input_size": 48,
             "sha256": "0" * 64,
         }
-        outputs = {"blend": value} if field == "labels" else good["outputs"]
+        outputs = {"expression": value} if field == "labels" else good["outputs"]
         (tmp_path / CONFIG_FILE).write_text(json.dumps(good | {"outputs": outputs, field: value}))
         with pytest.raises(ModelError, match="not the configuration of a model") as caught:
             ModelConfig.load(tmp_path)

@@ -291,8 +291,7 @@ def test_parquet_to_text_is_refused():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_on_a_terminal_the_table_is_coloured_and_parquet_refused(monkeypatch: pytest.MonkeyPatch):
-    # Rich keeps every style, and sums of styles, with the codes of the first terminal that it was shown on, which another
-    # test's may have been.
+    # Rich keeps every style, and sums of styles, with the codes of the first terminal that it was shown on: another's.
     Style.parse.__func__.cache_clear()
     Style._add.cache_clear()
     monkeypatch.setenv("TERM", "xterm-256color")

@@ -27,7 +27,7 @@ Answers = NDArray[np.int64]  # (n,) index into LABELS
 
 
 class Mien:
-    """mien as users get it: `blend`, and the head that learnt FER2013's labels for the accuracy on these."""
+    """mien as users get it: `expression`, and the head that learnt FER2013's labels for the accuracy on these."""
 
     def __init__(self, **options: str) -> None:
         from mien import EmotionClassifier, EmotionRecognizer
@@ -42,7 +42,7 @@ class Mien:
     def answers(self, faces: Faces) -> dict[str, Answers]:
         """The answers of each head."""
         heads = self.classifier.predict_heads(faces)
-        return {head: heads[head].argmax(axis=1) for head in ("blend", "fer2013")}
+        return {head: heads[head].argmax(axis=1) for head in ("expression", "fer2013")}
 
     def picture(self, path: str) -> list[str]:
         """What it says of a photograph, face by face."""

@@ -278,8 +278,9 @@ def _features(classifier: EmotionClassifier, split: Split, progress: Callable[[i
     parts = []
     for start in range(0, len(split), _BLOCK):
         heads = classifier.predict_heads(split.images[start : start + _BLOCK])
-        # The blend adds nothing to its heads.
-        parts.append(np.hstack([p for head, p in heads.items() if head != "blend" or len(heads) == 1]))
+        # A default output that is no head of its own adds nothing.
+        own = classifier.config.heads or heads
+        parts.append(np.hstack([p for head, p in heads.items() if head in own]))
         progress(min(start + _BLOCK, len(split)), len(split))
     return np.log(np.maximum(np.concatenate(parts).astype(np.float64), 1e-6))
 

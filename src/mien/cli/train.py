@@ -46,7 +46,9 @@ def train(
     network: Annotated[
         str | None,
         typer.Option(
-            help="mien-s, mien-pool, mien-l, tutorial-cnn or resnet50.  [default: mien-s]", show_default=False
+            help="mien-s, mien-pool, mien-l, tutorial-cnn, resnet50, or efficientnet-lite0, -lite1, -lite2.  "
+            "[default: mien-s]",
+            show_default=False,
         ),
     ] = None,
     config: Annotated[
@@ -62,7 +64,10 @@ def train(
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option(help="For resnet50's base: imagenet, none, or a Keras file.", show_default=False),
+        typer.Option(
+            help="For the base of resnet50 or efficientnet-lite0: imagenet, none, or a file.",
+            show_default=False,
+        ),
     ] = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Passes over the training images.", show_default=False)
@@ -157,10 +162,10 @@ def distill(
     The student is trained on the same data, with `mien train --config CONFIG --set teachers=FILE`.
     """
     from mien.models.classifier import EmotionClassifier
-    from mien.training.batches import heads_for
     from mien.training.config import combine, parse_setting
     from mien.training.distill import distill
     from mien.training.splits import split_up
+    from mien.training.targets import heads_for
 
     check_file("--output", output, data)
     models = [EmotionClassifier(name) for name in teacher]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.labels import FERPLUS_LABELS
+from mien.metrics.calibration import calibration_error
 from mien.metrics.significance import accuracy_interval, rank_correlation
 
 _EXPRESSIONS = len(FERPLUS_LABELS)
@@ -36,6 +37,13 @@ def majority(votes: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.where((winner < _EXPRESSIONS) & (votes.sum(axis=1) > 0), winner, -1)
 
 
+def majority_among(votes: NDArray[np.uint8], labels: Sequence[str]) -> NDArray[np.int64]:
+    """The label with the most votes, (n,): index into `labels`, some of the eight; -1 where it is none of them."""
+    places = np.full(_EXPRESSIONS + 1, -1)
+    places[[FERPLUS_LABELS.index(label) for label in labels]] = range(len(labels))
+    return places[majority(votes)]  # -1 is the last place
+
+
 @dataclass(frozen=True)
 class VoteAgreement:
     """How a model's probabilities agree with the votes.
@@ -50,6 +58,7 @@ class VoteAgreement:
         ambiguity: Spearman's rank correlation between the entropy of the probabilities and that of the votes, over
             the images: whether the model doubts where people disagree; 0 where undefined.
         labels: share of the dataset's own labels that are the majority.
+        calibration_error: expected calibration error, where the majority is what is right.
     """
 
     n: int
@@ -60,6 +69,7 @@ class VoteAgreement:
     correlation: float
     ambiguity: float
     labels: float
+    calibration_error: float
 
 
 def vote_agreement(
@@ -104,6 +114,7 @@ def vote_agreement(
         correlation=float(np.corrcoef(predicted.ravel(), own.ravel())[0, 1]) if varies else 0.0,
         ambiguity=rank_correlation(_entropy(predicted), _entropy(shares)),
         labels=float((named == winners).mean()),
+        calibration_error=calibration_error(predicted.max(axis=1), answers == winners),
     )
 
 

@@ -67,7 +67,7 @@ Tells {labels} apart in a grey crop of one face, {size} x {size} pixels.
 {scores}
 
 `ferplus` is scored against the majority of the FER+ votes, the other heads against the dataset's labels. The
-temperatures ({temperatures}), the shares of the blend ({blend}) and the threshold of `uncertain`
+temperatures ({temperatures}){blend} and the threshold of `uncertain`
 ({uncertain_below:.2f}) were fitted on {calibration}{chosen}{origin}
 
 ## Limits
@@ -77,8 +77,8 @@ temperatures ({temperatures}), the shares of the blend ({blend}) and the thresho
 
 _HELD_BACK = "{:,} images of the training split that were not trained on."
 _SAME = (
-    "this same\nsplit: its calibration error flatters the model a little. A head's accuracy does not depend on them; "
-    "that of a blend\nof two heads may a little."
+    "this same\nsplit: its calibration error flatters the model a little. A head's accuracy does not depend on "
+    "them."
 )
 _CHOSEN = " The epoch was chosen by the accuracy on this split, too, which flatters that accuracy a little."
 _BEGAN = " The training began with the weights of {}, which may have seen images of this split."
@@ -117,7 +117,7 @@ def write_folder_card(folder: Path) -> None:
             ("head", "n", "accuracy", "balanced accuracy", "macro F1", "calibration error"), rows
         ).markdown(),
         temperatures=", ".join(f"{head} {t:.2f}" for head, t in config.temperature.items()),
-        blend=", ".join(f"{head} {share:.2f}" for head, share in config.blend.items()),
+        blend=f", the mix of heads ({_words(config.blend)})" if len(config.blend) > 1 else "",
         calibration=_HELD_BACK.format(images["calibration"]) if "calibration" in images else _SAME,
         uncertain_below=config.uncertain_below,
         chosen=_CHOSEN if config.training.get("early_stopping") else "",
@@ -125,6 +125,13 @@ def write_folder_card(folder: Path) -> None:
         limits=_limits(config),
     )
     write_atomically(folder / "README.md", text)
+
+
+def _default(config: ModelConfig) -> str:
+    """Which output answers by default, and how it came about."""
+    mixed = len(config.blend) > 1
+    origin = f", a mix of heads ({_words(config.blend)})" if mixed else ""
+    return f"`{config.default}` is the default output{origin}"
 
 
 def _limits(config: ModelConfig) -> str:
@@ -159,12 +166,12 @@ def write_model_card(
     predictions = predict_heads(classifier, dataset, split=split)
     first = next(iter(predictions.values()))
     scores = {head: score(found) for head, found in predictions.items()}
-    corrupted = score_corrupted(classifier, predictions["blend"], progress=progress)
     config = classifier.config
+    corrupted = score_corrupted(classifier, predictions[config.default], progress=progress)
     parts = [
         f"# Model card: {config.name}",
         f"Classifies a grey crop of one face, {config.input_size} x {config.input_size} pixels, as one of "
-        f"{', '.join(config.labels)}. `blend` is the default output: {_words(config.blend)}.",
+        f"{', '.join(config.labels)}. {_default(config)}.",
         "Intended use: recognising the expression that a face shows, if errors harm nobody: art, games, accessibility "
         "chosen by its user, research on pictures with consent, teaching.",
         f"## Data\n\n{_origin(config, dataset)}\n\n{familiarity(first)}",
@@ -175,7 +182,7 @@ def write_model_card(
         *_votes(scores),
         *_classes(scores),
         f"## Calibration and selective prediction\n\n{_confidence(scores, config)}",
-        "## Robustness to corruptions\n\nThe head `blend` on the same images, corrupted.\n\n"
+        "## Robustness to corruptions\n\nThe default output on the same images, corrupted.\n\n"
         + corrupted.table().markdown(),
         f"## Limits\n\n{_limits(config)}",
         "## Measurement record\n\n"
@@ -288,13 +295,16 @@ def _classes(scores: dict[str, EvaluationReport]) -> list[str]:
 def _confidence(scores: dict[str, EvaluationReport], config: ModelConfig) -> str:
     temperatures = ", ".join(f"{head} {value:.2f}" for head, value in config.temperature.items())
     lines = [f"Temperatures {temperatures}; the calibration errors are above (expected, {BINS} bins)."]
-    selective = scores["blend"].selective_prediction
+    selective = scores[config.default].selective_prediction
     if selective is not None:
+        right = "the majority of the FER+ votes" if selective.against != "label" else "the dataset's label"
         kept = (
-            "none of them is" if selective.accuracy is None else f"{percent(selective.accuracy)} of those are"
+            f"none of them is {right}"
+            if selective.accuracy is None
+            else f"{percent(selective.accuracy)} of those are {right}"
         )
         lines.append(
             f"Predictions below {percent(selective.threshold)} confidence are flagged as uncertain. On this split "
-            f"{percent(selective.coverage)} of the predictions are not (coverage), and {kept} the dataset's label."
+            f"{percent(selective.coverage)} of the predictions are not (coverage), and {kept} (n = {selective.n:,})."
         )
-    return "\n".join(lines) + "\n\n" + coverage_table(scores["blend"]).markdown()
+    return "\n".join(lines) + "\n\n" + coverage_table(scores[config.default]).markdown()

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from mien.data.dataset import Dataset, Split
 from mien.data.duplicates import has_copy
-from mien.data.ferplus import majority
+from mien.data.ferplus import majority, majority_among
 from mien.errors import DatasetError
 from mien.labels import FERPLUS_LABELS
 from mien.models.classifier import EmotionClassifier
-from mien.models.registry import DEFAULT_HEAD, DEFAULT_OUTPUT, ModelConfig
+from mien.models.registry import DEFAULT_HEAD, ModelConfig
 from mien.models.tta import SINGLE, predict_views
 
 
@@ -57,6 +57,14 @@ class Predictions:
     def correct(self) -> NDArray[np.bool_]:
         """(n,) whether the prediction is right."""
         return np.asarray(self.predicted == self.targets)
+
+    @cached_property
+    def majority(self) -> NDArray[np.int64] | None:
+        """(n,) the label that most of the FER+ votes are for, -1 where that is none of `labels`; None without votes."""
+        if self.part.votes is None or not set(self.labels) <= set(FERPLUS_LABELS):
+            return None
+        found = majority_among(self.part.votes, self.labels)
+        return found if (found >= 0).any() else None
 
     @cached_property
     def copied(self) -> NDArray[np.bool_] | None:
@@ -134,8 +142,8 @@ def predict_heads(
 
 
 def main_head(config: ModelConfig, dataset: Dataset) -> str:
-    """The head that was trained on such labels: "fer2013" on FER2013, else "blend"."""
-    return "fer2013" if dataset.is_fer2013 and "fer2013" in config.outputs else DEFAULT_OUTPUT
+    """The head that was trained on such labels: "fer2013" on FER2013, else the default."""
+    return "fer2013" if dataset.is_fer2013 and "fer2013" in config.outputs else config.default
 
 
 def has_majority(split: Split) -> bool:
@@ -159,7 +167,7 @@ def _targets(
 
 def _head(classifier: EmotionClassifier, dataset: Dataset, head: str) -> str:
     """The output that is scored; "auto": what the classifier was made to answer with, else what has such labels."""
-    if head != DEFAULT_HEAD or classifier.head != DEFAULT_OUTPUT:
+    if head != DEFAULT_HEAD or classifier.head != classifier.config.default:
         return classifier.head if head == DEFAULT_HEAD else classifier.config.output(head)
     return main_head(classifier.config, dataset)
 

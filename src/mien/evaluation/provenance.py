@@ -80,7 +80,7 @@ def _familiarity(predictions: Predictions) -> str:
     chosen = _CHOSEN if predictions.config.training.get("early_stopping") else ""
     if predictions.split == "validation" and "calibration" in trained.get("images", {}):
         return (
-            "The model was trained on other splits of this dataset. Its temperatures, blend and threshold of "
+            "The model was trained on other splits of this dataset. Its temperatures and threshold of "
             f"'uncertain' were fitted on {trained['images']['calibration']:,} images of the split 'train' that it was "
             f"not trained on; settings of the training were chosen on this split.{chosen}"
         )
@@ -88,6 +88,6 @@ def _familiarity(predictions: Predictions) -> str:
         return (
             "The model was trained on this dataset, and the temperatures of its heads and its threshold of "
             "'uncertain' were fitted on this split: the calibration error flatters it a little. A head's accuracy "
-            f"does not depend on them; that of a blend of two heads may a little.{chosen}"
+            f"does not depend on them.{chosen}"
         )
     return "The model was trained on other splits of this dataset; this one took no part in training or calibration."

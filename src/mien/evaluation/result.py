@@ -71,11 +71,15 @@ class SelectiveScores:
         threshold: of the confidence, from the model's configuration.
         coverage: share of the predictions that reach it.
         accuracy: of these predictions; None if there are none.
+        n: images that count.
+        against: what is right: "FER+ majority", where that is one of the labels and there are votes, else "label".
     """
 
     threshold: float
     coverage: float
     accuracy: float | None
+    n: int
+    against: str
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ class EvaluationReport:
         risk_coverage: accuracy of the confident predictions.
         without_copies: None if there is no split "train", or if it is the scored split.
         ferplus: agreement with the FER+ votes; None without votes, or with other labels.
-        selective_prediction: for the head "blend", which has a threshold; None for other heads.
+        selective_prediction: for the default output, which has a threshold; None for other heads.
         views: "single view", "flip", "ten-crop" -> scores; None unless asked for.
     """
 
@@ -187,7 +191,11 @@ def figures(report: EvaluationReport) -> dict[str, Figure]:
         found.append(Figure("without copies", percent(rest.accuracy), rest.interval))
     if (votes := report.ferplus) is not None:
         share = f"{percent(votes.vote_share)} of at most {percent(votes.highest_vote_share)}"
-        found += [Figure("FER+ majority", percent(votes.majority), votes.interval), Figure(VOTE_SHARE, share)]
+        found += [
+            Figure("FER+ majority", percent(votes.majority), votes.interval),
+            Figure("FER+ calibration error", f"{votes.calibration_error:.3f}"),
+            Figure(VOTE_SHARE, share),
+        ]
     return {figure.name: figure for figure in found}
 
 
@@ -247,7 +255,8 @@ def _lines(report: EvaluationReport) -> list[tuple[str, str]]:
     ]
     if (selective := report.selective_prediction) is not None and selective.accuracy is not None:
         right, kept = percent(selective.accuracy), percent(selective.coverage)
-        text = f"{right} right: {kept} of the predictions, confidence from {percent(selective.threshold)}"
+        text = f"{kept} of the predictions, confidence from {percent(selective.threshold)}: {right} right"
+        text += f" ({selective.against})"
         lines.append(("not uncertain", text))
     half = report.risk_coverage.points[-1]
     most_confident = f"the most confident {100 * half['coverage']:.0f} %: {percent(half['accuracy'])} right"

@@ -36,7 +36,7 @@ def evaluate(
         dataset: the data; its labels must be the model's.
         split: "train", "validation" or "test"; without one the validation split, else the test split, else
             the only one.
-        head: "auto" takes the head that was trained on such labels: "fer2013" on FER2013, else "blend".
+        head: "auto" takes the head that was trained on such labels: "fer2013" on FER2013, else "expression".
             "ferplus" is scored against the majority of the FER+ votes, eight labels, if there is one.
         views: score flip and ten-crop too, which takes ten times as long; all else stays single view.
 
@@ -74,7 +74,9 @@ def score(predictions: Predictions) -> EvaluationReport:
         risk_coverage=_risk_coverage(confidences, correct),
         without_copies=_without_copies(predictions),
         ferplus=_vote_agreement(predictions),
-        selective_prediction=_selective_prediction(predictions) if predictions.head == "blend" else None,
+        selective_prediction=_selective_prediction(predictions)
+        if predictions.head == predictions.config.default
+        else None,
         views=views or None,
     )
 
@@ -109,12 +111,20 @@ def _risk_coverage(confidences: NDArray[np.floating], correct: NDArray[np.bool_]
 
 
 def _selective_prediction(predictions: Predictions) -> SelectiveScores:
-    threshold = predictions.config.uncertain_below
-    kept = predictions.correct[predictions.confidences >= threshold]
+    threshold, right, confidences = (
+        predictions.config.uncertain_below,
+        predictions.correct,
+        predictions.confidences,
+    )
+    if (voted := predictions.majority) is not None:
+        right, confidences = (predictions.predicted == voted)[voted >= 0], confidences[voted >= 0]
+    kept = right[confidences >= threshold]
     return SelectiveScores(
         threshold=threshold,
-        coverage=len(kept) / len(predictions.correct),
+        coverage=len(kept) / len(right),
         accuracy=float(kept.mean()) if len(kept) else None,
+        n=len(right),
+        against="label" if voted is None else "FER+ majority",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -87,29 +87,6 @@ def fit_temperature(logits: Floats, targets: Floats, *, certainty: float = 0.5) 
     curvature = float((weight * ((p * scaled**2).sum(axis=1) - mean**2)).sum())
     error = math.sqrt(float((slope**2).sum())) / max(curvature, 1e-12)
     return min(10.0, best * math.exp(min(10.0, normal_quantile(certainty) * error)))
-
-
-def fit_mixture(first: Floats, second: Floats, targets: Sequence[Floats]) -> float:
-    """The share of `first` under which share * first + (1 - share) * second is nearest to all targets together.
-
-    Args:
-        first, second: (n, k) probabilities.
-        targets: one or more (n, k) of shares, each of equal weight; rows of zeros are ignored.
-
-    Returns:
-        0 to 1; a half without any target.
-    """
-    used = [target for target in targets if target.any()]
-    if not used:
-        return 0.5
-    # Cross-entropy is convex in the weight, so the search finds the only minimum.
-    return _minimum(
-        lambda share: sum(
-            _cross_entropy(share * first + (1 - share) * second, target) / target.sum() for target in used
-        ),
-        0.0,
-        1.0,
-    )
 
 
 def _cross_entropy(probabilities: Floats, targets: Floats) -> float:

@@ -38,7 +38,7 @@ class EmotionClassifier:
 
     Args:
         model: name of a shipped model, a model folder, or a run that `mien train` wrote.
-        head: the output that answers: "auto" for the model's default, which is "blend"; "labels" for the head that was
+        head: the output that answers: "auto" for the model's default, "expression"; "labels" for the head that was
             trained on its dataset's own labels; or an output by its name, as "ferplus", which has labels of its own.
         threads: CPU threads of one call; None for as many as the machine has cores.
 
@@ -95,7 +95,7 @@ class EmotionClassifier:
         """Probabilities by every head, in one pass through the network; crops as in `predict_proba`.
 
         Returns:
-            Name of an output, "blend" too -> (n, its labels) float32.
+            Name of an output, the default too -> (n, its labels) float32.
         """
         heads = list(self.config.outputs)
         return dict(zip(heads, self._run(crops, heads), strict=True))

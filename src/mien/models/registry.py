@@ -24,8 +24,11 @@ DETECTOR_SIZE = 640
 MIN_SIZE = 20
 """Faces whose box has a shorter side, in pixels of the picture, are filtered out."""
 
-DEFAULT_HEAD, DEFAULT_OUTPUT = "auto", "blend"
+DEFAULT_HEAD, DEFAULT_OUTPUT = "auto", "expression"
 """What asks for a model's default output, and the name of that output."""
+
+FORMER_OUTPUT = "blend"
+"""The default output of models that earlier versions of mien exported: a mix of their heads."""
 
 LABELS_HEAD = "labels"
 """What asks for the head that was trained on its dataset's own labels, whatever its name."""
@@ -52,13 +55,15 @@ class ModelConfig:
     Attributes:
         name: of the model.
         labels: of the probabilities that users get, in order; those of the seven expressions are `Emotion`.
-        outputs: the ONNX file's outputs, name -> labels; "blend" is what users get, the others are the heads: the one
-            that was trained on the dataset's own labels is "fer2013" or "labels", that on FER+ votes "ferplus".
+        outputs: the ONNX file's outputs, name -> labels; "expression" is what users get ("blend" in models of earlier
+            versions). The head that was trained on the dataset's own labels is "fer2013" or "labels", that on FER+
+            votes "ferplus".
         input_size: side in pixels of the square grey crops.
         sha256: of `model.onnx`.
         temperature: that each head's logits are divided by, already inside the ONNX file.
-        blend: head -> its share in "blend", already inside the ONNX file.
-        uncertain_below: answers of "blend" less confident than this are flagged as uncertain.
+        blend: head -> its share in the default output, where that is a mix of heads and not one of its own; already
+            inside the ONNX file.
+        uncertain_below: answers of the default output less confident than this are flagged as uncertain.
         data: what it was trained on.
         metrics: scores on the validation split, per output.
         training: the settings it was trained with.
@@ -89,28 +94,42 @@ class ModelConfig:
         object.__setattr__(self, "outputs", {k: tuple(map(as_emotion, v)) for k, v in self.outputs.items()})
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
             raise ValueError(f"labels {self.labels}: expected two or more, all different")
-        if self.outputs.get(DEFAULT_OUTPUT) != self.labels:
+        if self.outputs.get(self.default) != self.labels:
             raise ValueError(
-                f'outputs {sorted(self.outputs)}: expected "blend" with the labels {self.labels}'
+                f'outputs {sorted(self.outputs)}: expected "{DEFAULT_OUTPUT}" with the labels {self.labels}'
             )
         names = {str(label) for labels in self.outputs.values() for label in labels}
         if clash := sorted(name for name in names if name in COLUMNS or name.startswith("smoothed_")):
             raise ValueError(f"labels {', '.join(clash)}: expected names that are no column of the results")
         check_limits(self, {"input_size": (8, 1024), "uncertain_below": (0, 1)})
 
+    @property
+    def default(self) -> str:
+        """The name of the default output."""
+        return FORMER_OUTPUT if FORMER_OUTPUT in self.outputs else DEFAULT_OUTPUT
+
+    @property
+    def heads(self) -> dict[str, tuple[str, ...]]:
+        """The outputs that were trained, with their labels: all that are not made of others."""
+        # Every trained head has a temperature; a default output without one repeats a head, or mixes some.
+        return {name: labels for name, labels in self.outputs.items() if name in self.temperature}
+
     def output(self, head: str) -> str:
-        """The output that a head's name means: "auto" is "blend", "labels" the head of the dataset's own labels.
+        """The output that a head's name means: "auto" the default, "labels" the head of the dataset's own labels.
+
+        "expression" and its former name "blend" both mean the default output.
 
         Raises:
             ModelError: the model has no such head.
         """
-        names = {DEFAULT_HEAD: DEFAULT_OUTPUT}
+        names = dict.fromkeys((DEFAULT_HEAD, DEFAULT_OUTPUT, FORMER_OUTPUT), self.default)
         if own_labels := next((name for name in (LABELS_HEAD, "fer2013") if name in self.outputs), None):
             names[LABELS_HEAD] = own_labels
         name = names.get(head, head)
         if name not in self.outputs:
             own = [output for output in self.outputs if output != LABELS_HEAD]
-            raise ModelError(f"{self.name}: no head {head!r}; expected one of {', '.join((*names, *own))}")
+            asked = [name for name in names if name not in (DEFAULT_OUTPUT, FORMER_OUTPUT)]
+            raise ModelError(f"{self.name}: no head {head!r}; expected one of {', '.join((*asked, *own))}")
         return name
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What a network is shown: the heads that a dataset can teach, their targets, and the batches."""
+"""What a network is shown: the batches of pictures with their targets."""
 
 from __future__ import annotations
 
@@ -6,59 +6,25 @@ from collections.abc import Iterator
 from contextlib import closing
 from itertools import count
 from pathlib import Path
-from typing import TypeAlias
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from mien._core.parallel import THREADS, map_chunks
-from mien.data.dataset import Dataset, Split
-from mien.data.ferplus import vote_shares
-from mien.labels import FERPLUS_LABELS, LABELS
+from mien.data.dataset import Split
 from mien.training.augmentation import augment, center_view, mixup_pairs
 from mien.training.config import TrainConfig
 from mien.training.distill import DistillationTargets, SoftLabels
+from mien.training.targets import Heads, targets_for
 
 Batch = tuple[NDArray[np.float32], dict[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]
 """Pixels (n, view, view, 1) in 0 to 255; per head the targets (n, labels); per head the weights (n,)."""
-
-Heads = dict[str, tuple[str, ...]]
-"""Head -> its labels; the head of the dataset's own labels comes first."""
-
-Rows: TypeAlias = slice | NDArray[np.int64]
 
 VALIDATION_BATCH = 256
 
 FEW = 50
 """Fewer images than this say too little about how sure a model may be."""
-
-
-def heads_for(dataset: Dataset, *, votes: bool = True) -> Heads:
-    """The heads a dataset can teach, the one of its own labels first: head -> labels.
-
-    `votes`: whether the FER+ votes, if any, are learnt as well.
-    """
-    train = dataset.split("train")
-    first = "fer2013" if dataset.is_fer2013 else "labels"
-    heads: Heads = {first: dataset.labels}
-    if votes and dataset.labels == LABELS and train.votes is not None:
-        heads["ferplus"] = FERPLUS_LABELS
-    return heads
-
-
-def targets_for(split: Split, heads: Heads, rows: Rows = slice(None)) -> dict[str, NDArray[np.float32]]:
-    """Targets of every head, (n, labels) each; a row of zeros where an image teaches a head nothing.
-
-    Of all rows, or of some: a slice or indices (n,).
-    """
-    first, *others = heads
-    labels = split.targets[rows]
-    targets = {first: np.eye(len(heads[first]), dtype=np.float32)[labels]}
-    if others:
-        no_votes = np.zeros((len(labels), len(FERPLUS_LABELS)), np.float32)
-        targets["ferplus"] = no_votes if split.votes is None else vote_shares(split.votes[rows])
-    return targets
 
 
 def training_batches(
@@ -72,12 +38,16 @@ def training_batches(
     importance = class_weights(split, heads, config)
     first = next(iter(heads))
     soft = soft_labels(split, heads, config)
-    lesson = None if soft is None else DistillationTargets(soft, split.images, config.distillation)
+    lesson = (
+        None
+        if soft is None
+        else DistillationTargets(soft, split.images, config.distillation, config.label_share)
+    )
 
     def make(job: tuple[int, int, NDArray[np.int64]]) -> Batch:
         epoch, step, rows = job
         rng = np.random.default_rng([config.seed, epoch, step])
-        targets = targets_for(split, heads, rows)
+        targets = targets_for(split, heads, config.label_share, rows)
         # Before mixup, so each part of a mixed picture counts by its own class.
         targets[first] = targets[first] * importance
         images = split.images[rows]
@@ -171,9 +141,9 @@ def as_batch(pixels: NDArray[np.float32], targets: dict[str, NDArray[np.float32]
 class ValidationBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types
     """A whole split, unchanged, in its order: batch `i` is made when it is asked for."""
 
-    def __init__(self, split: Split, heads: Heads, view: int, size: int) -> None:
+    def __init__(self, split: Split, heads: Heads, config: TrainConfig, size: int) -> None:
         super().__init__()
-        self._split, self._heads, self._view, self._size = split, heads, view, size
+        self._split, self._heads, self._config, self._size = split, heads, config, size
 
     def __len__(self) -> int:
         """How many batches there are."""
@@ -182,5 +152,5 @@ class ValidationBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras h
     def __getitem__(self, index: int) -> Batch:
         """The batch of that number; the last one may be smaller."""
         rows = slice(index * VALIDATION_BATCH, (index + 1) * VALIDATION_BATCH)
-        pixels = center_view(self._split.images[rows], self._view, self._size)
-        return as_batch(pixels, targets_for(self._split, self._heads, rows))
+        pixels = center_view(self._split.images[rows], self._config.view, self._size)
+        return as_batch(pixels, targets_for(self._split, self._heads, self._config.label_share, rows))

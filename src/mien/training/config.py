@@ -45,7 +45,13 @@ class TrainConfig:
         early_stopping: stop after this many epochs without a better validation accuracy, and keep the weights
             of the best epoch; 0 trains to the end and keeps the last. Not counted in `head_epochs`.
         mixed_precision: compute in bfloat16, with weights in float32.
-        ferplus_weight: weight of the FER+ head's loss against the label's loss; 0 for no such head.
+        ferplus_weight: weight of the FER+ head's loss against the label's loss; 0 for neither it nor `expression`.
+        expression_weight: weight of the loss of the head `expression`, which learns label and votes as one target.
+        label_share: share of the label in that target; the rest is the votes'.
+        logit_adjustment: how far that head learns rare labels as if they were frequent: 0 not at all, 1 entirely
+            (Menon et al., arXiv 2007.07314).
+        prior: how far the label frequencies are in its exported answers: 1 as in the training images, which gives most
+            right answers among such; 0 as if all labels were equally frequent, which gives the best mean recall.
         dropout: share of features dropped before the heads.
         ema_momentum: momentum of the running average of the weights that is kept in the end; less in a short run,
             so the average never reaches back further than a twentieth of it. 0 for none.
@@ -83,6 +89,10 @@ class TrainConfig:
     early_stopping: int = 0
     mixed_precision: bool = False
     ferplus_weight: float = 0.6
+    expression_weight: float = 1.0
+    label_share: float = 0.4
+    logit_adjustment: float = 1.0
+    prior: float = 0.7
     dropout: float = 0.3
     ema_momentum: float = 0.998
     clean_epochs: int = 3
@@ -168,6 +178,10 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "label_smoothing": (0, 0.99),
     "early_stopping": (0, 100_000),
     "ferplus_weight": (0, 100),
+    "expression_weight": (0, 100),
+    "label_share": (0, 1),
+    "logit_adjustment": (0, 2),
+    "prior": (0, 1),
     "dropout": (0, 0.99),
     "ema_momentum": (0, 0.999999),
     "clean_epochs": (0, 100_000),

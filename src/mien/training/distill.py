@@ -25,6 +25,7 @@ from mien.data.pixel_store import store_like, take_images
 from mien.errors import TrainingError
 from mien.models.classifier import EmotionClassifier
 from mien.training.augmentation import Augmentation, augment
+from mien.training.targets import EXPRESSION, mixed
 
 VIEWS_BY_TEACHERS = Augmentation(rotation=12, scale=0.15, shift=0.08, light=0.3, corruption=0.2, glasses=0.04)
 """How the fixed views are changed."""
@@ -95,8 +96,10 @@ class SoftLabels:
                 f"{source}: the teachers were asked about other pictures ({len(self.pictures)}) than are trained on "
                 f"here ({len(split)}); expected the same data, and the same calibration_fraction and limit"
             ) from None
-        if self.labels != dict(heads):
-            raise TrainingError(f"{source}: has the heads {_words(self.labels)}; expected {_words(heads)}")
+        if self.labels != _asked(heads):
+            raise TrainingError(
+                f"{source}: has the heads {_words(self.labels)}; expected {_words(_asked(heads))}"
+            )
         if np.abs(self.greys - _greys(split.images[first], self.views, self.seed)).max() > _SAME_GREY:
             raise TrainingError(
                 f"{source}: the teachers saw other views; expected it made by this version of mien"
@@ -153,7 +156,8 @@ def distill(
     Args:
         models: the teachers, exported.
         split: the n pictures that the student will be trained on.
-        heads: head -> labels, those of the student; every teacher has them.
+        heads: head -> labels, those of the student; every teacher has them, but for `EXPRESSION`, which learns the
+            teachers' mix of label and votes.
         views: how many a picture; the first is the picture as it is.
         seed: of the views.
         progress: called with (what, done, total).
@@ -161,6 +165,7 @@ def distill(
     Raises:
         TrainingError: a teacher has no such head, or other labels.
     """
+    heads = _asked(heads)
     for model in models:
         own = {head: model.config.outputs[head] for head in heads if head in model.config.outputs}
         if own != dict(heads):
@@ -184,6 +189,11 @@ def distill(
         _greys(split.images, views, seed),
         tuple(model.config.sha256 for model in models),
     )
+
+
+def _asked(heads: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """The heads that teachers are asked by."""
+    return {head: labels for head, labels in heads.items() if head != EXPRESSION}
 
 
 def _words(heads: Mapping[str, tuple[str, ...]]) -> str:
@@ -238,10 +248,11 @@ class DistillationTargets:
         soft: the teachers' probabilities.
         images: (n, h, w) uint8, the pictures they belong to.
         share: of the teachers in the targets; the rest are the dataset's own.
+        label_share: of the label in the target of `EXPRESSION`; the rest is the votes'.
     """
 
-    def __init__(self, soft: SoftLabels, images: NDArray[np.uint8], share: float) -> None:
-        self._soft, self._share = soft, share
+    def __init__(self, soft: SoftLabels, images: NDArray[np.uint8], share: float, label_share: float) -> None:
+        self._soft, self._share, self._label_share = soft, share, label_share
         self._order = soft.order(images)
         if np.any(np.diff(self._order) != 1):  # else a copy, which may not fit into memory, would be the same
             images = take_images(images, np.argsort(self._order))
@@ -267,10 +278,12 @@ class DistillationTargets:
         """
         places = self._order[rows]
         taught = self._soft.targets(view, places)
-        mixed = {}
+        if EXPRESSION in targets:
+            taught[EXPRESSION] = mixed(next(iter(taught.values())), taught["ferplus"], self._label_share)
+        both = {}
         for head, own in targets.items():
             weight = own.sum(axis=1, keepdims=True)
             share = np.where(weight > 0, self._share, 1)
             whole = (1 - share) * own + share * np.where(weight > 0, weight, 1) * taught[head]
-            mixed[head] = whole.astype(np.float32)
-        return self._views[view][places], mixed
+            both[head] = whole.astype(np.float32)
+        return self._views[view][places], both

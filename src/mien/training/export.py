@@ -18,11 +18,12 @@ from onnx import helper, numpy_helper
 from mien._core.files import write_atomically
 from mien._core.version import __version__
 from mien.errors import ExportError
-from mien.metrics.calibration import fit_mixture, fit_temperature, softmax, threshold_for_precision
+from mien.metrics.calibration import fit_temperature, softmax, threshold_for_precision
 from mien.models.onnx_runtime import open_session
 from mien.models.registry import MODEL_FILE, WEIGHTS_FILE, ModelConfig
 from mien.training.augmentation import center_view
 from mien.training.export_onnx import UNLICENSED, describe, write_onnx
+from mien.training.targets import EXPRESSION
 from mien.training.weights import halved, write_weights
 
 TOLERANCE, HALF_TOLERANCE = 1e-4, 5e-3  # of probabilities; the latter with weights in half precision
@@ -42,23 +43,26 @@ def export_onnx(
     view: int,
     images: NDArray[np.uint8],
     targets: Arrays,
+    right: NDArray[np.int64],
+    offset: NDArray[np.float32] | None = None,
 ) -> ModelConfig:
     """Write `model.onnx`, `model.weights.h5` and `config.json`.
 
     Each file's weights are stored in half precision where no probability changes by more than 5e-3.
 
     The ONNX model takes uint8 grey crops (n, size, size), any n, and gives probabilities: one output a head,
-    and "blend": the first head's, mixed with those of the FER+ head if there is one. Crop, normalisation,
-    temperatures and shares of the mix are inside.
+    and "expression", the default: the head of that name, else the first head. Crop, normalisation, label frequencies
+    and temperatures are inside.
 
     Args:
         model: what `build_model` built, trained.
         folder: created if missing.
-        heads: head -> labels, the first of them the labels of "blend".
+        heads: head -> labels; those of the first are those of the default output.
         view: side in pixels of the middle that the network sees of a crop.
-        images: (n, size, size) uint8, not trained on: temperatures, blend and the threshold of `uncertain`
-            are fitted to them.
+        images: (n, size, size) uint8, not trained on: temperatures and the threshold of `uncertain` are fitted to them.
         targets: head -> (n, labels) shares.
+        right: (n,) the label that a right default answer has, -1 where none is: so confidence is how often it is right.
+        offset: (labels,) added to the logits of "expression".
 
     Returns:
         The configuration that was written.
@@ -68,27 +72,36 @@ def export_onnx(
     """
     folder.mkdir(parents=True, exist_ok=True)
     logits = _predict(model, images, view)
-    temperature = {head: fit_temperature(logits[head], targets[head], certainty=CERTAINTY) for head in heads}
-    blend = _fit_blend({head: softmax(logits[head], temperature[head]) for head in heads}, heads, targets)
+    offsets = {} if offset is None else {EXPRESSION: offset}
+    first = next(iter(heads))
+    fitted_to = {
+        **targets,
+        **({EXPRESSION: _one_hot(right, len(heads[first]))} if EXPRESSION in heads else {}),
+    }
+    temperature = {
+        head: fit_temperature(logits[head] + offsets.get(head, 0), fitted_to[head], certainty=CERTAINTY)
+        for head in heads
+    }
     size = images.shape[1]
-    serving = _serving_model(model, heads, size, view, temperature, blend)
+    serving = _serving_model(model, heads, size, view, temperature, offsets)
     path = folder / MODEL_FILE
     probabilities = _write(serving, path, images)
-    first = next(iter(heads))
-    describe(path, words_of(model.name, {"blend": heads[first], **heads}, size))
+    outputs = {EXPRESSION: heads[first], **heads}
+    describe(path, words_of(model.name, outputs, size))
     same = _answers_in_half(model, logits, images, view, temperature)
     write_weights(model, folder / WEIGHTS_FILE, half=same)
-    confidence, predicted = probabilities["blend"].max(axis=1), probabilities["blend"].argmax(axis=1)
-    correct = predicted == targets[first].argmax(axis=1)
+    confidence, predicted = probabilities[EXPRESSION].max(axis=1), probabilities[EXPRESSION].argmax(axis=1)
+    judged, correct = right >= 0, predicted == right
     config = ModelConfig(
         name=model.name,
         labels=heads[first],
-        outputs={"blend": heads[first], **heads},
+        outputs=outputs,
         input_size=size,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         temperature=temperature,
-        blend=blend,
-        uncertain_below=threshold_for_precision(confidence, correct, PRECISION, certainty=CERTAINTY),
+        uncertain_below=threshold_for_precision(
+            confidence[judged], correct[judged], PRECISION, certainty=CERTAINTY
+        ),
         created_with=f"mien {__version__}, keras {keras.__version__} on {keras.backend.backend()}",
     )
     config.save(folder)
@@ -103,32 +116,15 @@ def words_of(
         "name": name,
         "labels": json.dumps({output: list(map(str, labels)) for output, labels in outputs.items()}),
         "input": f"crops: uint8 [n, {size}, {size}], grey, 0 is black; one face each, upright, which fills it",
-        "output": "float32 [n, labels], rows sum to 1; blend is the answer, the others are its heads",
+        "output": "float32 [n, labels], rows sum to 1; expression is the answer",
         "normalisation": "inside the network: pass pixels as they are",
         "licence": licence,
     }
 
 
-def _fit_blend(
-    probabilities: Mapping[str, NDArray[np.float64]], heads: Mapping[str, tuple[str, ...]], targets: Arrays
-) -> dict[str, float]:
-    """The weight of every head in the blend, which brings it close to both the labels and the votes."""
-    first = next(iter(heads))
-    if "ferplus" not in heads:
-        return {first: 1.0}
-    seven, votes = (_rows_to_one(part["ferplus"][:, _places(heads)]) for part in (probabilities, targets))
-    share = fit_mixture(probabilities[first], seven, [targets[first], votes])
-    return {first: share, "ferplus": 1 - share}
-
-
-def _places(heads: Mapping[str, tuple[str, ...]]) -> list[int]:
-    """The FER+ head's indices of the first head's labels: it has an eighth, contempt, and another order."""
-    return [heads["ferplus"].index(label) for label in next(iter(heads.values()))]
-
-
-def _rows_to_one(shares: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Each row divided by its sum; a row of zeros stays one."""
-    return np.asarray(shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12))
+def _one_hot(right: NDArray[np.int64], labels: int) -> NDArray[np.float32]:
+    """(n,) -> (n, labels); a row of zeros for -1."""
+    return np.concatenate([np.eye(labels, dtype=np.float32), np.zeros((1, labels), np.float32)])[right]
 
 
 def _predict(model: keras.Model, images: NDArray[np.uint8], view: int) -> dict[str, NDArray[np.float32]]:
@@ -197,25 +193,21 @@ def _serving_model(
     size: int,
     view: int,
     temperature: Mapping[str, float],
-    blend: Mapping[str, float],
+    offsets: Arrays,
 ) -> keras.Model:
-    """uint8 crops (n, size, size) -> probabilities of every head, and their blend."""
+    """uint8 crops (n, size, size) -> probabilities of every head, and the default ones."""
     crops = keras.Input((size, size), dtype="uint8", name="crops")
     edge = (size - view) // 2
     middle = slice(edge, edge + view)
     logits = model(ops.expand_dims(ops.cast(crops, "float32"), -1)[:, middle, middle])
-    outputs = {head: ops.softmax(logits[head] / temperature[head]) for head in heads}
-    first = next(iter(heads))
-    mixed = outputs[first]
-    if "ferplus" in heads:
-        seven = ops.take(outputs["ferplus"], _places(heads), axis=-1)
-        mixed = blend[first] * mixed + blend["ferplus"] * seven / ops.sum(seven, axis=-1, keepdims=True)
-    # Separate layers, so "blend" is an output even if it equals the only head's.
+    outputs = {head: ops.softmax((logits[head] + offsets.get(head, 0)) / temperature[head]) for head in heads}
+    default = outputs.get(EXPRESSION, outputs[next(iter(heads))])
+    # Separate layers, so there are two outputs even if the default one equals the only head's.
     return keras.Model(
         crops,
         {
             name: keras.layers.Identity(name=f"out_{name}")(x)
-            for name, x in (("blend", mixed), *outputs.items())
+            for name, x in {EXPRESSION: default, **outputs}.items()
         },
     )
 

@@ -43,7 +43,7 @@ def load_weights(
             f"init {source}: a {config.training.get('network', 'network of unknown kind')}, expected a "
             f"{model.name}; name its own with --network"
         )
-    trained_heads = {name: labels for name, labels in config.outputs.items() if name != "blend"}
+    trained_heads = config.heads
     sizes = {name: len(labels) for name, labels in trained_heads.items()}
     trained = build_model(model.name, sizes, view=_view(config), dropout=0.0)
     read_weights(trained, find_weights(folder))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
-from pathlib import Path
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import keras
 from keras import layers
 
-from mien.errors import SettingsError, TrainingError
+from mien.training.efficientnet import efficientnet_lite
+from mien.training.pretrained import load_pretrained
 
 Tensor = Any
 
@@ -57,7 +56,7 @@ def build_model(
         }
         model = keras.Model(pixels, outputs, name=network)
     if weights != "none":
-        _load_pretrained(model, weights)
+        load_pretrained(model, weights)
     return model
 
 
@@ -121,47 +120,13 @@ NETWORKS: dict[str, Callable[[Tensor], Tensor]] = {
     "mien-l": mien_l,
     "tutorial-cnn": tutorial_cnn,
     "resnet50": resnet50,
+    "efficientnet-lite0": partial(efficientnet_lite, width=1.0, depth=1.0),
+    "efficientnet-lite1": partial(efficientnet_lite, width=1.0, depth=1.1),
+    "efficientnet-lite2": partial(efficientnet_lite, width=1.1, depth=1.2),
 }
 
 FIXED_SIZE = ("tutorial-cnn", "resnet50")
 """Networks that are built for one size of picture."""
-
-_IMAGENET_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
-_IMAGENET_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/resnet/{_IMAGENET_FILE}"
-_IMAGENET_MD5 = "4d473c1dd8becc155b73f8504c6f6626"  # as keras.applications has it
-
-
-def _load_pretrained(model: keras.Model, weights: str) -> None:
-    """Fill the base of a model, the model nested in it, with ImageNet's weights or those of a file."""
-    bases = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    if not bases:
-        raise TrainingError(f"weights {weights!r}: {model.name} has no pretrained base; expected none")
-    path = _fetch_imagenet() if weights == "imagenet" else Path(weights)
-    if not path.is_file():
-        raise SettingsError(f"weights {weights!r}: no such file; expected one, or imagenet, or none")
-    try:
-        bases[0].load_weights(path)
-    except Exception as error:  # h5py's and Keras' own, of many kinds
-        reason = " ".join(str(error).split())[:200]
-        raise TrainingError(
-            f"{path}: not weights of {bases[0].name} without its top ({reason}); expected {_IMAGENET_FILE}, "
-            "or what Keras' save_weights wrote for such a base"
-        ) from None
-
-
-def _fetch_imagenet() -> Path:
-    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
-    try:
-        with redirect_stdout(sys.stderr):  # Keras prints its progress there
-            file = keras.utils.get_file(
-                _IMAGENET_FILE, _IMAGENET_URL, cache_dir=home, cache_subdir="models", file_hash=_IMAGENET_MD5
-            )
-    except Exception as error:  # whatever the network throws
-        raise TrainingError(
-            f"ImageNet's weights cannot be fetched ({' '.join(str(error).split())[:120]}): bring the file of "
-            f"{_IMAGENET_URL} into {home / 'models'}, or name it with --weights FILE; --weights none does without"
-        ) from None
-    return Path(file)
 
 
 @contextmanager

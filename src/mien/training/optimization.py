@@ -8,8 +8,10 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from mien.training.config import TrainConfig
+from mien.training.targets import EXPRESSION
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,33 @@ def stages(config: TrainConfig) -> list[Stage]:
     return [Stage(0, frozen, config.head_learning_rate, frozen=True), whole] if frozen else [whole]
 
 
-def compile_model(model: keras.Model, config: TrainConfig, stage: Stage, steps: int) -> None:
+class LogitAdjusted(keras.losses.Loss):  # type: ignore[misc]  # Keras has no types
+    """Cross-entropy of logits to which the logarithms of the label frequencies are added.
+
+    So the network learns what speaks for a label beside its frequency, and rare labels weigh as much as frequent ones.
+    Menon et al., *Long-tail learning via logit adjustment*, arXiv 2007.07314.
+
+    Args:
+        frequencies: (labels,), sums to 1.
+        strength: 1 for the frequencies as they are, 0 for none: plain cross-entropy.
+    """
+
+    def __init__(self, frequencies: NDArray[np.float32], strength: float) -> None:
+        super().__init__(name="logit_adjusted")
+        self._offset = (strength * np.log(frequencies)).astype(np.float32)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The loss of every row: (n, labels) shares and logits -> (n,)."""
+        return keras.losses.categorical_crossentropy(y_true, y_pred + self._offset, from_logits=True)
+
+
+def compile_model(
+    model: keras.Model,
+    config: TrainConfig,
+    stage: Stage,
+    steps: int,
+    frequencies: NDArray[np.float32] | None = None,
+) -> None:
     """Choose what learns, and give the model losses, metrics and a built optimizer.
 
     Args:
@@ -44,6 +72,7 @@ def compile_model(model: keras.Model, config: TrainConfig, stage: Stage, steps: 
         config: the settings.
         stage: of the run.
         steps: in an epoch.
+        frequencies: of the labels of the head `EXPRESSION`, if there is one: (labels,).
     """
     for layer in model.layers:
         # Batch normalization that does not learn keeps its statistics, too.
@@ -51,16 +80,20 @@ def compile_model(model: keras.Model, config: TrainConfig, stage: Stage, steps: 
     total = (stage.last - stage.first) * steps
     optimizer = _optimizer(config, _learning_rate(config, stage, steps), total)
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
-    # Keras sorts the names of outputs: the dataset's own labels need not come first.
-    others = [head for head in model.output_names if head == "ferplus"]
-    (first,) = (head for head in model.output_names if head != "ferplus")
+    cross_entropy = keras.losses.CategoricalCrossentropy
+    losses: dict[str, Any] = {}
+    for head in model.output_names:
+        if head == EXPRESSION and frequencies is not None:
+            losses[head] = LogitAdjusted(frequencies, config.logit_adjustment)
+        elif head in ("ferplus", EXPRESSION):
+            losses[head] = cross_entropy(True)
+        else:
+            losses[head] = cross_entropy(True, label_smoothing=config.label_smoothing)
+    weights = {"ferplus": config.ferplus_weight, EXPRESSION: config.expression_weight}
     model.compile(
         optimizer,
-        loss={
-            first: keras.losses.CategoricalCrossentropy(True, label_smoothing=config.label_smoothing),
-            **{head: keras.losses.CategoricalCrossentropy(True) for head in others},
-        },
-        loss_weights={first: 1.0, **dict.fromkeys(others, config.ferplus_weight)},
+        loss=losses,
+        loss_weights={head: weights.get(head, 1.0) for head in losses},
         weighted_metrics={
             head: [keras.metrics.CategoricalAccuracy(name="accuracy")] for head in model.output_names
         },

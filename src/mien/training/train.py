@@ -22,6 +22,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from mien._core.files import write_json
 from mien._core.text import count
@@ -33,13 +34,10 @@ from mien.evaluation.scores import score
 from mien.models.classifier import EmotionClassifier
 from mien.output.curves import training_curves
 from mien.training.batches import (
-    Heads,
     ValidationBatches,
-    heads_for,
     size_of_view,
     soft_labels,
     steps_per_epoch,
-    targets_for,
     training_batches,
 )
 from mien.training.callbacks import Checkpoint, EarlyStopping, History, ProgressBar, epochs_done
@@ -51,6 +49,7 @@ from mien.training.networks import build_model
 from mien.training.optimization import compile_model, stages
 from mien.training.run_folder import CHECKPOINT, SETTINGS, check_folder, read_record, write_record
 from mien.training.splits import split_up
+from mien.training.targets import EXPRESSION, Heads, frequencies, heads_for, right_labels, targets_for
 
 
 def train(
@@ -146,11 +145,12 @@ def _fit(
     done = epochs_done(run / CHECKPOINT)
     history = History(run / "history.csv", keep=done)
     bar = ProgressBar(config.epochs, steps, done)
+    frequent = frequencies(training, heads, config.label_share) if EXPRESSION in heads else None
     try:
         for stage in stages(config):
             if done > stage.last:  # its outcome is part of the checkpoint
                 continue
-            compile_model(model, config, stage, steps)
+            compile_model(model, config, stage, steps, frequent)
             checkpoint = Checkpoint(run / CHECKPOINT, model)
             if done > stage.first:
                 checkpoint.restore()
@@ -166,9 +166,7 @@ def _fit(
                     training_batches(training, heads, config, done, last),
                     steps_per_epoch=steps,
                     shuffle=False,
-                    validation_data=ValidationBatches(
-                        validation, heads, config.view, size_of_view(config, done)
-                    ),
+                    validation_data=ValidationBatches(validation, heads, config, size_of_view(config, done)),
                     initial_epoch=done,
                     epochs=last,
                     verbose=0,
@@ -249,7 +247,9 @@ def _export_and_score(
         heads=heads,
         view=config.view,
         images=calibration.images,
-        targets=targets_for(calibration, heads),
+        targets=targets_for(calibration, heads, config.label_share),
+        right=right_labels(calibration, heads),
+        offset=_offset(dataset, heads, config),
     )
     exported = replace(exported, data=data, training=config.to_dict())
     exported.save(folder)
@@ -261,3 +261,11 @@ def _export_and_score(
     full = {head: report.to_dict() for head, report in reports.items()}
     write_json(run / "metrics.json", full)
     return folder
+
+
+def _offset(dataset: Dataset, heads: Heads, config: TrainConfig) -> NDArray[np.float32] | None:
+    """What the settings add to the logits of the default output for the label frequencies: (labels,)."""
+    if EXPRESSION not in heads:
+        return None
+    frequent = frequencies(dataset.split("train"), heads, config.label_share)
+    return (config.prior * np.log(frequent)).astype(np.float32)
