@@ -183,8 +183,8 @@ DetectorSettingOption = Annotated[
 
 
 @dataclass(frozen=True)
-class RecognizerOptions:
-    """What every command takes that finds faces and reads them: the arguments of `EmotionRecognizer`."""
+class DetectorOptions:
+    """How faces are found: of the arguments of `EmotionRecognizer`, those that are of no model."""
 
     detector: Annotated[
         str,
@@ -219,6 +219,12 @@ class RecognizerOptions:
             rich_help_panel=DETECTION,
         ),
     ] = 0.0
+
+
+@dataclass(frozen=True)
+class RecognizerOptions(DetectorOptions):
+    """What every command takes that finds faces and reads them: the arguments of `EmotionRecognizer`."""
+
     model: ModelOption = DEFAULT_MODEL
     head: HeadOption = DEFAULT_HEAD
 
