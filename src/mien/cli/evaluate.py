@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mien.cli.option_groups import with_groups
 from mien.cli.options import (
     DETECTION,
     DataArgument,
-    DetectorOptions,
+    FaceOptions,
     ModelOption,
     RecognizerOptions,
     ReportFormat,
@@ -24,7 +25,6 @@ from mien.cli.options import (
     ThumbnailsOption,
     VotesOption,
     output_option,
-    with_groups,
 )
 from mien.cli.support import (
     check_file,
@@ -84,7 +84,7 @@ def evaluate(
     format: ReportFormatOption = ReportFormat.TABLE,
     votes: VotesOption = None,
     find_faces: FindFacesOption = False,
-    detection: DetectorOptions,
+    faces: FaceOptions,
     compare: CompareOption = None,
     robustness: RobustnessOption = False,
     output: EvaluationOption = None,
@@ -99,11 +99,11 @@ def evaluate(
     check_outside("--output", output, data)
     if find_faces:
         _check_left_out(votes=votes, compare=compare, robustness=robustness, no_thumbnails=no_thumbnails)
-        options = RecognizerOptions(**vars(detection), model=model, head=head)
+        options = RecognizerOptions(**vars(faces), model=model, head=head)
         _evaluate_photographs(data, options, split=part, output=output, as_json=as_json)
         return
-    for name, value in vars(detection).items():
-        changed = value != getattr(DetectorOptions, name)
+    for name, value in vars(faces).items():
+        changed = value != getattr(FaceOptions, name)
         check_together(f"--{name.replace('_', '-')}", changed, "--find-faces", find_faces)
     check_hidden("--no-thumbnails", no_thumbnails, {"--output": output})
     classifiers = _classifiers(compare or (model,), head)

@@ -198,7 +198,7 @@ def _confidence_scores(recognizer: EmotionRecognizer, found: Sequence[Photograph
         "calibration_error": calibration.calibration_error(confidences, correct),
         "uncertain": float(uncertain.mean()),
         "selective_prediction": SelectiveScores(
-            threshold=recognizer.classifier.config.uncertain_below,
+            threshold=recognizer.classifier.min_confidence,
             coverage=len(kept) / len(found),
             accuracy=float(kept.mean()) if len(kept) else None,
         ),
