@@ -100,8 +100,6 @@ def run_batch(
     """
     check_installed()
     _check(engine, partition, part_size, workers, decode_side)
-    check_min_quality(min_quality)
-    check_min_confidence(min_confidence)
     settings, same_files = _settings(
         model, head, detector, min_size=min_size, partition=partition, min_quality=min_quality,
         min_confidence=min_confidence, detector_size=detector_size, decode_side=decode_side,
@@ -171,6 +169,8 @@ def _settings(model: str, head: str, detector: str, **others: Any) -> tuple[Batc
     """With the digests of the weights; and those of earlier files of the same networks."""
     from mien.faces.detector import FaceDetector, detector_model
 
+    check_min_quality(others["min_quality"])
+    check_min_confidence(others["min_confidence"])
     # One that cannot be loaded is an error here, and not in every process that reads pictures.
     FaceDetector(detector, size=others["detector_size"], min_size=others["min_size"], threads=1)
     config, own = ModelConfig.load(resolve_model(model)), detector_model(detector)
