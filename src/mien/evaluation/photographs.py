@@ -38,7 +38,8 @@ def evaluate_photographs(
 
     The answer of a photograph is that of its largest face. One without a face that is found counts as wrong; one that
     cannot be read is an answer with its error, and takes no part in the scores. Photographs are read at full size and
-    one by one: memory does not grow with their number, but for a row each.
+    one by one: memory does not grow with their number, but for a row each. Of Parquet, a page of the file is in memory,
+    which may be a thousand encoded photographs.
 
     Args:
         recognizer: detector and model, with the head that is scored and the least quality of a face.
