@@ -353,11 +353,13 @@ def test_the_page_of_the_command_names_the_options_that_are_taken():
 
 def test_commands_that_find_faces_take_the_same_options_with_the_defaults_of_python():
     finding = {name: c for name, c in commands().items() if any(p.name == "detector" for p in c.params)}
-    assert finding.keys() == {"image", "demo", "bench", "explain", "video", "camera", "serve", "batch"}
+    assert finding.keys() == {
+        "image", "demo", "bench", "explain", "video", "camera", "serve", "batch", "evaluate",
+    }  # fmt: skip
     group = {one.name: one.default for one in fields(RecognizerOptions)}
     assert group == {
         "detector": DEFAULT_DETECTOR, "detector_size": DETECTOR_SIZE, "min_size": MIN_SIZE, "min_quality": 0.0,
-        "model": DEFAULT_MODEL, "head": "auto",
+        "min_confidence": None, "model": DEFAULT_MODEL, "head": "auto",
     }  # fmt: skip
     for command in finding.values():
         taken = {p.name: p.default for p in command.params if p.name in group}

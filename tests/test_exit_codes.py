@@ -58,6 +58,9 @@ WRONG_VALUE = """
     image a.jpg --detector missing.onnx
     image a.jpg --min-size 0
     image a.jpg --min-quality 2
+    image a.jpg --min-confidence 1.5
+    image a.jpg --min-confidence nan
+    evaluate tree --min-confidence 0.5
     image a.jpg --format parquet
     video text.mp4 --model nobody
     video text.mp4 --head nobody

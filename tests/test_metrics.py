@@ -21,6 +21,7 @@ from mien.metrics.significance import (
     EXACT_BELOW,
     accuracy_interval,
     mcnemar_p_value,
+    mean_recall_interval,
     paired_difference_interval,
     rank_correlation,
 )
@@ -425,3 +426,31 @@ class TestRankCorrelation:
 
     def test_that_cannot_be_told(self) -> None:
         assert rank_correlation(np.ones(4), np.arange(4.0)) == 0
+
+
+class TestMeanRecallInterval:
+    def test_covers_the_true_mean_at_its_level(self) -> None:
+        rng = np.random.default_rng(0)
+        rates, counts = np.array([0.9, 0.7, 0.5, 0.95]), np.array([40, 12, 80, 25])
+        covered = 0
+        for _ in range(400):
+            low, high = mean_recall_interval(list(rng.binomial(counts, rates)), list(counts), rounds=1000)
+            covered += low <= rates.mean() <= high
+        assert 0.92 <= covered / 400 <= 0.98
+
+    def test_one_class_is_as_wide_as_wilsons(self) -> None:
+        low, high = mean_recall_interval([70], [100])
+        assert (low, high) == pytest.approx(accuracy_interval(np.arange(100) < 70), abs=0.01)
+
+    def test_holds_the_mean_itself_and_stays_within_0_and_1(self) -> None:
+        for hits in (0, 1):
+            low, high = mean_recall_interval([hits] * 5, [1] * 5)
+            assert 0 <= low <= hits <= high <= 1
+            assert high - low > 0.2
+
+    @pytest.mark.parametrize(
+        ("hits", "counts"), [([], []), ([1], [0]), ([2], [1]), ([-1], [1]), ([1], [1, 1])]
+    )
+    def test_what_is_no_recall(self, hits: list[int], counts: list[int]) -> None:
+        with pytest.raises(ValueError, match="expected 1 image or more, and hits among them"):
+            mean_recall_interval(hits, counts)

@@ -145,10 +145,13 @@ def through_pickle(value: EmotionRecognizer) -> EmotionRecognizer:
 def test_copies_answer_alike(
     way: Callable[[EmotionRecognizer], EmotionRecognizer], detector: str, photo: Path, model: Path
 ) -> None:
-    original = EmotionRecognizer(model, detector=FaceDetector(detector, min_size=30), min_quality=0.01)
+    original = EmotionRecognizer(
+        model, detector=FaceDetector(detector, min_size=30), min_quality=0.01, min_confidence=0.3
+    )
     again = way(original)
     assert again.recognize(photo) == original.recognize(photo)
     assert again.min_quality == 0.01 and again.detector.min_size == 30
+    assert again.classifier.min_confidence == 0.3
     assert again.labels == original.labels and again.classifier.config == original.classifier.config
     again.detector.min_size = 400
     assert (original.detector.min_size == 30) is (way is not copy.copy)

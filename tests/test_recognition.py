@@ -92,7 +92,9 @@ class TestVerb:
 
     def test_arguments_are_named_as_the_options_are(self) -> None:
         names = list(inspect.signature(EmotionRecognizer).parameters)
-        assert names == ["model", "head", "detector", "detector_size", "min_size", "min_quality"]
+        assert names == [
+            "model", "head", "detector", "detector_size", "min_size", "min_quality", "min_confidence",
+        ]  # fmt: skip
         assert EmotionRecognizer(min_size=300).recognize(grace_hopper()).faces == ()
         assert EmotionRecognizer(detector_size=320).recognize(grace_hopper()) != EmotionRecognizer(
             detector_size=640

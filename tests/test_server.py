@@ -431,6 +431,8 @@ class TestLimits:
             {"queue": -1},
             {"timeout": 0},
             {"min_quality": 1.5},
+            {"min_confidence": 1.5},
+            {"min_confidence": -0.5},
             {"min_size": 0},
             {"max_faces": 0},
             {"port": 70000},

@@ -34,6 +34,8 @@ Explanation and evaluation:
     Explanation         of one face: heat map, and the prediction without the marked region
     evaluate            scores of a model on a dataset
     EvaluationReport    these scores
+    evaluate_photographs  scores of detector and model together on photographs
+    PhotographReport    these scores
     predict_split       what a model answers on a dataset: what the next are made from
     Predictions         these answers
     audit_groups        accuracy and calibration by group
@@ -79,6 +81,8 @@ if TYPE_CHECKING:
     from mien.data.load import load_dataset
     from mien.errors import MienError
     from mien.evaluation.fairness import ModelAudit, audit_groups
+    from mien.evaluation.photograph_report import PhotographReport
+    from mien.evaluation.photographs import evaluate_photographs
     from mien.evaluation.predictions import Predictions, predict_split
     from mien.evaluation.result import EvaluationReport
     from mien.evaluation.robustness import RobustnessReport, measure_robustness
@@ -128,6 +132,7 @@ __all__ = [
     "GroupColumn",
     "MienError",
     "ModelAudit",
+    "PhotographReport",
     "PictureFiles",
     "Prediction",
     "Predictions",
@@ -142,6 +147,7 @@ __all__ = [
     "crop_face",
     "describe_dataset",
     "evaluate",
+    "evaluate_photographs",
     "explain",
     "load_dataset",
     "measure_robustness",
@@ -171,6 +177,8 @@ _HOMES = {
         "ModelAudit",
         "audit_groups",
     ),
+    "evaluation.photograph_report": ("PhotographReport",),
+    "evaluation.photographs": ("evaluate_photographs",),
     "evaluation.predictions": (
         "Predictions",
         "predict_split",

@@ -77,6 +77,7 @@ class EmotionRecognizer:
         detector_size: as `size` of `FaceDetector`; not together with a detector, which has its own. None for 640.
         min_size: as `min_size` of `FaceDetector`; not together with a detector, which has its own. None for 20.
         min_quality: faces with a lower `quality.score`, 0 to 1, are filtered out; 0 for none.
+        min_confidence: as `EmotionClassifier` takes it; not together with a classifier, which has its own.
 
     Raises:
         ModelError, DetectorError: the model or the detector cannot be loaded, or the model has no such head.
@@ -92,13 +93,16 @@ class EmotionRecognizer:
         detector_size: int | None = None,
         min_size: int | None = None,
         min_quality: float = 0.0,
+        min_confidence: float | None = None,
     ) -> None:
         self.min_quality = check_min_quality(min_quality)
         if isinstance(model, EmotionClassifier):
-            _check_none("an EmotionClassifier", head=head)
+            _check_none("an EmotionClassifier", head=head, min_confidence=min_confidence)
             self.classifier = model
         else:
-            self.classifier = EmotionClassifier(model, head=head or DEFAULT_HEAD)
+            self.classifier = EmotionClassifier(
+                model, head=head or DEFAULT_HEAD, min_confidence=min_confidence
+            )
         if isinstance(detector, FaceDetector):
             _check_none("a FaceDetector", detector_size=detector_size, min_size=min_size)
             self.detector = detector

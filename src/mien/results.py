@@ -78,7 +78,8 @@ class Face:
 class Prediction:
     """The probabilities of one face: label -> probability in [0, 1], summing to 1, in the model's order.
 
-    `uncertain` is true if the highest probability is below the model's own threshold.
+    `uncertain` is true if the highest probability is below the model's own threshold, or below the `min_confidence`
+    that was asked for instead.
     """
 
     probabilities: Mapping[str, float]

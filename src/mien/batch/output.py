@@ -57,6 +57,7 @@ class BatchSettings:
         detector_sha256: of mien's own detector, "" for others.
         decode_side: large JPEGs are decoded smaller, but with so many pixels on the long side; 0 for whole.
         head: the model's output that answers, by its name in the ONNX file.
+        min_confidence: answers less confident are flagged as uncertain; None for the model's own threshold.
     """
 
     model: str
@@ -69,6 +70,7 @@ class BatchSettings:
     detector_sha256: str = ""
     decode_side: int = 0
     head: str = DEFAULT_OUTPUT
+    min_confidence: float | None = None
 
 
 def check_installed() -> None:

@@ -17,6 +17,7 @@ from mien.batch.sources import Entry, list_entries
 from mien.batch.worker import Outcome, Task, in_tasks
 from mien.errors import MienError, SettingsError
 from mien.faces.quality import check_min_quality
+from mien.models.classifier import check_min_confidence
 from mien.models.registry import (
     DEFAULT_DETECTOR,
     DEFAULT_HEAD,
@@ -62,6 +63,7 @@ def run_batch(
     detector_size: int = DETECTOR_SIZE,
     min_size: int = MIN_SIZE,
     min_quality: float = 0.0,
+    min_confidence: float | None = None,
     decode_side: int = 0,
     partition: str = "none",
     engine: str = "local",
@@ -78,7 +80,7 @@ def run_batch(
     Args:
         sources: as `list_entries` takes them.
         output: the folder where the parts go; a run of the same settings may have begun it.
-        model: with the next five as `EmotionRecognizer` takes them; models and detectors by their names.
+        model: with the next six as `EmotionRecognizer` takes them; models and detectors by their names.
         decode_side: JPEGs are decoded at the least of 1/8, 1/4 and 1/2 that leaves the long side so many pixels, and
             boxes are told in pixels of the whole picture all the same; 0 decodes all as they are.
         partition: "folder" writes a folder a first folder of the source, "none" one folder in all.
@@ -90,7 +92,7 @@ def run_batch(
 
     Raises:
         MissingExtraError: fsspec or pyarrow is not installed.
-        ValueError: a `min_quality`, `min_size` or `detector_size` out of range.
+        ValueError: a `min_quality`, `min_confidence`, `min_size` or `detector_size` out of range.
         ModelError, DetectorError: there is no such model, head or detector.
         SettingsError: the folder was begun with other settings, or another run writes there.
         SourceError: a source is missing, or vanished; what was done is kept.
@@ -98,10 +100,9 @@ def run_batch(
     """
     check_installed()
     _check(engine, partition, part_size, workers, decode_side)
-    check_min_quality(min_quality)
     settings, same_files = _settings(
         model, head, detector, min_size=min_size, partition=partition, min_quality=min_quality,
-        detector_size=detector_size, decode_side=decode_side,
+        min_confidence=min_confidence, detector_size=detector_size, decode_side=decode_side,
     )  # fmt: skip
     parts_folder = Output(output, settings, same_files)
     sources = list(sources)
@@ -168,6 +169,8 @@ def _settings(model: str, head: str, detector: str, **others: Any) -> tuple[Batc
     """With the digests of the weights; and those of earlier files of the same networks."""
     from mien.faces.detector import FaceDetector, detector_model
 
+    check_min_quality(others["min_quality"])
+    check_min_confidence(others["min_confidence"])
     # One that cannot be loaded is an error here, and not in every process that reads pictures.
     FaceDetector(detector, size=others["detector_size"], min_size=others["min_size"], threads=1)
     config, own = ModelConfig.load(resolve_model(model)), detector_model(detector)

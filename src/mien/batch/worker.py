@@ -66,7 +66,9 @@ class Worker:
         # Of a picture that is decoded smaller, the faces that are too small are only known afterwards.
         min_size = settings.min_size // max(SCALES) if settings.decode_side else settings.min_size
         self._recognizer = EmotionRecognizer(
-            EmotionClassifier(settings.model, head=settings.head, threads=1),
+            EmotionClassifier(
+                settings.model, head=settings.head, threads=1, min_confidence=settings.min_confidence
+            ),
             detector=FaceDetector(
                 settings.detector, min_size=max(1, min_size), size=settings.detector_size, threads=1
             ),

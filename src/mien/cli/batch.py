@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from mien._core.text import count
+from mien.cli.option_groups import with_groups
 from mien.cli.options import (
     INPUT,
     OUTPUT,
@@ -23,7 +24,6 @@ from mien.cli.options import (
     RecognizerOptions,
     ReportFormat,
     output_option,
-    with_groups,
 )
 from mien.cli.output_file import choose_format, open_output
 from mien.cli.support import check_together, say_hidden, say_written, show_summaries

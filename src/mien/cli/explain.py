@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.options import PicturesArgument, RecognizerOptions, output_option, with_groups
+from mien.cli.option_groups import with_groups
+from mien.cli.options import PicturesArgument, RecognizerOptions, output_option
 
 commands = typer.Typer()
 

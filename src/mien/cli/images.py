@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien._core.text import count, percent
+from mien.cli.option_groups import with_groups
 from mien.cli.options import (
     OUTPUT,
     PRIVACY,
@@ -24,7 +25,6 @@ from mien.cli.options import (
     ReportFormat,
     ReportFormatOption,
     output_option,
-    with_groups,
 )
 from mien.cli.output_file import check_no_input, choose_format, open_output
 from mien.cli.support import (

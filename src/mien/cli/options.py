@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from enum import StrEnum
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -55,6 +52,12 @@ class SplitName(StrEnum):
 def _quality(value: float) -> float:
     if math.isnan(value):  # lies neither below 0 nor above 1
         raise typer.BadParameter("expected 0, for every face, to 1")
+    return value
+
+
+def _confidence(value: float | None) -> float | None:
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter("expected 0, for no answer flagged as uncertain, to 1")
     return value
 
 
@@ -183,8 +186,8 @@ DetectorSettingOption = Annotated[
 
 
 @dataclass(frozen=True)
-class RecognizerOptions:
-    """What every command takes that finds faces and reads them: the arguments of `EmotionRecognizer`."""
+class FaceOptions:
+    """The arguments of `EmotionRecognizer` but for its model and its head."""
 
     detector: Annotated[
         str,
@@ -219,6 +222,23 @@ class RecognizerOptions:
             rich_help_panel=DETECTION,
         ),
     ] = 0.0
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(
+            callback=_confidence,
+            min=0,
+            max=1,
+            help="Answers with a lower confidence, 0 to 1, are flagged as uncertain.  [default: the model's threshold]",
+            show_default=False,
+            rich_help_panel=MODEL,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class RecognizerOptions(FaceOptions):
+    """What every command takes that finds faces and reads them: the arguments of `EmotionRecognizer`."""
+
     model: ModelOption = DEFAULT_MODEL
     head: HeadOption = DEFAULT_HEAD
 
@@ -261,33 +281,3 @@ class SamplingOptions:
             return Sampling(**vars(self))
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
-
-
-def with_groups(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose parameters that are dataclasses are, on the command line, the options that these name."""
-    signature = inspect.signature(command, eval_str=True)
-    parameters: list[inspect.Parameter] = []
-    groups: dict[str, type[Any]] = {}
-    for name, parameter in signature.parameters.items():
-        group: Any = parameter.annotation
-        if not (isinstance(group, type) and is_dataclass(group)):
-            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
-            continue
-        groups[name] = group
-        hints = get_type_hints(group, include_extras=True)
-        parameters += [
-            inspect.Parameter(
-                one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=hints[one.name]
-            )
-            for one in fields(group)
-        ]
-
-    @wraps(command)
-    def run(**values: Any) -> None:
-        for name, group in groups.items():
-            values[name] = group(**{one.name: values.pop(one.name) for one in fields(group)})
-        command(**values)
-
-    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {one.name: one.annotation for one in parameters}
-    return run

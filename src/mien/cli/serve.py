@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from mien.cli.options import LIMITS, SERVER, RecognizerOptions, with_groups
+from mien.cli.option_groups import with_groups
+from mien.cli.options import LIMITS, SERVER, RecognizerOptions
 from mien.cli.support import server_settings
 from mien.errors import MissingExtraError
 from mien.server.settings import CORES, Settings

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from mien._core.text import count
+from mien.cli.option_groups import with_groups
 from mien.cli.options import (
     OUTPUT,
     SERVER,
@@ -27,7 +28,6 @@ from mien.cli.options import (
     SmoothingOption,
     ThumbnailsOption,
     output_option,
-    with_groups,
 )
 from mien.cli.output_file import check_no_input, choose_format, open_output
 from mien.cli.support import (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -97,7 +98,7 @@ class Dataset:
 
     def default_split(self) -> str:
         """The split that is scored unless one is named: "validation", else "test", else the only one."""
-        return next((s for s in ("validation", "test", *self.splits) if s in self.splits), "validation")
+        return default_split(self.splits)
 
     def fingerprint(self) -> str:
         """SHA-256 in hexadecimal over the labels and the images, targets and votes of all splits in order.
@@ -116,6 +117,11 @@ class Dataset:
             digest.update(split.targets.astype("<i8").tobytes())
             digest.update(b"" if split.votes is None else split.votes.tobytes())
         return digest.hexdigest()
+
+
+def default_split(there: Collection[str]) -> str:
+    """Of these splits, the one that is scored unless one is named: "validation", else "test", else the only one."""
+    return next((name for name in ("validation", "test", *there) if name in there), "validation")
 
 
 def _check(name: str, array: npt.NDArray[np.generic], shape: tuple[int, ...], dtype: type) -> None:

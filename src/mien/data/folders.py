@@ -36,20 +36,31 @@ def read_folder(root: Path, source: Source, progress: Progress) -> None:
         DatasetError: there are no pictures, one of them is broken, or there is no room for the pixels.
         OSError: a file or folder cannot be read.
     """
-    folders = list(_class_folders(root))
-    _check_not_by_table(root, folders)
+    folders = find_class_folders(root)
     source.memory.expected = total = sum(len(folder.pictures) for folder in folders)
-    if not total:
-        raise DatasetError(
-            f"{root}: no dataset found, expected fer2013.csv, *.parquet "
-            "or pictures in class folders such as train/angry/*.png"
-        )
     source.is_fer2013 = all(_OFFICIAL_NAME.match(name) for folder in folders for name in folder.pictures)
     chunks = (chunk for folder in folders for chunk in folder.chunks())
     source.read_all(_read_picture, chunks, total, progress)
 
 
-def _check_not_by_table(root: Path, folders: list[_ClassFolder]) -> None:
+def find_class_folders(root: Path) -> list[ClassFolder]:
+    """Every folder of pictures of one class, in order of name, and so are its pictures.
+
+    Raises:
+        DatasetError: there are no pictures, or their labels are in a table.
+        OSError: a folder cannot be read.
+    """
+    folders = list(_class_folders(root))
+    _check_not_by_table(root, folders)
+    if not any(folder.pictures for folder in folders):
+        raise DatasetError(
+            f"{root}: no dataset found, expected fer2013.csv, *.parquet "
+            "or pictures in class folders such as train/angry/*.png"
+        )
+    return folders
+
+
+def _check_not_by_table(root: Path, folders: list[ClassFolder]) -> None:
     """A single folder beside a table is no class: the table has the labels, by the names of the pictures."""
     filled = [folder for folder in folders if folder.pictures]
     tables = [path.name for path in sorted(root.glob("*.csv")) if path.name != GROUPS_FILE]
@@ -68,7 +79,7 @@ def _is_expression(word: str) -> bool:
     return True
 
 
-class _ClassFolder(NamedTuple):
+class ClassFolder(NamedTuple):
     """A folder of pictures of one class: its path, also from the dataset's folder, and the files' names."""
 
     path: Path
@@ -76,22 +87,34 @@ class _ClassFolder(NamedTuple):
     split: str
     pictures: list[str]
 
-    def chunks(self) -> Iterator[list[tuple[_ClassFolder, str]]]:
+    def chunks(self) -> Iterator[list[tuple[ClassFolder, str]]]:
         """The pictures, some at a time."""
         for start in range(0, len(self.pictures), CHUNK):
             yield [(self, name) for name in self.pictures[start : start + CHUNK]]
 
+    @property
+    def label(self) -> str:
+        """The folder's own name."""
+        return _printable(self.path.name)
 
-def _read_picture(picture: tuple[_ClassFolder, str]) -> Row:
+    def split_of(self, picture: str) -> str:
+        """The split that a picture belongs to: by FER2013's file names, else by its folder."""
+        official = _OFFICIAL_NAME.match(picture)
+        return USAGES[official[1]] if official else self.split
+
+    def name_of(self, picture: str) -> str:
+        """A picture's path from the dataset's folder."""
+        return _printable(f"{self.relative}/{picture}")
+
+
+def _read_picture(picture: tuple[ClassFolder, str]) -> Row:
     folder, file = picture
     name = f"{folder.relative}/{file}"
     with (folder.path / file).open("rb", buffering=0) as opened:
         if os.fstat(opened.fileno()).st_size > MAX_BYTES:
             raise DatasetError(f"{name}: larger than {MAX_BYTES / 1e6:.0f} MB, expected a picture")
         data = opened.readall()
-    official = _OFFICIAL_NAME.match(file)
-    split = USAGES[official[1]] if official else folder.split
-    return Row(split, decode_crop(data, name), _printable(folder.path.name), _printable(name))
+    return Row(folder.split_of(file), decode_crop(data, name), folder.label, folder.name_of(file))
 
 
 def _printable(name: str) -> str:
@@ -99,8 +122,7 @@ def _printable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _class_folders(root: Path) -> Iterator[_ClassFolder]:
-    """Every folder of pictures, in order of name, and so are its pictures."""
+def _class_folders(root: Path) -> Iterator[ClassFolder]:
     splits = [(split, folder) for folder in _folders(root) if (split := split_of_folder(folder.name))]
     for split, parent in splits or [(split_of_folder(root.name) or "train", root)]:
         for folder in _folders(parent):
@@ -113,7 +135,7 @@ def _class_folders(root: Path) -> Iterator[_ClassFolder]:
                     and not entry.name.startswith(".")
                     and entry.is_file()
                 )
-            yield _ClassFolder(folder, folder.relative_to(root).as_posix(), split, pictures)
+            yield ClassFolder(folder, folder.relative_to(root).as_posix(), split, pictures)
 
 
 def _folders(parent: Path) -> list[Path]:

@@ -31,7 +31,7 @@ from mien.labels import LABELS
 
 _BATCH = 1024  # images that are written together
 _SMALL_FILE = 2**25  # bytes
-_ParquetRow: TypeAlias = "tuple[_ParquetFile, int, dict[str, Any]]"
+_ParquetRow: TypeAlias = "tuple[ParquetFile, int, dict[str, Any]]"
 
 
 def read_parquet(paths: list[Path], source: Source, progress: Progress) -> None:
@@ -41,11 +41,11 @@ def read_parquet(paths: list[Path], source: Source, progress: Progress) -> None:
         DatasetError: a file or a row is not as expected, or there is no room for the pixels.
         MissingExtraError: pyarrow is not installed.
     """
-    files = [_ParquetFile(path) for path in paths]
+    files = [ParquetFile(path) for path in paths]
     source.is_fer2013 = all(file.is_fer2013 for file in files)
     source.memory.expected = total = sum(file.length for file in files)
     chunks = (chunk for file in files for chunk in file.chunks())
-    source.read_all(_ParquetFile.read_row, chunks, total, progress)
+    source.read_all(ParquetFile.read_row, chunks, total, progress)
 
 
 def read_parquet_columns(paths: list[Path], columns: list[str]) -> dict[str, tuple[str, ...]]:
@@ -89,7 +89,7 @@ def _parquet_errors(path: Path) -> Iterator[None]:
         raise DatasetError(f"{path}: expected a whole Parquet file: {reason}") from None
 
 
-class _ParquetFile:
+class ParquetFile:
     """One Parquet file: what its columns mean, and its rows."""
 
     def __init__(self, path: Path) -> None:
@@ -113,16 +113,38 @@ class _ParquetFile:
         # Dataset hubs name the parts of a split train-00000-of-00003.parquet.
         self.split = split_of_folder(path.stem.partition("-")[0]) or "train"
 
-    def chunks(self) -> Iterator[list[_ParquetRow]]:
-        """The rows, some at a time; pictures still encoded."""
+    def chunks(self, rows: int = CHUNK) -> Iterator[list[_ParquetRow]]:
+        """The rows, so many at a time; pictures still encoded."""
         import pyarrow.parquet as pq
 
         number = 0
         with _parquet_errors(self.path), pq.ParquetFile(self.path, **_in_parts(self.path)) as file:
-            for batch in file.iter_batches(CHUNK, columns=self.columns):
-                rows = batch.to_pylist()
-                yield [(self, number + i, row) for i, row in enumerate(rows)]
-                number += len(rows)
+            for batch in file.iter_batches(rows, columns=self.columns):
+                values = batch.to_pylist()
+                yield [(self, number + i, row) for i, row in enumerate(values)]
+                number += len(values)
+
+    def labelled(self) -> list[tuple[str, str]]:
+        """Split and label of every row, without its picture.
+
+        Raises:
+            DatasetError: the file is broken, or a row has no such split or label.
+        """
+        import pyarrow.parquet as pq
+
+        columns = [name for name in self.columns if name in ("label", "usage", "split")]
+        with _parquet_errors(self.path), pq.ParquetFile(self.path, **_in_parts(self.path)) as file:
+            rows = file.read(columns=columns).to_pylist()
+        return [self.split_and_label(row, number) for number, row in enumerate(rows)]
+
+    def split_and_label(self, row: dict[str, Any], number: int) -> tuple[str, str]:
+        """What a row says of its picture.
+
+        Raises:
+            DatasetError: it has no such split or label.
+        """
+        where = f"{self.path.name}, row {number}"
+        return self._split(row, where), self._label(row["label"], where)
 
     @staticmethod
     def read_row(row: _ParquetRow) -> Row:
@@ -174,9 +196,14 @@ def _label_names(schema: Any) -> tuple[str, ...]:
     return tuple(map(str, names)) if isinstance(names, list) and names else LABELS
 
 
-def _picture_bytes(image: object, where: str) -> bytes:
+def picture_bytes(image: object) -> bytes | None:
+    """The encoded picture in a value of the column image; None where there is none."""
     data = image.get("bytes") if isinstance(image, dict) else image
-    if not isinstance(data, bytes):
+    return data if isinstance(data, bytes) else None
+
+
+def _picture_bytes(image: object, where: str) -> bytes:
+    if (data := picture_bytes(image)) is None:
         raise DatasetError(f"{where}: no bytes in the column image, expected an encoded picture")
     return data
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,31 @@ def wilson_interval(hits: int, n: int, *, level: float = 0.95) -> tuple[float, f
 def accuracy_interval(correct: Bools, *, level: float = 0.95) -> tuple[float, float]:
     """`wilson_interval` of the share of True in (n,) bools."""
     return wilson_interval(int(correct.sum()), len(correct), level=level)
+
+
+def mean_recall_interval(
+    hits: Sequence[int], counts: Sequence[int], *, level: float = 0.95, rounds: int = 20_000, seed: int = 0
+) -> tuple[float, float]:
+    """Interval of the mean of several shares, as of a mean recall: `(low, high)`, 0 to 1.
+
+    Each share is drawn from its Beta distribution with Jeffreys' prior, which is sound for few images, and at 0 and
+    1, too; the quantiles of the draws' mean, widened to the mean itself where they leave it out.
+
+    Args:
+        hits: of each class, how many are right.
+        counts: of each class, how many there are.
+        level, rounds, seed: of the draws.
+
+    Raises:
+        ValueError: no class, or hits that are not 0 to their count, 1 or more.
+    """
+    right, n = np.asarray(hits, np.float64), np.asarray(counts, np.float64)
+    if not len(n) or right.shape != n.shape or (n < 1).any() or (right < 0).any() or (right > n).any():
+        raise ValueError(f"{list(hits)} of {list(counts)}: expected 1 image or more, and hits among them")
+    rates = np.random.default_rng(seed).beta(right + 0.5, n - right + 0.5, (rounds, len(n)))
+    low, high = np.quantile(rates.mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
+    mean = float((right / n).mean())
+    return min(float(low), mean), max(float(high), mean)
 
 
 def binomial_tail(hits: int, n: int, rate: float) -> float:

@@ -41,17 +41,22 @@ class EmotionClassifier:
         head: the output that answers: "auto" for the model's default, "expression"; "labels" for the head that was
             trained on its dataset's own labels; or an output by its name, as "ferplus", which has labels of its own.
         threads: CPU threads of one call; None for as many as the machine has cores.
+        min_confidence: answers less confident than this, 0 to 1, are flagged as uncertain; None for the model's own
+            threshold.
 
     Attributes:
         config: what the model's `config.json` says.
         head: the name of the output that answers.
+        min_confidence: the threshold in use.
 
     Raises:
         ModelError: no such model or head, or not a model of the shape that its configuration says.
+        ValueError: a `min_confidence` out of range.
     """
 
     config: ModelConfig
     head: str
+    min_confidence: float
 
     def __init__(
         self,
@@ -59,10 +64,13 @@ class EmotionClassifier:
         *,
         head: str = DEFAULT_HEAD,
         threads: int | None = None,
+        min_confidence: float | None = None,
     ) -> None:
+        check_min_confidence(min_confidence)
         folder = resolve_model(model)
         self.config = ModelConfig.load(folder)
         self.head = self.config.output(head)
+        self.min_confidence = self.config.uncertain_below if min_confidence is None else min_confidence
         # A shipped model by its name: another machine may have it elsewhere.
         source = folder.name if is_shipped(folder) else str(folder.absolute())
         self._session = PerProcess(_open, source, self.config.sha256, threads)
@@ -141,7 +149,7 @@ class EmotionClassifier:
         return [
             Prediction(
                 dict(zip(self.labels, map(float, row), strict=True)),
-                uncertain=bool(row.max() < self.config.uncertain_below),
+                uncertain=bool(row.max() < self.min_confidence),
             )
             for row in self.predict_proba(crops)
         ]
@@ -164,6 +172,16 @@ class EmotionClassifier:
                     f"{folder}: output {head} {came}; expected tensor(float) [n, {len(labels)}] for any n"
                 )
         return str(inputs[0].name)
+
+
+def check_min_confidence(least: float | None) -> None:
+    """Raise unless it is a threshold of the confidence, or None.
+
+    Raises:
+        ValueError: it is not between 0 and 1.
+    """
+    if least is not None and not 0 <= least <= 1:
+        raise ValueError(f"min_confidence {least}: expected 0, for no answer flagged as uncertain, to 1")
 
 
 def _open(source: str, sha256: str, threads: int | None) -> Session:

@@ -32,7 +32,7 @@ class BatchingClassifier(EmotionClassifier):
     machine where eight faces together take as long as one by one, every request is a separate call.
 
     Args:
-        model, head: as `EmotionClassifier` takes them.
+        model, head, min_confidence: as `EmotionClassifier` takes them.
         seconds: how long to wait for others.
         coming: how many threads have faces to classify, or will have soon, those that wait included.
         seen: called with the number of faces of each call of the model.
@@ -46,8 +46,9 @@ class BatchingClassifier(EmotionClassifier):
         seconds: float,
         coming: Callable[[], int],
         seen: Callable[[int], None] = lambda faces: None,
+        min_confidence: float | None = None,
     ) -> None:
-        super().__init__(model, head=head)
+        super().__init__(model, head=head, min_confidence=min_confidence)
         self._seconds, self._coming, self._seen = seconds, coming, seen
         self._arrived = threading.Condition()
         self._waiting: Waiting = []

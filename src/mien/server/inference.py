@@ -56,6 +56,7 @@ class Reader:
             seconds=settings.batch_seconds,
             coming=lambda: len(self._with_faces),
             seen=measured.batch.observe,
+            min_confidence=settings.min_confidence,
         )
         self._recognizers: SimpleQueue[EmotionRecognizer] = SimpleQueue()
         detector: LargestFaces | None = None

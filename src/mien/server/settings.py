@@ -27,7 +27,7 @@ class Settings:
     """What a server serves, to whom, and how much of it.
 
     Attributes:
-        model, head, detector, detector_size, min_size, min_quality: as `EmotionRecognizer` takes them.
+        model, head, detector, detector_size, min_size, min_quality, min_confidence: as `EmotionRecognizer` takes them.
         host: the address to listen on; only this machine can reach 127.0.0.1.
         port: 0 for one that is free.
         names: host names, besides localhost and IP addresses, by which people reach the server.
@@ -53,6 +53,7 @@ class Settings:
     detector_size: int = DETECTOR_SIZE
     min_size: int = MIN_SIZE
     min_quality: float = 0.0
+    min_confidence: float | None = None
     host: str = "127.0.0.1"
     port: int = 8000
     names: tuple[str, ...] = ()
@@ -90,6 +91,7 @@ _LIMITS = {
     "detector_size": (32, math.inf),
     "min_size": (1, math.inf),
     "min_quality": (0, 1),
+    "min_confidence": (0, 1),
 } | dict.fromkeys(
     (
         "max_bytes",

@@ -62,8 +62,8 @@ class TrainConfig:
             layer of a fixed size.
         low_res_view: side in pixels of the shrunk view.
         limit: use at most this many pictures per split, the first ones; 0 for all. For trial runs.
-        calibration_fraction: share of the training pictures held out of training, so temperatures, blend and the
-            threshold of `uncertain` are fitted to them; 0, or a share of less than 50 pictures, fits these to the
+        calibration_fraction: share of the training pictures held out of training, so temperatures and the threshold of
+            `uncertain` are fitted to them; 0, or a share of less than 50 pictures, fits these to the
             validation split. Of these, images that have another version among the trained ones do not count.
         teachers: a file of `mien distill` with what teachers think of the training pictures; "" for none. Then
             the augmentation changes the views that they saw, and should be mild.

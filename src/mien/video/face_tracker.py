@@ -60,7 +60,7 @@ class FaceTracker:
     ) -> None:
         self._recognizer = recognizer
         self._smoothing = smoothing
-        self._uncertain_below = recognizer.classifier.config.uncertain_below
+        self._uncertain_below = recognizer.classifier.min_confidence
         Smoother(smoothing, self._uncertain_below)  # says now what is wrong with it
         self._tracker = Tracker(patience)
         self._cuts = ShotBoundaryDetector()

@@ -15,7 +15,7 @@ class Smoother:
 
     Args:
         time_constant: in seconds; 0 leaves every frame as it is.
-        uncertain_below: the model's threshold of `uncertain`, applied to the smoothed probabilities.
+        uncertain_below: the threshold of `uncertain`, applied to the smoothed probabilities.
 
     Raises:
         ValueError: a negative time constant.
