@@ -159,7 +159,7 @@ def check_command(words: list[str], *, whole: bool = True) -> None:
         for extra in re.findall(r"\[(\w+)\]", " ".join(words)):
             if extra not in _project()["optional-dependencies"]:
                 raise ValueError(f"{shlex.join(words)}: no extra {extra!r} in pyproject.toml")
-    elif name not in ("pytest", "ruff", "mypy", "lint-imports", "mkdocs", "cat", "curl", "docker"):
+    elif name not in ("pytest", "ruff", "mypy", "lint-imports", "mkdocs", "cat", "curl", "docker", "npm"):
         raise ValueError(f"{shlex.join(words)}: {name!r} is no command that the documentation may use")
 
 

@@ -1,9 +1,12 @@
 """mien next to other libraries, each in an environment of its own: one command, one table.
 
-    python benchmarks/peers/compare.py FER2013 --mien VENV --fer VENV --shapes FOLDER [--rounds N] [--limit N]
+    python benchmarks/peers/compare.py FER2013 --mien VENV --fer VENV --facex VENV --face-api FOLDER --human FOLDER
+        --shapes FOLDER --photographs MARKS [--rounds N] [--limit N]
 
 FER2013 is any form of it that `mien data` reads. A VENV is a folder made by `python -m venv`, with nothing but the
-library in it; README.md has the commands. Every round asks all systems in turn, and a ratio is formed inside of a
+library in it, and the FOLDER of face-api and human one that `npm install` filled; README.md has the commands. MARKS is
+a CSV file beside photographs, with a row for each marked face: `file,x1,y1,x2,y2,expressions`, the accepted expressions
+separated by spaces. Every round asks all systems in turn, and a ratio is formed inside of a
 round, so that other work on the machine, or its changing speed, falls on all alike. Seconds from a busy machine mean
 nothing.
 """
@@ -11,6 +14,7 @@ nothing.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import statistics
@@ -36,6 +40,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from startup import describe_machine, sample_portrait, spread
 
 WORKER = Path(__file__).parent / "worker.py"
+NODE = ("face-api", "human")  # systems of JavaScript, in worker.mjs
 OWN = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # each its own packages
 BATCH = 64
 MEASURES = {"one": "one face", "batch": f"{BATCH} faces", "picture": "picture", "start": "start"}
@@ -45,19 +50,37 @@ class Worker:
     """A system in its own process, which waits for requests."""
 
     def __init__(self, name: str, environment: Path, system: str) -> None:
-        python = environment / "bin" / "python"
-        if not python.exists():
-            raise SystemExit(f"{environment} has no bin/python: expected a folder made by python -m venv")
-        self.name, self.python, self.system = name, python, system
+        self.name, self.environment, self.system = name, environment, system
+        if system in NODE:
+            needed, made = "node_modules", "npm install"
+            self.command = ["node", str(WORKER.with_suffix(".mjs")), system]
+        else:
+            needed, made = "bin/python", "python -m venv"
+            self.command = [str((environment / needed).absolute()), str(WORKER), system]
+        if not (environment / needed).exists():
+            raise SystemExit(f"{environment} has no {needed}: expected a folder made by {made}")
         self.process = subprocess.Popen(
-            [python, WORKER, system],
+            self.command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
             env=OWN,
+            cwd=self.folder,
         )
         self._read()
+
+    @property
+    def folder(self) -> Path | None:
+        """Where it is started: Node.js finds its packages there."""
+        return self.environment if self.system in NODE else None
+
+    @property
+    def packages(self) -> Path:
+        """The folder of its packages."""
+        if self.system in NODE:
+            return self.environment / "node_modules"
+        return next((self.environment / "lib").glob("python*/site-packages"))
 
     @property
     def is_shape(self) -> bool:
@@ -72,14 +95,16 @@ class Worker:
     def _read(self) -> Any:
         line = self.process.stdout.readline()
         if not line:
-            raise SystemExit(f"{self.name} ended: run {self.python} {WORKER} {self.system} to see why")
+            raise SystemExit(
+                f"{self.name} ended: run {' '.join(self.command)} in {self.folder or '.'} to see why"
+            )
         return json.loads(line)
 
     def start_again(self, picture: Path) -> tuple[float, float]:
         """Seconds of a whole new process up to its first answer, and its peak memory in MB."""
         begin = time.perf_counter()
         done = subprocess.run(
-            [self.python, WORKER, self.system, picture], capture_output=True, text=True, check=True, env=OWN
+            [*self.command, picture], capture_output=True, text=True, check=True, env=OWN, cwd=self.folder
         )
         return time.perf_counter() - begin, json.loads(done.stdout)["peak"]
 
@@ -95,6 +120,14 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="FER2013 in any form, with FER+ votes or without")
     parser.add_argument("--mien", type=Path, required=True, help="environment with mien")
     parser.add_argument("--fer", type=Path, help="environment with fer")
+    parser.add_argument("--facex", type=Path, help="environment with facex")
+    for name in NODE:
+        parser.add_argument(
+            f"--{name}", type=Path, help=f"folder of npm with {name}, TensorFlow.js and @canvas/image"
+        )
+    parser.add_argument(
+        "--photographs", type=Path, help="CSV file that marks the faces of photographs beside it"
+    )
     parser.add_argument("--shapes", type=Path, help="folder that shapes.py wrote")
     parser.add_argument("--split", default="validation", help="default: %(default)s, PublicTest")
     parser.add_argument("--limit", type=int, help="every k-th image, so that about so many are scored")
@@ -115,6 +148,8 @@ def main() -> None:
         for worker in workers:
             stack.callback(worker.close)
         show_answers(workers, faces, pictures, split, rows)
+        if args.photographs:
+            show_photographs(workers, read_marks(args.photographs))
         show_times(workers, faces, pictures[0], args.rounds, args.duration)
 
 
@@ -128,6 +163,10 @@ def start(args: argparse.Namespace) -> list[Worker]:
     ]
     if args.fer:
         workers += [Worker(name, args.fer, name) for name in ("fer", "fer-keras")]
+    for name in ("facex", *NODE):
+        environment = getattr(args, name.replace("-", "_"))
+        if environment:
+            workers.append(Worker(name, environment, name))
     if args.shapes:
         found = sorted(args.shapes.glob("*.onnx"))
         workers += [Worker(path.stem, args.mien, str(path.resolve())) for path in found]
@@ -156,14 +195,65 @@ def show_answers(
             right = share(given == split.targets[rows])
             title = worker.name + (f" ({head})" if head else "")
             print(f"{title:24}{right:>26}{agreement(given, split, rows):>36}")
-    print(f"n {len(rows)}; what fer's model was trained on is not told: perhaps on these rows, too\n")
+    print(f"n {len(rows)}; what the others were trained on is not told: perhaps on these rows, too\n")
     for worker in workers:
         if not worker.is_shape:
-            told = ("; ".join(worker.ask("picture", path=str(path))) or "no face" for path in pictures)
+            told = (brief(worker.ask("picture", path=str(path))) for path in pictures)
             print(
                 f"{worker.name:24}"
                 + "".join(f"{path.name}: {what:20}" for path, what in zip(pictures, told, strict=True))
             )
+
+
+def brief(told: Sequence[dict[str, Any]]) -> str:
+    """What was said of a photograph."""
+    return "; ".join(f"{face['label']} {face['score']:.2f}" for face in told) or "no face"
+
+
+def read_marks(path: Path) -> dict[Path, list[dict[str, str]]]:
+    """The marked faces of each photograph; a row without a box names a photograph without any."""
+    marks: dict[Path, list[dict[str, str]]] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            faces = marks.setdefault(path.absolute().parent / row["file"], [])
+            if row["x1"]:
+                faces.append(row)
+    return marks
+
+
+def show_photographs(workers: Sequence[Worker], marks: dict[Path, list[dict[str, str]]]) -> None:
+    """How many of the marked faces each finds, and reads as a person accepts, with its own detector."""
+    print(f"\n{'photographs':24}{'marked faces found':>20}{'expression accepted':>36}{'found elsewhere':>18}")
+    for worker in workers:
+        if worker.is_shape:
+            continue
+        hits: list[bool] = []
+        accepted: list[bool] = []
+        others = 0
+        for path, faces in marks.items():
+            told = worker.ask("picture", path=str(path))
+            others += sum(not any(is_same(face["box"], mark) for mark in faces) for face in told)
+            for mark in faces:
+                labels = [face["label"] for face in told if is_same(face["box"], mark)]
+                hits.append(bool(labels))
+                if mark["expressions"]:
+                    accepted.append(bool(labels) and labels[0] in mark["expressions"].split())
+        found, right = (
+            f"{sum(hits)} of {len(hits)}",
+            f"{sum(accepted)} of {len(accepted)}, {share(np.array(accepted))}",
+        )
+        print(f"{worker.name:24}{found:>20}{right:>36}{others:>18}")
+
+
+def is_same(box: Sequence[float], mark: dict[str, str]) -> bool:
+    """Is it the marked face? Each box has the other's centre in it: detectors draw the same face in different sizes."""
+    own = [float(mark[name]) for name in ("x1", "y1", "x2", "y2")]
+    return holds(box, own) and holds(own, box)
+
+
+def holds(box: Sequence[float], other: Sequence[float]) -> bool:
+    """Is the other's centre in the box?"""
+    return all(box[i] <= (other[i] + other[i + 2]) / 2 <= box[i + 2] for i in (0, 1))
 
 
 def share(correct: Any) -> str:
@@ -200,7 +290,7 @@ def show_times(workers: Sequence[Worker], faces: Path, picture: Path, rounds: in
     for worker in workers:
         cells = [ratios(times[worker.name][kind], times["mien"][kind]) for kind in MEASURES]
         memory = f"{statistics.median(peaks[worker.name]):,.0f}" if peaks[worker.name] else ""
-        disk = "" if worker.is_shape else f"{size_on_disk(worker.python):,.0f}"
+        disk = "" if worker.is_shape else f"{size_on_disk(worker.packages):,.0f}"
         print(f"{worker.name:24}" + "".join(f"{cell:>24}" for cell in cells) + f"{memory:>12}{disk:>12}")
     own = times["mien"]
     print(
@@ -236,9 +326,8 @@ def ratios(times: Sequence[float], mien: Sequence[float]) -> str:
     return spread([a / b for a, b in zip(times, mien, strict=True)], ".2f") if times else ""
 
 
-def size_on_disk(python: Path) -> float:
+def size_on_disk(packages: Path) -> float:
     """The environment's packages in MB, of 10^6 bytes, without compiled Python files and pip itself."""
-    packages = next((python.parents[1] / "lib").glob("python*/site-packages"))
     left_out = ("pip", "setuptools", "pkg_resources", "_distutils_hack")
     return (
         sum(

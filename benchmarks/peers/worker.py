@@ -3,7 +3,7 @@
 Started by compare.py. It imports nothing but numpy and the system, and speaks JSON, a line a message.
 
 A system is `mien`, or `mien:haar` with another detector than the default; `fer` (its default, TensorFlow Lite) or
-`fer-keras`; or the path of an ONNX file of random weights, of which the network alone is timed.
+`fer-keras`; `facex`; or the path of an ONNX file of random weights, of which the network alone is timed.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 
 SIDE, BATCH = 48, 64
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+FACEX = {"anger": "angry", "sadness": "sad", "surprised": "surprise"}  # facex's words; its others are mien's
 
 Faces = NDArray[np.uint8]  # (n, 48, 48) grey
 Answers = NDArray[np.int64]  # (n,) index into LABELS
+Told = dict[str, Any]  # box: x1 y1 x2 y2, label: one of LABELS, score
 
 
 class Mien:
@@ -44,9 +46,12 @@ class Mien:
         heads = self.classifier.predict_heads(faces)
         return {head: heads[head].argmax(axis=1) for head in ("expression", "fer2013")}
 
-    def picture(self, path: str) -> list[str]:
+    def picture(self, path: str) -> list[Told]:
         """What it says of a photograph, face by face."""
-        return [f"{face.emotion} {face.confidence:.2f}" for face in self.recognizer.recognize(path)]
+        return [
+            told([face.box.x1, face.box.y1, face.box.x2, face.box.y2], str(face.emotion), face.confidence)
+            for face in self.recognizer.recognize(path)
+        ]
 
 
 class Fer:
@@ -72,10 +77,44 @@ class Fer:
                 found.append(int(np.argmax([face["emotions"][label] for label in LABELS])))
         return {"": np.array(found)}
 
-    def picture(self, path: str) -> list[str]:
+    def picture(self, path: str) -> list[Told]:
         """What it says of a photograph, face by face."""
-        found = [face["emotions"] for face in self.detector.detect_emotions(path)]
-        return [f"{max(scores, key=scores.get)} {max(scores.values()):.2f}" for scores in found]
+        return [
+            told(corners(face["box"]), *best(face["emotions"]))
+            for face in self.detector.detect_emotions(path)
+        ]
+
+
+class Facex:
+    """facex as its description says. A face is given to its classifier alone, which makes it 200 x 200 and coloured."""
+
+    def __init__(self) -> None:
+        import cv2
+        import facex
+
+        self.read = cv2.imread
+        self.pool = facex.PoolManager(pool_size=1)
+        self.classifier = facex.EmotionClassifier(self.pool.model_path)
+
+    def classify(self, faces: Faces) -> Any:
+        """Its answers, one face a call: it has no call for several."""
+        return [self.best(self.classifier.detect_emotion(face))[0] for face in faces]
+
+    def answers(self, faces: Faces) -> dict[str, Answers]:
+        """The answers, under no name."""
+        return {"": np.array([LABELS.index(label) for label in self.classify(faces)])}
+
+    def picture(self, path: str) -> list[Told]:
+        """What it says of a photograph, face by face."""
+        return [
+            told(corners(face["bbox"]), *self.best(face["emot"]))
+            for face in self.pool.predict(self.read(path))
+        ]
+
+    def best(self, scores: dict[str, float]) -> tuple[str, float]:
+        """The label, in mien's words, and its score."""
+        label, score = best(scores)
+        return FACEX.get(label, label), score
 
 
 class Shape:
@@ -98,12 +137,31 @@ class Shape:
         return time.perf_counter() - start
 
 
+def best(scores: dict[str, float]) -> tuple[str, float]:
+    """The label with the highest score, the first among equal ones."""
+    label = max(scores, key=scores.__getitem__)
+    return label, scores[label]
+
+
+def corners(box: Any) -> list[float]:
+    """x1 y1 x2 y2 of x y width height."""
+    x, y, width, height = box
+    return [x, y, x + width, y + height]
+
+
+def told(box: Any, label: str, score: float) -> Told:
+    """One face, as JSON."""
+    return {"box": [float(value) for value in box], "label": label, "score": float(score)}
+
+
 def load(system: str) -> Any:
     """The system by its name, ready."""
     if system.partition(":")[0] == "mien":
         return Mien(detector=system.partition(":")[2]) if ":" in system else Mien()
     if system in ("fer", "fer-keras"):
         return Fer(keras=system == "fer-keras")
+    if system == "facex":
+        return Facex()
     return Shape(system)
 
 
