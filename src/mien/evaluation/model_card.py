@@ -270,19 +270,25 @@ def _votes(scores: dict[str, EvaluationReport]) -> list[str]:
         return []
     columns = (
         "head", "n", "predictions equal to the majority", "share of votes for the prediction", "correlation of shares",
-        "of uncertainty",
+        "of uncertainty", "calibration error",
     )  # fmt: skip
     rows = []
     for head, votes in voted.items():
         told = (figures(scores[head])[name].text for name in ("FER+ majority", VOTE_SHARE))
         rows.append(
-            (f"`{head}`", f"{votes.n:,}", *told, f"{votes.correlation:.3f}", f"{votes.ambiguity:.3f}")
+            (
+                f"`{head}`",
+                f"{votes.n:,}",
+                *told,
+                *(f"{value:.3f}" for value in (votes.correlation, votes.ambiguity, votes.calibration_error)),
+            )
         )
     labels = next(iter(voted.values())).labels
     return [
         "### Against the FER+ votes\n\n"
         f"The dataset's own labels are the majority in {percent(labels)}. Correlation: Pearson's, of all probabilities "
-        "with the vote shares; of uncertainty: Spearman's, of the entropy of the probabilities and of the votes.\n\n"
+        "with the vote shares; of uncertainty: Spearman's, of the entropy of the probabilities and of the votes. "
+        "Calibration error: of the confidence that the prediction is the majority, which that of the default output means.\n\n"
         + Table(columns, rows).markdown()
     ]
 

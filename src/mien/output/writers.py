@@ -192,7 +192,7 @@ class _ParquetWriter(Writer):
             self._rows = []
 
 
-_LEGEND = "? uncertain: the confidence is below the model's own threshold"
+_LEGEND = "? uncertain: take this answer with care, its confidence is low"
 
 _PARQUET_TYPES = {
     **dict.fromkeys(("source", "emotion", "smoothed_emotion", "quality_issues", "error"), "string"),
