@@ -88,7 +88,7 @@ stage student
 learn "$out/student" --config "$recipes/student.toml" --set teachers="$soft" ${start[@]+"${start[@]}"}
 
 stage evaluation
-for head in fer2013 ferplus blend; do
+for head in fer2013 ferplus expression; do
     [[ -f $out/evaluation/$head/scores.json ]] ||
         "${mien[@]}" evaluate "$data" --model "$out/student" --head "$head" --robustness --output "$out/evaluation/$head"
 done

@@ -48,7 +48,7 @@ def test_the_table_has_a_line_a_face_that_fits_the_terminal(columns: int, monkey
         labels=LABELS,
     )
     header, *lines, legend = plain(shown([*results(), long], Terminal())).splitlines()
-    assert legend == "? uncertain: the confidence is below the model's own threshold"
+    assert legend == "? uncertain: take this answer with care, its confidence is low"
     assert len(lines) == 6
     assert all(cell_len(line) <= columns for line in (header, *lines))
     assert lines[0].split()[:4] == ["a.jpg", "1", "happy", "70%"]
@@ -98,7 +98,7 @@ def test_outside_a_terminal_no_name_is_cut(tmp_path: Path, monkeypatch: pytest.M
 def test_without_a_question_mark_nothing_is_explained():
     assert "?" not in shown([FrameResult("a.jpg", 9, 9, (face(),), labels=LABELS)])
     doubted = FrameResult("b.jpg", 9, 9, (face(uncertain=True), face(uncertain=True)), labels=LABELS)
-    assert shown([doubted, doubted]).count("? uncertain: the confidence is below") == 1
+    assert shown([doubted, doubted]).count("? uncertain: take this answer") == 1
     for format in ("csv", "jsonl", "json"):
         stream = io.StringIO(newline="")
         with open_writer(format, stream, LABELS) as writer:

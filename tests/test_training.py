@@ -182,6 +182,16 @@ class TestExportedModel:
         assert large
         assert {w.data_type for w in large} == {onnx.TensorProto.FLOAT16}
 
+    def test_weights_may_take_one_byte_each(self, run: Path, tmp_path: Path) -> None:
+        export_again(run, tmp_path / "half")
+        export_again(run, tmp_path / "small", storage="int8")
+        types = {w.data_type for w in onnx.load(tmp_path / "small" / "model.onnx").graph.initializer}
+        assert onnx.TensorProto.INT8 in types
+        images = faces(40, seed=3).images
+        half, small = (EmotionClassifier(tmp_path / name).predict_proba(images) for name in ("half", "small"))
+        np.testing.assert_allclose(small, half, atol=0.1)
+        assert 0 < np.abs(small - half).mean() < 0.02
+
     def test_probabilities_of_any_number_of_crops(self, run: Path) -> None:
         session = onnxruntime.InferenceSession(run / "export" / "model.onnx")
         images = np.random.default_rng(4).integers(0, 256, (130, 48, 48), np.uint8)
@@ -236,7 +246,7 @@ class TestExportedModel:
             export_again(run, tmp_path, bias=np.nan)
 
 
-def export_again(run: Path, folder: Path, bias: float | None = None) -> None:
+def export_again(run: Path, folder: Path, bias: float | None = None, storage: str = "float16") -> None:
     model = keras.models.load_model(run / "model.keras", compile=False)
     if bias is not None:
         layer = model.get_layer("fer2013")
@@ -250,6 +260,7 @@ def export_again(run: Path, folder: Path, bias: float | None = None) -> None:
         images=validation.images,
         targets=targets_for(validation, heads, SETTINGS.label_share),
         right=right_labels(validation, heads),
+        storage=storage,
     )
 
 

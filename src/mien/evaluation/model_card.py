@@ -288,8 +288,8 @@ def _votes(scores: dict[str, EvaluationReport]) -> list[str]:
         "### Against the FER+ votes\n\n"
         f"The dataset's own labels are the majority in {percent(labels)}. Correlation: Pearson's, of all probabilities "
         "with the vote shares; of uncertainty: Spearman's, of the entropy of the probabilities and of the votes. "
-        "Calibration error: of the confidence that the prediction is the majority, which that of the default output means.\n\n"
-        + Table(columns, rows).markdown()
+        "Calibration error: of the confidence that the prediction is the majority, which that of the default output "
+        "means.\n\n" + Table(columns, rows).markdown()
     ]
 
 

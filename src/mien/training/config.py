@@ -69,6 +69,8 @@ class TrainConfig:
             the augmentation changes the views that they saw, and should be mild.
         distillation: share of the teachers in the targets; the rest are the dataset's own. Where a picture has no
             votes, the teachers alone teach the FER+ head.
+        weight_storage: of the exported ONNX file: "float16", "int8" (a quarter of "float32"; measure what it costs), or
+            "float32".
         seed: of the random numbers.
     """
 
@@ -103,6 +105,7 @@ class TrainConfig:
     calibration_fraction: float = 0.0
     teachers: str = ""
     distillation: float = 0.7
+    weight_storage: str = "float16"
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
 
@@ -167,6 +170,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": ("sgd", "adam", "adamw"),
     "schedule": ("cosine", "constant"),
     "class_weights": ("none", "balanced"),
+    "weight_storage": ("float16", "int8", "float32"),
 }
 
 _LIMITS: dict[str, tuple[float, float]] = {

@@ -10,10 +10,8 @@ from typing import Any
 
 import keras
 import numpy as np
-import onnx
 from keras import ops
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
 
 from mien._core.files import write_atomically
 from mien._core.version import __version__
@@ -22,15 +20,19 @@ from mien.metrics.calibration import fit_temperature, softmax, threshold_for_pre
 from mien.models.onnx_runtime import open_session
 from mien.models.registry import MODEL_FILE, WEIGHTS_FILE, ModelConfig
 from mien.training.augmentation import center_view
+from mien.training.compact import with_half_weights, with_int8_weights
 from mien.training.export_onnx import UNLICENSED, describe, write_onnx
 from mien.training.targets import EXPRESSION
 from mien.training.weights import halved, write_weights
 
-TOLERANCE, HALF_TOLERANCE = 1e-4, 5e-3  # of probabilities; the latter with weights in half precision
+TOLERANCE, HALF_TOLERANCE, INT8_TOLERANCE = 1e-4, 5e-3, 0.1  # of probabilities, by the storage of the weights
+_HALF = (with_half_weights, HALF_TOLERANCE)
+STORAGES = {"float32": (), "float16": (_HALF,), "int8": ((with_int8_weights, INT8_TOLERANCE), _HALF)}
+"""How the weights may be stored: what is tried, one after the other."""
+
 PRECISION = 0.9  # accuracy of predictions that are not flagged as uncertain, if it can be reached
 CERTAINTY = 0.95  # that they are, and that probabilities are not too bold: few images say little about others
 _BATCH = 256
-_SMALL_WEIGHT = 1024  # numbers: fewer are not worth a cast
 
 Arrays = Mapping[str, NDArray[np.float32]]
 
@@ -45,10 +47,12 @@ def export_onnx(
     targets: Arrays,
     right: NDArray[np.int64],
     offset: NDArray[np.float32] | None = None,
+    storage: str = "float16",
 ) -> ModelConfig:
     """Write `model.onnx`, `model.weights.h5` and `config.json`.
 
-    Each file's weights are stored in half precision where no probability changes by more than 5e-3.
+    Weights are stored in half precision where no probability changes by more than 5e-3, those of the ONNX file in int8
+    if asked for and none changes by more than 0.1.
 
     The ONNX model takes uint8 grey crops (n, size, size), any n, and gives probabilities: one output a head,
     and "expression", the default: the head of that name, else the first head. Crop, normalisation, label frequencies
@@ -63,6 +67,7 @@ def export_onnx(
         targets: head -> (n, labels) shares.
         right: (n,) the label that a right default answer has, -1 where none is: so confidence is how often it is right.
         offset: (labels,) added to the logits of "expression".
+        storage: of the ONNX file's weights: a key of `STORAGES`.
 
     Returns:
         The configuration that was written.
@@ -85,7 +90,7 @@ def export_onnx(
     size = images.shape[1]
     serving = _serving_model(model, heads, size, view, temperature, offsets)
     path = folder / MODEL_FILE
-    probabilities = _write(serving, path, images)
+    probabilities = _write(serving, path, images, storage)
     outputs = {EXPRESSION: heads[first], **heads}
     describe(path, words_of(model.name, outputs, size))
     same = _answers_in_half(model, logits, images, view, temperature)
@@ -150,41 +155,23 @@ def _answers_in_half(
     return bool(np.max(changes) <= HALF_TOLERANCE)  # not where one is NaN
 
 
-def _write(serving: keras.Model, path: Path, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-    """Write the ONNX file, in half precision if the result is the same; returns its probabilities on the images."""
+def _write(
+    serving: keras.Model, path: Path, images: NDArray[np.uint8], storage: str
+) -> dict[str, NDArray[np.float32]]:
+    """Write the ONNX file, in fewer bytes if the result is the same; returns its probabilities on the images."""
     size = images.shape[1]
     write_onnx(serving, path, keras.InputSpec(shape=(None, size, size), dtype="uint8", name="crops"))
     data = path.read_bytes()
     probabilities = _check_parity(serving, data, path, images, TOLERANCE)
-    half = with_half_weights(data)
-    try:
-        probabilities = _check_parity(serving, half, path, images, HALF_TOLERANCE)
-    except ExportError:
-        return probabilities  # a network that needs all digits keeps them
-    write_atomically(path, half)
+    for smaller, tolerance in STORAGES[storage]:
+        compact = smaller(data)
+        try:
+            probabilities = _check_parity(serving, compact, path, images, tolerance)
+        except ExportError:
+            continue  # a network that needs more digits keeps them
+        write_atomically(path, compact)
+        break
     return probabilities
-
-
-def with_half_weights(data: bytes) -> bytes:
-    """An ONNX model whose larger weights are stored as float16, half the size; it computes in float32 all the same.
-
-    The runtime casts them when it loads the model, so predictions take as long as before.
-    """
-    model = onnx.load_from_string(data)
-    graph = model.graph
-    casts = []
-    for weight in graph.initializer:
-        values = numpy_helper.to_array(weight)
-        if values.dtype != np.float32 or values.size < _SMALL_WEIGHT:
-            continue
-        name, half = weight.name, f"{weight.name}_half"
-        weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), half))
-        casts.append(helper.make_node("Cast", [half], [name], name=f"{half}_cast", to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString())
 
 
 def _serving_model(

@@ -250,6 +250,7 @@ def _export_and_score(
         targets=targets_for(calibration, heads, config.label_share),
         right=right_labels(calibration, heads),
         offset=_offset(dataset, heads, config),
+        storage=config.weight_storage,
     )
     exported = replace(exported, data=data, training=config.to_dict())
     exported.save(folder)

@@ -134,8 +134,8 @@ def _warnings(page: Report, shown: Iterable[Person]) -> None:
         page.heading("Uncertain predictions and low face quality")
         page.table(["", "frames", "share"], rows)
         page.paragraph(
-            "Uncertain: take the answer with care, its confidence is below the threshold. The other words name a problem of "
-            "the face's picture; accuracy on such faces is lower."
+            "Uncertain: take the answer with care, its confidence is below the threshold. The other words name a "
+            "problem of the face's picture; accuracy on such faces is lower."
         )
 
 
