@@ -16,7 +16,7 @@ from mien.errors import TrainingError
 from mien.models.registry import MAX_MODEL_BYTES
 
 _MAX_MANIFEST_BYTES = 2**20
-_QUANTIZED = {"uint8": np.dtype("u1"), "uint16": np.dtype("<u2")}
+_QUANTIZED: dict[str, np.dtype[Any]] = {"uint8": np.dtype("u1"), "uint16": np.dtype("<u2")}
 
 
 @dataclass(frozen=True)
