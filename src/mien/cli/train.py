@@ -46,8 +46,8 @@ def train(
     network: Annotated[
         str | None,
         typer.Option(
-            help="mien-s, mien-pool, mien-l, tutorial-cnn, resnet50, or efficientnet-lite0, -lite1, -lite2.  "
-            "[default: mien-s]",
+            help="mien-s, mien-pool, mien-l, tutorial-cnn, resnet50, efficientnet-lite0, -lite1, -lite2, or "
+            "face-resnet.  [default: mien-s]",
             show_default=False,
         ),
     ] = None,
@@ -65,7 +65,7 @@ def train(
     weights: Annotated[
         str | None,
         typer.Option(
-            help="For the base of resnet50 or efficientnet-lite0: imagenet, none, or a file.",
+            help="For the base of resnet50 or efficientnet-lite0: imagenet, none, or a file; face-resnet: a file.",
             show_default=False,
         ),
     ] = None,

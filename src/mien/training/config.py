@@ -28,7 +28,7 @@ class TrainConfig:
 
     Attributes:
         network: a key of `mien.training.networks.NETWORKS`.
-        weights: what a network with a pretrained base starts from: "imagenet", "none", or a Keras weights file.
+        weights: what a network with a pretrained base starts from: "imagenet", "none", or a file of weights.
         init: a model to start from: a shipped one's name, a model folder or a run; "" for none. Heads with the
             same labels come along, others start new.
         epochs: passes over the training split, at most.

