@@ -46,7 +46,15 @@ from mien.training.config import TrainConfig, combine
 from mien.training.networks import build_model
 from mien.training.optimization import LogitAdjusted, compile_model, stages
 from mien.training.splits import hold_out
-from mien.training.targets import EXPRESSION, frequencies, heads_for, mixed, right_labels, targets_for
+from mien.training.targets import (
+    EXPRESSION,
+    frequencies,
+    heads_for,
+    held_out,
+    mixed,
+    right_labels,
+    targets_for,
+)
 from mien.training.train import train
 
 pytestmark = pytest.mark.filterwarnings(
@@ -257,9 +265,7 @@ def export_again(run: Path, folder: Path, bias: float | None = None, storage: st
         folder,
         heads=heads,
         view=SETTINGS.view,
-        images=validation.images,
-        targets=targets_for(validation, heads, SETTINGS.label_share),
-        right=right_labels(validation, heads),
+        held_out=held_out(validation, heads, SETTINGS.label_share),
         storage=storage,
     )
 

@@ -26,6 +26,22 @@ from mien.cli.support import (
 
 commands = typer.Typer()
 
+NetworkOption = Annotated[
+    str | None,
+    typer.Option(
+        help="mien-s, mien-pool, mien-l, tutorial-cnn, resnet50, efficientnet-lite0, -lite1, -lite2, or face-resnet.  "
+        "[default: mien-s]",
+        show_default=False,
+    ),
+]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="For the base of resnet50 or efficientnet-lite0: imagenet, none, or a file; face-resnet: a file.",
+        show_default=False,
+    ),
+]
+
 
 @commands.command(epilog="Example: mien data fer2013.csv")
 def data(path: DataArgument, votes: VotesOption = None) -> None:
@@ -43,14 +59,7 @@ def train(
     data: DataArgument,
     output: RunOption,
     resume: ResumeOption = False,
-    network: Annotated[
-        str | None,
-        typer.Option(
-            help="mien-s, mien-pool, mien-l, tutorial-cnn, resnet50, efficientnet-lite0, -lite1, -lite2, or "
-            "face-resnet.  [default: mien-s]",
-            show_default=False,
-        ),
-    ] = None,
+    network: NetworkOption = None,
     config: Annotated[
         str | None,
         typer.Option(
@@ -62,13 +71,7 @@ def train(
         str | None,
         typer.Option(help="Start from this model: mien-s, a model folder, a run.", show_default=False),
     ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            help="For the base of resnet50 or efficientnet-lite0: imagenet, none, or a file; face-resnet: a file.",
-            show_default=False,
-        ),
-    ] = None,
+    weights: WeightsOption = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Passes over the training images.", show_default=False)
     ] = None,

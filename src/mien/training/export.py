@@ -22,7 +22,7 @@ from mien.models.registry import MODEL_FILE, WEIGHTS_FILE, ModelConfig
 from mien.training.augmentation import center_view
 from mien.training.compact import with_half_weights, with_int8_weights
 from mien.training.export_onnx import UNLICENSED, describe, write_onnx
-from mien.training.targets import EXPRESSION
+from mien.training.targets import EXPRESSION, HeldOut
 from mien.training.weights import halved, write_weights
 
 TOLERANCE, HALF_TOLERANCE, INT8_TOLERANCE = 1e-4, 5e-3, 0.1  # of probabilities, by the storage of the weights
@@ -43,9 +43,7 @@ def export_onnx(
     *,
     heads: Mapping[str, tuple[str, ...]],
     view: int,
-    images: NDArray[np.uint8],
-    targets: Arrays,
-    right: NDArray[np.int64],
+    held_out: HeldOut,
     offset: NDArray[np.float32] | None = None,
     storage: str = "float16",
 ) -> ModelConfig:
@@ -63,9 +61,7 @@ def export_onnx(
         folder: created if missing.
         heads: head -> labels; those of the first are those of the default output.
         view: side in pixels of the middle that the network sees of a crop.
-        images: (n, size, size) uint8, not trained on: temperatures and the threshold of `uncertain` are fitted to them.
-        targets: head -> (n, labels) shares.
-        right: (n,) the label that a right default answer has, -1 where none is: so confidence is how often it is right.
+        held_out: images that were not trained on, to which temperatures and the threshold of `uncertain` are fitted.
         offset: (labels,) added to the logits of "expression".
         storage: of the ONNX file's weights: a key of `STORAGES`.
 
@@ -76,37 +72,26 @@ def export_onnx(
         ExportError: ONNX and Keras differ by more than 1e-4 on some of the images.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    images, path = held_out.images, folder / MODEL_FILE
     logits = _predict(model, images, view)
     offsets = {} if offset is None else {EXPRESSION: offset}
-    first = next(iter(heads))
-    fitted_to = {
-        **targets,
-        **({EXPRESSION: _one_hot(right, len(heads[first]))} if EXPRESSION in heads else {}),
-    }
-    temperature = {
-        head: fit_temperature(logits[head] + offsets.get(head, 0), fitted_to[head], certainty=CERTAINTY)
-        for head in heads
-    }
-    size = images.shape[1]
-    serving = _serving_model(model, heads, size, view, temperature, offsets)
-    path = folder / MODEL_FILE
+    shifted = {head: values + offsets.get(head, 0) for head, values in logits.items()}
+    temperature = _fit_temperatures(shifted, held_out)
+    serving = _serving_model(model, heads, images.shape[1], view, temperature, offsets)
     probabilities = _write(serving, path, images, storage)
-    outputs = {EXPRESSION: heads[first], **heads}
-    describe(path, words_of(model.name, outputs, size))
+    labels = next(iter(heads.values()))
+    outputs = {EXPRESSION: labels, **heads}
+    describe(path, words_of(model.name, outputs, images.shape[1]))
     same = _answers_in_half(model, logits, images, view, temperature)
     write_weights(model, folder / WEIGHTS_FILE, half=same)
-    confidence, predicted = probabilities[EXPRESSION].max(axis=1), probabilities[EXPRESSION].argmax(axis=1)
-    judged, correct = right >= 0, predicted == right
     config = ModelConfig(
         name=model.name,
-        labels=heads[first],
+        labels=labels,
         outputs=outputs,
-        input_size=size,
+        input_size=images.shape[1],
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         temperature=temperature,
-        uncertain_below=threshold_for_precision(
-            confidence[judged], correct[judged], PRECISION, certainty=CERTAINTY
-        ),
+        uncertain_below=_fit_threshold(probabilities[EXPRESSION], held_out.right),
         created_with=f"mien {__version__}, keras {keras.__version__} on {keras.backend.backend()}",
     )
     config.save(folder)
@@ -127,9 +112,24 @@ def words_of(
     }
 
 
-def _one_hot(right: NDArray[np.int64], labels: int) -> NDArray[np.float32]:
-    """(n,) -> (n, labels); a row of zeros for -1."""
-    return np.concatenate([np.eye(labels, dtype=np.float32), np.zeros((1, labels), np.float32)])[right]
+def _fit_temperatures(logits: Arrays, held_out: HeldOut) -> dict[str, float]:
+    """Of every head, to its own targets; that of the default answer to what is right: confidence is how often it is."""
+    fitted = {}
+    for head, values in logits.items():
+        targets = held_out.targets[head]
+        if head == EXPRESSION:
+            targets = (
+                np.eye(values.shape[1], dtype=np.float32)[held_out.right] * (held_out.right >= 0)[:, None]
+            )
+        fitted[head] = fit_temperature(values, targets, certainty=CERTAINTY)
+    return fitted
+
+
+def _fit_threshold(probabilities: NDArray[np.float32], right: NDArray[np.int64]) -> float:
+    """The confidence from which on answers are right often enough, by the images for which something is right."""
+    judged = right >= 0
+    correct = (probabilities.argmax(axis=1) == right)[judged]
+    return threshold_for_precision(probabilities.max(axis=1)[judged], correct, PRECISION, certainty=CERTAINTY)
 
 
 def _predict(model: keras.Model, images: NDArray[np.uint8], view: int) -> dict[str, NDArray[np.float32]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,21 @@ Heads = dict[str, tuple[str, ...]]
 """Head -> its labels; the head of the dataset's own labels comes first."""
 
 Rows: TypeAlias = slice | NDArray[np.int64]
+
+
+class HeldOut(NamedTuple):
+    """Images that were not trained on, and what a model should say of them.
+
+    Attributes:
+        images: (n, size, size) uint8.
+        targets: head -> (n, labels) shares.
+        right: (n,) the label that a right default answer has, -1 where none is.
+    """
+
+    images: NDArray[np.uint8]
+    targets: dict[str, NDArray[np.float32]]
+    right: NDArray[np.int64]
+
 
 EXPRESSION = "expression"
 """The head that answers by default, taught by label and votes together."""
@@ -66,6 +81,11 @@ def frequencies(split: Split, heads: Heads, label_share: float) -> NDArray[np.fl
     chunks = (targets_for(split, heads, label_share, slice(i, i + _CHUNK))[EXPRESSION] for i in starts)
     counts = 1 + np.sum([chunk.sum(axis=0) for chunk in chunks], axis=0)
     return np.asarray(counts / counts.sum(), np.float32)
+
+
+def held_out(split: Split, heads: Heads, label_share: float) -> HeldOut:
+    """A split as what an export is calibrated with; arguments as of `targets_for`."""
+    return HeldOut(split.images, targets_for(split, heads, label_share), right_labels(split, heads))
 
 
 def right_labels(split: Split, heads: Heads) -> NDArray[np.int64]:

@@ -50,7 +50,7 @@ from mien.training.optimization import compile_model, stages
 from mien.training.pretrained.load import prepare
 from mien.training.run_folder import CHECKPOINT, SETTINGS, check_folder, read_record, write_record
 from mien.training.splits import split_up
-from mien.training.targets import EXPRESSION, Heads, frequencies, heads_for, right_labels, targets_for
+from mien.training.targets import EXPRESSION, Heads, frequencies, heads_for, held_out
 
 
 def train(
@@ -250,9 +250,7 @@ def _export_and_score(
         folder,
         heads=heads,
         view=config.view,
-        images=calibration.images,
-        targets=targets_for(calibration, heads, config.label_share),
-        right=right_labels(calibration, heads),
+        held_out=held_out(calibration, heads, config.label_share),
         offset=_offset(dataset, heads, config),
         storage=config.weight_storage,
     )
