@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mien.errors import DatasetError
 from mien.training.callbacks import epochs_done
 from mien.training.config import TrainConfig
 from mien.training.devices import find_devices
@@ -25,15 +26,19 @@ def check_start(run: Path, config: TrainConfig, *, resume: bool = False, devices
     Raises:
         TrainingError: the folder holds another run, or none to resume; the pretrained weights or the teachers'
             predictions cannot be had.
-        SettingsError: devices that are not there.
+        SettingsError: devices that are not there, or `unlabelled` without teachers.
+        DatasetError: no file of the images without labels.
         OSError: nothing can be written there.
     """
     check_folder(run, resume=resume)
     if resume:
         config = read_settings(run)
+    config.check_teachers()
     find_devices(devices, config.batch_size)
     done = epochs_done(run / CHECKPOINT)
     if config.weights != "none" and not done:  # one that goes on has its weights in the checkpoint
         build_model(config.network, {"any": 2}, view=config.view, weights=config.weights)
     if config.teachers and done < config.epochs:
         SoftLabels.load(Path(config.teachers))
+    if config.unlabelled and done < config.epochs and not Path(config.unlabelled).exists():
+        raise DatasetError(f"{config.unlabelled}: no such file; mien crops writes one")
