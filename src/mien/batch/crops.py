@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -67,6 +68,14 @@ def write_crops(
         MissingExtraError: pyarrow is not installed.
         OSError: the file cannot be written.
     """
+    counts = CropCounts()
+    _write_rows(
+        target, _crops(find_photographs(paths), detector, part, min_quality, counts, report, progress)
+    )
+    return counts
+
+
+def _write_rows(target: Path, rows: Iterable[dict[str, Any]]) -> None:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -76,21 +85,10 @@ def write_crops(
     fields |= dict.fromkeys(("detection_score", "quality"), pa.float32())
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     schema = pa.schema([("image", image), *fields.items()])
-    sources, counts = find_photographs(paths), CropCounts()
+    rows = iter(rows)
     with atomic_file(target) as file, pq.ParquetWriter(file, schema) as writer:
-        rows: list[dict[str, Any]] = []
-        for row in _crops(sources, detector, part, min_quality, counts, report, progress):
-            rows.append(row)
-            if len(rows) == _ROWS:
-                writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-                rows = []
-        if not counts.photographs:
-            raise DatasetError(
-                f"{', '.join(map(str, paths))}: no photograph to search; expected pictures, or Parquet with a "
-                f"column image ({count(counts.errors, 'picture')} could not be read)"
-            )
-        writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-    return counts
+        while some := list(islice(rows, _ROWS)):
+            writer.write_table(pa.Table.from_pylist(some, schema=schema))
 
 
 def _crops(
@@ -117,6 +115,12 @@ def _crops(
                         counts.crops += 1
                         yield row
             progress(done, total)
+    if not counts.photographs:
+        first = sources[0] if isinstance(sources[0], Path) else sources[0].path
+        raise DatasetError(
+            f"{first}: no photograph to search; expected pictures, or Parquet with a column image "
+            f"({count(counts.errors, 'picture')} could not be read)"
+        )
 
 
 def _faces(name: str, picture: NDArray[np.uint8], detector: FaceDetector) -> Iterator[dict[str, Any]]:
