@@ -213,6 +213,9 @@ BEFORE_DATA = {
     "train-detector missing -o fresh --resume": ("fresh: no run to resume",),
     "train-detector missing -o text.csv": ("text.csv", "a file; expected a folder"),
     "train-detector missing -o fresh --set scenes=4": ("batch_size=8 of 4 scenes", "--set batch_size=4"),
+    "distill missing --teacher mien-s -o fresh.npz --set unlabelled=gone": (
+        "gone: no such file; mien crops",
+    ),
     "distill missing --teacher mien-s -o tree": ("tree", "separate file"),
     "distill missing --teacher mien-s -o text.csv/soft.npz": ("text.csv", "a file; expected a folder"),
     "evaluate missing -o text.csv": ("text.csv", "a file; expected a folder"),

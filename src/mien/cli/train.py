@@ -165,12 +165,13 @@ def distill(
     from mien.models.classifier import EmotionClassifier
     from mien.training.config import combine, parse_setting
     from mien.training.distill import distill
-    from mien.training.splits import split_up, with_unlabelled
+    from mien.training.splits import check_unlabelled, split_up, with_unlabelled
     from mien.training.targets import heads_for
 
     check_file("--output", output, data)
     models = [EmotionClassifier(name) for name in teacher]
     student = combine(None, config, dict(parse_setting(text) for text in setting or ()))
+    check_unlabelled(student)
     dataset = split_up(load(data, votes), student)
     heads = heads_for(dataset, votes=student.ferplus_weight > 0)
     with progress_bar() as progress:

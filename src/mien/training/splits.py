@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +66,12 @@ def split_up(dataset: Dataset, config: TrainConfig) -> Dataset:
     if np.count_nonzero(new) >= FEW:
         calibration = calibration.take(new)
     return replace(dataset, splits=dataset.splits | {"train": training, "calibration": calibration})
+
+
+def check_unlabelled(config: TrainConfig) -> None:
+    """Raise a DatasetError if what `unlabelled` names is not there: better now than after all data was read."""
+    if config.unlabelled and not Path(config.unlabelled).exists():
+        raise DatasetError(f"{config.unlabelled}: no such file; mien crops writes one")
 
 
 def with_unlabelled(dataset: Dataset, config: TrainConfig, *, progress: Progress | None = None) -> Dataset:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mien.errors import DatasetError
 from mien.training.callbacks import epochs_done
 from mien.training.config import TrainConfig
 from mien.training.devices import find_devices
 from mien.training.distill import SoftLabels
 from mien.training.networks import build_model
 from mien.training.run_folder import CHECKPOINT, check_folder
+from mien.training.splits import check_unlabelled
 from mien.training.train import read_settings
 
 
@@ -40,5 +40,5 @@ def check_start(run: Path, config: TrainConfig, *, resume: bool = False, devices
         build_model(config.network, {"any": 2}, view=config.view, weights=config.weights)
     if config.teachers and done < config.epochs:
         SoftLabels.load(Path(config.teachers))
-    if config.unlabelled and done < config.epochs and not Path(config.unlabelled).exists():
-        raise DatasetError(f"{config.unlabelled}: no such file; mien crops writes one")
+    if done < config.epochs:
+        check_unlabelled(config)
