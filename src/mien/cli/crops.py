@@ -45,10 +45,7 @@ class CropOptions(DetectionOptions):
 def crops(
     photographs: Annotated[
         list[str],
-        typer.Argument(
-            help="Folders, pictures, globs, or Parquet with a column image.",
-            show_default=False,
-        ),
+        typer.Argument(help="Folders, pictures, globs, or Parquet with a column image.", show_default=False),
     ],
     *,
     output: Annotated[Path, output_option("The Parquet file to write.")],
