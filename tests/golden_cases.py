@@ -24,8 +24,8 @@ RENAMED_KEYS: dict[str, str] = {"certain": "selective_prediction", "undamaged": 
 """Key of JSON, or column, as goldens have it -> as it is called now."""
 
 COMMANDS = (
-    "image", "demo", "bench", "models", "explain", "video", "camera", "serve", "batch", "summarize", "data", "train",
-    "train-detector", "distill", "evaluate", "card", "audit", "audit-model",
+    "image", "demo", "bench", "models", "explain", "video", "camera", "serve", "batch", "summarize", "data", "crops",
+    "train", "train-detector", "distill", "evaluate", "card", "audit", "audit-model",
 )  # fmt: skip
 
 IMAGES = {
@@ -92,6 +92,7 @@ COLLECTIONS = {
         "summarize faces --min-group 2",
     ],
     "batch-goes-on": ["batch input/pictures --output faces", "batch input/pictures --output faces"],
+    "crops": ["crops input/pictures --output crops.parquet"],
     "batch-mixed": ["batch input/mixed --output faces --workers 1 --decode-side 300"],
 }
 
@@ -146,6 +147,7 @@ WRONG = {
         "serve --host nowhere.invalid",
         "batch input/pictures",
         "batch input/pictures --output faces --address x",
+        "crops input/pictures --output crops.csv",
         "evaluate input/faces --split holiday",
         "evaluate input/faces --head nobody",
         "evaluate input/faces --compare mien-s",
@@ -178,6 +180,7 @@ WRONG = {
         "batch input/empty --output faces2",
         "summarize missing",
         "summarize input/empty",
+        "crops missing --output crops.parquet",
         "data missing",
         "data input/empty",
         "data input/text.csv",

@@ -133,6 +133,7 @@ class TestLibraries:
         extras = {
             "batch/ray.py": {"ray"},
             "batch/file_systems.py": {"fsspec"},
+            "batch/crops.py": {"pyarrow"},
             "batch/sources.py": {"pyarrow"},
             "batch/output.py": {"pyarrow"},
             "batch/summary.py": {"pyarrow"},

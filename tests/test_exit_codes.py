@@ -31,6 +31,9 @@ MISSING_OR_UNREADABLE = """
     batch empty -o new
     summarize missing
     summarize empty
+    crops missing.jpg -o new.parquet
+    crops text.jpg -o new.parquet
+    crops text.parquet -o new.parquet
     data missing
     data text.csv
     data tree --votes missing.csv
@@ -87,6 +90,10 @@ WRONG_VALUE = """
     batch a.jpg -o fresh --detector nobody
     batch a.jpg -o fresh --detector missing.onnx
     batch a.jpg -o tree
+    crops a.jpg -o fresh.csv
+    crops a.jpg -o fresh.parquet --detector nobody
+    crops a.jpg -o fresh.parquet --split test
+    crops a.jpg -o fresh.parquet --min-size 0
     evaluate tree --model nobody
     evaluate tree --head nobody
     evaluate tree --split validation
@@ -104,6 +111,7 @@ WRONG_VALUE = """
     train tree -o fresh --config missing.toml
     train tree -o fresh --network resnet50 --weights missing.h5
     train tree -o fresh --set nonsense=1
+    train tree -o fresh --set unlabelled=a.jpg
     train-detector missing -o fresh --set nonsense=1
     distill tree --teacher nobody -o fresh.npz
     distill tree --teacher mien-s --config nobody -o fresh.npz
@@ -194,6 +202,7 @@ BEFORE_DATA = {
     "train missing -o fresh --network resnet50 --weights missing.h5": ("missing.h5", "no such file"),
     "train missing -o fresh --weights text.csv": ("no pretrained base",),
     "train missing -o fresh --set teachers=text.csv": ("text.csv",),
+    "train missing -o fresh --set unlabelled=tree": ("without teachers", "--set teachers=FILE"),
     "train missing -o fresh --devices 3": ("3 devices", "KERAS_BACKEND=jax"),
     "train missing -o run": ("run: already holds a run", "--resume"),
     "train missing -o fresh --resume": ("fresh: no run to resume",),
@@ -204,6 +213,9 @@ BEFORE_DATA = {
     "train-detector missing -o fresh --resume": ("fresh: no run to resume",),
     "train-detector missing -o text.csv": ("text.csv", "a file; expected a folder"),
     "train-detector missing -o fresh --set scenes=4": ("batch_size=8 of 4 scenes", "--set batch_size=4"),
+    "distill missing --teacher mien-s -o fresh.npz --set unlabelled=gone": (
+        "gone: no such file; mien crops",
+    ),
     "distill missing --teacher mien-s -o tree": ("tree", "separate file"),
     "distill missing --teacher mien-s -o text.csv/soft.npz": ("text.csv", "a file; expected a folder"),
     "evaluate missing -o text.csv": ("text.csv", "a file; expected a folder"),

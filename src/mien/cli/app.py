@@ -11,6 +11,7 @@ import typer
 from mien._core.version import __version__
 from mien.cli.audit import commands as audit_commands
 from mien.cli.batch import commands as batch_commands
+from mien.cli.crops import commands as crop_commands
 from mien.cli.evaluate import commands as evaluation_commands
 from mien.cli.explain import commands as explain_commands
 from mien.cli.images import commands as image_commands
@@ -91,7 +92,7 @@ def _options(
 
 _PANELS = {
     "Read faces": (image_commands, explain_commands, video_commands, serve_commands, batch_commands),
-    "Train and score models": (training_commands, evaluation_commands),
+    "Train and score models": (crop_commands, training_commands, evaluation_commands),
     "Find faults": (audit_commands,),
 }
 for panel, groups in _PANELS.items():

@@ -13,6 +13,7 @@ import typer
 from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_HEAD, DEFAULT_MODEL, DETECTOR_SIZE, MIN_SIZE
 
 if TYPE_CHECKING:
+    from mien.faces.detector import FaceDetector
     from mien.recognition import EmotionRecognizer
     from mien.video.sampling import Sampling
 
@@ -186,8 +187,8 @@ DetectorSettingOption = Annotated[
 
 
 @dataclass(frozen=True)
-class FaceOptions:
-    """The arguments of `EmotionRecognizer` but for its model and its head."""
+class DetectionOptions:
+    """How faces are found, and which of them are good enough."""
 
     detector: Annotated[
         str,
@@ -222,6 +223,18 @@ class FaceOptions:
             rich_help_panel=DETECTION,
         ),
     ] = 0.0
+
+    def face_detector(self) -> FaceDetector:
+        """The detector that the options name."""
+        from mien.faces.detector import FaceDetector
+
+        return FaceDetector(self.detector, min_size=self.min_size, size=self.detector_size)
+
+
+@dataclass(frozen=True)
+class FaceOptions(DetectionOptions):
+    """The arguments of `EmotionRecognizer` but for its model and its head."""
+
     min_confidence: Annotated[
         float | None,
         typer.Option(

@@ -162,20 +162,27 @@ def distill(
 ) -> None:
     """Save the predictions of trained models on the training images, to train a student (knowledge distillation).
 
-    The student is trained on the same data, with `mien train --config CONFIG --set teachers=FILE`.
+    The student is trained on the same data, with `mien train --config CONFIG --set teachers=FILE`. The images without
+    labels that its setting `unlabelled` names are included.
     """
     from mien.models.classifier import EmotionClassifier
     from mien.training.config import combine, parse_setting
     from mien.training.distill import distill
-    from mien.training.splits import split_up
+    from mien.training.splits import check_unlabelled, split_up, with_unlabelled
     from mien.training.targets import heads_for
 
     check_file("--output", output, data)
     models = [EmotionClassifier(name) for name in teacher]
     student = combine(None, config, dict(parse_setting(text) for text in setting or ()))
+    check_unlabelled(student)
     dataset = split_up(load(data, votes), student)
     heads = heads_for(dataset, votes=student.ferplus_weight > 0)
     with progress_bar() as progress:
+        dataset = with_unlabelled(
+            dataset,
+            student,
+            progress=lambda done, total: progress("reading images without labels", done, total),
+        )
         soft = distill(models, dataset.split("train"), heads, views=views, progress=progress)
     soft.save(output)
     same = shlex.join(["--config", config, *(word for text in setting or () for word in ("--set", text))])

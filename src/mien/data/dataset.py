@@ -24,7 +24,7 @@ class Split:
 
     Attributes:
         images: (n, 48, 48) uint8 grey; an `np.memmap`, read only, if they are in a temporary file.
-        targets: (n,) int64, index into `Dataset.labels`.
+        targets: (n,) int64, index into `Dataset.labels`; -1 for an image without a label, which only training has.
         names: where each of the n images came from: "fer2013.csv:17" (line, the header is 1),
             "train.parquet:17" (row, the first is 0) or "test/angry/x.png".
         votes: (n, 10) uint8 FER+ votes: those of `FERPLUS_LABELS`, then unknown and not a face. A row of
@@ -51,6 +51,11 @@ class Split:
         """How many images there are."""
         return len(self.names)
 
+    @property
+    def labelled(self) -> int:
+        """How many images have a label."""
+        return int(np.count_nonzero(self.targets >= 0))
+
     def take(self, chosen: npt.NDArray[np.bool_]) -> Split:
         """The images where `chosen`, (n,) bool, is true; those in a file come into another file.
 
@@ -63,7 +68,7 @@ class Split:
 
     def class_counts(self, classes: int) -> npt.NDArray[np.int64]:
         """How many images each class has: (classes,) int64."""
-        return np.bincount(self.targets, minlength=classes).astype(np.int64)
+        return np.bincount(self.targets[self.targets >= 0], minlength=classes).astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,7 +47,7 @@ def has_copy(images: Iterable[Images], others: Iterable[Images]) -> NDArray[np.b
     return np.fromiter((_digest(image) in known for image in images), np.bool_)
 
 
-def has_version(images: Images, others: Images) -> NDArray[np.bool_]:
+def has_version(images: Images, others: Images | JoinedImages) -> NDArray[np.bool_]:
     """Which images show a photograph that is among others: the same pixels, or a version as in `near_groups`.
 
     Args:

@@ -34,14 +34,16 @@ _SMALL_FILE = 2**25  # bytes
 _ParquetRow: TypeAlias = "tuple[ParquetFile, int, dict[str, Any]]"
 
 
-def read_parquet(paths: list[Path], source: Source, progress: Progress) -> None:
+def read_parquet(paths: list[Path], source: Source, progress: Progress, *, labelled: bool = True) -> None:
     """Read Parquet files into a source: the columns image and label and, where there, usage, split, votes and row.
+
+    Not `labelled`: the images and their splits alone, whatever else there is; their label is "".
 
     Raises:
         DatasetError: a file or a row is not as expected, or there is no room for the pixels.
         MissingExtraError: pyarrow is not installed.
     """
-    files = [ParquetFile(path) for path in paths]
+    files = [ParquetFile(path, labelled=labelled) for path in paths]
     source.is_fer2013 = all(file.is_fer2013 for file in files)
     source.memory.expected = total = sum(file.length for file in files)
     chunks = (chunk for file in files for chunk in file.chunks())
@@ -90,22 +92,31 @@ def _parquet_errors(path: Path) -> Iterator[None]:
 
 
 class ParquetFile:
-    """One Parquet file: what its columns mean, and its rows."""
+    """One Parquet file: what its columns mean, and its rows.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: of the file.
+        labelled: whether labels and votes are read; else there may be none.
+    """
+
+    def __init__(self, path: Path, *, labelled: bool = True) -> None:
         with _parquet_errors(path):
             import pyarrow.parquet as pq
 
             with pq.ParquetFile(path) as file:
                 schema, self.length = file.schema_arrow, file.metadata.num_rows
-        missing = [name for name in ("image", "label") if name not in schema.names]
+        needed = ("image", "label") if labelled else ("image",)
+        missing = [name for name in needed if name not in schema.names]
         if missing:
             raise DatasetError(
-                f"{path}: no column {' and '.join(missing)}, expected image and label "
+                f"{path}: no column {' and '.join(missing)}, expected {' and '.join(needed)} "
                 f"(there are {', '.join(schema.names)})"
             )
         self.path = path
-        self.columns = [name for name in ("image", "label", "usage", "votes", "row") if name in schema.names]
+        self.labelled = labelled
+        known = (*needed, "usage", *(("votes", "row") if labelled else ()))
+        self.columns = [name for name in known if name in schema.names]
+        self.has_face_boxes = "teacher_boxes" in schema.names
         if "split" in schema.names and "usage" not in schema.names:
             self.columns.append("split")
         self.label_names = _label_names(schema)
@@ -124,7 +135,7 @@ class ParquetFile:
                 yield [(self, number + i, row) for i, row in enumerate(values)]
                 number += len(values)
 
-    def labelled(self) -> list[tuple[str, str]]:
+    def splits_and_labels(self) -> list[tuple[str, str]]:
         """Split and label of every row, without its picture.
 
         Raises:
@@ -155,7 +166,7 @@ class ParquetFile:
         return Row(
             file._split(values, where),
             decode_crop(_picture_bytes(values["image"], where), where),
-            file._label(values["label"], where),
+            file._label(values["label"], where) if file.labelled else "",
             f"{file.path.name}:{number}",
             place if isinstance(place, int) else -1,
             _votes(values["votes"], where) if "votes" in values else None,
@@ -257,13 +268,14 @@ def write_parquet(target: Path, dataset: Dataset) -> None:
 
 def _row(split: Split, i: int) -> dict[str, Any]:
     return {
-        "image": {"bytes": _png(split.images[i]), "path": split.names[i]},
+        "image": {"bytes": encode_png(split.images[i]), "path": split.names[i]},
         "label": int(split.targets[i]),
         "votes": None if split.votes is None else split.votes[i].tolist(),
     }
 
 
-def _png(image: NDArray[np.uint8]) -> bytes:
+def encode_png(image: NDArray[np.uint8]) -> bytes:
+    """A picture (H, W) uint8 grey as the bytes of a PNG file."""
     return bytes(cv2.imencode(".png", image)[1])
 
 

@@ -1,8 +1,10 @@
-"""Labelled photographs at their full size, one after the other: for what finds the faces in them itself."""
+"""Photographs at their full size, one after the other, with labels or without: for what finds the faces in them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,10 @@ from mien.data.folders import ClassFolder, find_class_folders
 from mien.data.parquet import ParquetFile, picture_bytes
 from mien.data.rows import SPLITS, Progress
 from mien.errors import DatasetError
+from mien.images.find import SUFFIXES, find_files
+
+HELD_OUT_SHARE = 0.2
+"""Share of the photographs with boxes of their faces that no detector is trained on."""
 
 _TOGETHER = 4  # encoded photographs of a Parquet file that are in memory at once
 
@@ -91,9 +97,9 @@ def open_photographs(
 
 def _find(place: Path, path: Path, split: str | None) -> Photographs:
     sources: list[ClassFolder] | list[ParquetFile]
-    if files := _parquet_files(place):
+    if files := parquet_files(place):
         sources = [ParquetFile(file) for file in files]
-        rows = [row for source in sources for row in source.labelled()]
+        rows = [row for source in sources for row in source.splits_and_labels()]
     elif place.is_dir():
         sources = find_class_folders(place)
         rows = [(one.split_of(name), one.label) for one in sources for name in one.pictures]
@@ -113,7 +119,62 @@ def _find(place: Path, path: Path, split: str | None) -> Photographs:
     return Photographs(name, split, tuple(label for part, label in rows if part == split), sources)
 
 
-def _parquet_files(place: Path) -> list[Path]:
+def is_held_out(digest: str) -> bool:
+    """Whether a photograph is one that detectors are scored with: by the SHA-256 of its file, hexadecimal.
+
+    So copies of a photograph, and later versions of the data, agree.
+    """
+    return int(digest[:8], 16) < HELD_OUT_SHARE * 2**32
+
+
+def find_photographs(paths: Iterable[str | os.PathLike[str]]) -> list[Path | ParquetFile]:
+    """Files of photographs, by files, folders and glob patterns as `mien.images.find`, and Parquet files of them.
+
+    Raises:
+        DatasetError: a Parquet file without a column `image`.
+        MissingExtraError: Parquet, and pyarrow is not installed.
+    """
+    found = find_files(paths, SUFFIXES | {".parquet"})
+    return [
+        ParquetFile(path, labelled=False) if path.suffix == ".parquet" and path.is_file() else path
+        for path in found
+    ]
+
+
+def read_photographs(
+    sources: Sequence[Path | ParquetFile], part: str | None = None
+) -> Iterator[tuple[str, Path | bytes | None]]:
+    """The name and the content of every photograph; None for the content of one that belongs to another part.
+
+    Args:
+        sources: what `find_photographs` found.
+        part: "train" or "held-out", as `is_held_out` divides them, or "all"; None for "train" of files with boxes of
+            faces, as detectors are trained on, and all of others.
+    """
+    for source in sources:
+        if isinstance(source, Path):
+            yield str(source), source if _is_in(source, part or "all") else None
+            continue
+        wanted = part or ("train" if source.has_face_boxes else "all")
+        for chunk in source.chunks(_TOGETHER):
+            for _, number, values in chunk:
+                content = picture_bytes(values["image"]) or b""
+                yield f"{source.path.name}:{number}", content if _is_in(content, wanted) else None
+
+
+def _is_in(content: Path | bytes, part: str) -> bool:
+    """Whether a photograph belongs to a part; one that cannot be read does, so that it is told of."""
+    if part == "all":
+        return True
+    try:
+        data = content if isinstance(content, bytes) else content.read_bytes()
+    except OSError:
+        return True
+    return is_held_out(hashlib.sha256(data).hexdigest()) == (part == "held-out")
+
+
+def parquet_files(place: Path) -> list[Path]:
+    """The Parquet files that a path names: itself, or those of a folder; none where it is of another form."""
     if place.is_dir():
         return sorted(place.glob("*.parquet"))
     with place.open("rb") as file:

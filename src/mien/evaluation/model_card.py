@@ -59,7 +59,7 @@ Tells {labels} apart in a grey crop of one face, {size} x {size} pixels.
 
 - Input `crops`: uint8 (n, {size}, {size}); normalisation is inside.
 - Outputs, probabilities: {outputs}.
-- Trained on {data}, {train} images (SHA-256 of the data {sha256}…).
+- Trained on {data}, {train} images (SHA-256 of the data {sha256}…){more}.
 - Made with {created_with}; its settings are in `config.json`.
 
 ## Scores on the validation split, one view per image
@@ -112,6 +112,7 @@ def write_folder_card(folder: Path) -> None:
         data=config.data["name"],
         train=images["train"],
         sha256=config.data["sha256"][:16],
+        more=_unlabelled(config),
         created_with=config.created_with,
         scores=Table(
             ("head", "n", "accuracy", "balanced accuracy", "macro F1", "calibration error"), rows
@@ -209,7 +210,14 @@ def _origin(config: ModelConfig, dataset: Dataset) -> str:
 def _counts(config: ModelConfig) -> str:
     counts = config.data.get("images", {})
     named = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-    return f"- {config.data.get('name', 'not recorded')}: {named or 'not recorded'} images."
+    return (
+        f"- {config.data.get('name', 'not recorded')}: {named or 'not recorded'} images{_unlabelled(config)}."
+    )
+
+
+def _unlabelled(config: ModelConfig) -> str:
+    more = config.data.get("unlabelled")
+    return f"; and {count(more['images'], 'image')} without labels, taught by other models" if more else ""
 
 
 def _recipe(config: ModelConfig) -> str:
@@ -220,14 +228,11 @@ def _recipe(config: ModelConfig) -> str:
             f"- Distilled from {count(len(teachers), 'teacher')}, whose predictions on training images are part of "
             "the targets."
         )
+    files = ("", training.get("teachers"), training.get("unlabelled"))
     if training:
         lines.append(
             "- Settings: "
-            + ", ".join(
-                f"{name} {value}"
-                for name, value in training.items()
-                if value not in ("", training.get("teachers"))
-            )
+            + ", ".join(f"{name} {value}" for name, value in training.items() if value not in files)
             + "."
         )
         changes = config.training.get("augmentation", {})

@@ -41,7 +41,9 @@ def training_batches(
     lesson = (
         None
         if soft is None
-        else DistillationTargets(soft, split.images, config.distillation, config.label_share)
+        else DistillationTargets(
+            soft, split.images, config.distillation, config.label_share, config.unlabelled_confidence
+        )
     )
 
     def make(job: tuple[int, int, NDArray[np.int64]]) -> Batch:
@@ -57,7 +59,7 @@ def training_batches(
             images, targets = lesson.apply(view, rows, targets)
         return _training_batch(images, targets, rng, config, epoch)
 
-    jobs = ([job] for job in _jobs(len(split), config, first_epoch, last_epoch))
+    jobs = ([job] for job in _jobs(split, config, first_epoch, last_epoch))
     with closing(map_chunks(make, jobs, threads=min(4, THREADS))) as made:
         for (batch,) in made:
             yield batch
@@ -76,9 +78,20 @@ def soft_labels(split: Split, heads: Heads, config: TrainConfig) -> SoftLabels |
     return soft
 
 
-def steps_per_epoch(n: int, config: TrainConfig) -> int:
-    """Full batches in `n` pictures; the few left over are others in every epoch. At least one."""
-    return max(1, n // config.batch_size)
+def steps_per_epoch(n: int, config: TrainConfig, unlabelled: int = 0) -> int:
+    """Full batches in `n` pictures with labels; the few left over are others in every epoch. At least one.
+
+    `unlabelled`: how many pictures there are besides, which take a share of every batch.
+    """
+    return max(1, n // (config.batch_size - _unlabelled_per_batch(n, config, unlabelled)))
+
+
+def _unlabelled_per_batch(n: int, config: TrainConfig, unlabelled: int) -> int:
+    """How many pictures of a batch have no label: so few that an epoch shows each of them once at most."""
+    if not unlabelled or not config.unlabelled_share:
+        return 0
+    share = min(config.unlabelled_share, unlabelled / (n + unlabelled))
+    return min(max(1, int(share * config.batch_size)), config.batch_size - 1)
 
 
 def size_of_view(config: TrainConfig, epoch: int) -> int:
@@ -96,18 +109,28 @@ def class_weights(split: Split, heads: Heads, config: TrainConfig) -> NDArray[np
         return np.ones(labels, np.float32)
     counts = split.class_counts(labels)
     present = np.count_nonzero(counts)
-    weights = np.where(counts > 0, len(split) / (present * np.maximum(counts, 1)), 0)
+    weights = np.where(counts > 0, split.labelled / (present * np.maximum(counts, 1)), 0)
     return weights.astype(np.float32)
 
 
 def _jobs(
-    n: int, config: TrainConfig, first_epoch: int, last_epoch: int | None
+    split: Split, config: TrainConfig, first_epoch: int, last_epoch: int | None
 ) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
-    """Epoch, step and rows of every batch; without a `last_epoch` there is no end."""
+    """Epoch, step and rows of every batch, those without a label last; without a `last_epoch` there is no end."""
+    labelled, others = np.flatnonzero(split.targets >= 0), np.flatnonzero(split.targets < 0)
+    n, without = len(labelled), _unlabelled_per_batch(len(labelled), config, len(others))
+    size = config.batch_size - without
     for epoch in count(first_epoch) if last_epoch is None else range(first_epoch, last_epoch):
-        order = np.random.default_rng([config.seed, epoch]).permutation(n)
-        for step in range(steps_per_epoch(n, config)):
-            yield epoch, step, order[step * config.batch_size : (step + 1) * config.batch_size]
+        rng = np.random.default_rng([config.seed, epoch])
+        order = labelled[rng.permutation(n)]
+        shuffled = others[rng.permutation(len(others))]
+        for step in range(steps_per_epoch(n, config, len(others))):
+            rows = order[step * size : (step + 1) * size]
+            if without:
+                # Round again only where there are fewer than steps.
+                more = np.arange(step * without, (step + 1) * without) % len(others)
+                rows = np.concatenate([rows, shuffled[more]])
+            yield epoch, step, rows
 
 
 def _is_plain(epoch: int, config: TrainConfig) -> bool:

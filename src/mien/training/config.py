@@ -69,6 +69,10 @@ class TrainConfig:
             the augmentation changes the views that they saw, and should be mild.
         distillation: share of the teachers in the targets; the rest are the dataset's own. Where a picture has no
             votes, the teachers alone teach the FER+ head.
+        unlabelled: more faces that only the `teachers` teach: Parquet of `mien crops`, or a dataset, of which the
+            labels are ignored; "" for none (Xie et al., arXiv 1911.04252).
+        unlabelled_share: how much of a batch they are at most; less where an epoch would show one of them twice.
+        unlabelled_confidence: those of which the teachers are less sure, by their highest probability, teach nothing.
         weight_storage: of the exported ONNX file: "float16", "int8" (a quarter of "float32"; measure what it costs), or
             "float32".
         seed: of the random numbers.
@@ -105,6 +109,9 @@ class TrainConfig:
     calibration_fraction: float = 0.0
     teachers: str = ""
     distillation: float = 0.7
+    unlabelled: str = ""
+    unlabelled_share: float = 0.25
+    unlabelled_confidence: float = 0.0
     weight_storage: str = "float16"
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -142,6 +149,14 @@ class TrainConfig:
     def starts_trained(self) -> bool:
         """Whether the network starts from existing weights."""
         return bool(self.init) or self.weights != "none"
+
+    def check_teachers(self) -> None:
+        """Raise a SettingsError where there are images that nobody teaches; `mien distill` asks the teachers first."""
+        if self.unlabelled and not self.teachers:
+            raise SettingsError(
+                f"unlabelled {self.unlabelled!r} without teachers: nothing would teach these images; expected "
+                "--set teachers=FILE of mien distill, with the same unlabelled"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and TOML."""
@@ -195,6 +210,8 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "limit": (0, 1_000_000_000),
     "calibration_fraction": (0, 0.5),
     "distillation": (0, 1),
+    "unlabelled_share": (0, 1),
+    "unlabelled_confidence": (0, 1),
     "seed": (0, 2**32 - 1),
 }
 

@@ -94,7 +94,7 @@ class SoftLabels:
         except ValueError:
             raise TrainingError(
                 f"{source}: the teachers were asked about other pictures ({len(self.pictures)}) than are trained on "
-                f"here ({len(split)}); expected the same data, and the same calibration_fraction and limit"
+                f"here ({len(split)}); expected the same data, and the same calibration_fraction, limit and unlabelled"
             ) from None
         if self.labels != _asked(heads):
             raise TrainingError(
@@ -249,10 +249,19 @@ class DistillationTargets:
         images: (n, h, w) uint8, the pictures they belong to.
         share: of the teachers in the targets; the rest are the dataset's own.
         label_share: of the label in the target of `EXPRESSION`; the rest is the votes'.
+        confidence: of the teachers, below which a picture without a label teaches nothing (arXiv 2001.07685).
     """
 
-    def __init__(self, soft: SoftLabels, images: NDArray[np.uint8], share: float, label_share: float) -> None:
+    def __init__(
+        self,
+        soft: SoftLabels,
+        images: NDArray[np.uint8],
+        share: float,
+        label_share: float,
+        confidence: float = 0.0,
+    ) -> None:
         self._soft, self._share, self._label_share = soft, share, label_share
+        self._confidence = confidence
         self._order = soft.order(images)
         if np.any(np.diff(self._order) != 1):  # else a copy, which may not fit into memory, would be the same
             images = take_images(images, np.argsort(self._order))
@@ -281,9 +290,11 @@ class DistillationTargets:
         if EXPRESSION in targets:
             taught[EXPRESSION] = mixed(next(iter(taught.values())), taught["ferplus"], self._label_share)
         both = {}
+        first, labels = next(iter(targets.items()))
+        sure = self._soft.targets(0, places)[first].max(axis=1, keepdims=True) >= self._confidence
         for head, own in targets.items():
             weight = own.sum(axis=1, keepdims=True)
             share = np.where(weight > 0, self._share, 1)
             whole = (1 - share) * own + share * np.where(weight > 0, weight, 1) * taught[head]
-            both[head] = whole.astype(np.float32)
+            both[head] = (whole * (labels.any(axis=1, keepdims=True) | sure)).astype(np.float32)
         return self._views[view][places], both

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien._core.text import count
 from mien.data.dataset import Dataset, Split
-from mien.data.duplicates import digests, has_copy, has_version
+from mien.data.duplicates import JoinedImages, digests, has_copy, has_version
+from mien.data.pixel_store import ROWS_AT_ONCE, store_like
+from mien.data.rows import Progress
+from mien.data.unlabelled import load_unlabelled
 from mien.errors import DatasetError
 from mien.training.batches import FEW
 from mien.training.config import TrainConfig
@@ -62,6 +66,55 @@ def split_up(dataset: Dataset, config: TrainConfig) -> Dataset:
     if np.count_nonzero(new) >= FEW:
         calibration = calibration.take(new)
     return replace(dataset, splits=dataset.splits | {"train": training, "calibration": calibration})
+
+
+def check_unlabelled(config: TrainConfig) -> None:
+    """Raise a DatasetError if what `unlabelled` names is not there: better now than after all data was read."""
+    if config.unlabelled and not Path(config.unlabelled).exists():
+        raise DatasetError(f"{config.unlabelled}: no such file; mien crops writes one")
+
+
+def with_unlabelled(dataset: Dataset, config: TrainConfig, *, progress: Progress | None = None) -> Dataset:
+    """What `split_up` gave, with the images that `unlabelled` names at the end of "train", without labels.
+
+    Left out are those that show a photograph of another split: the model would be scored or calibrated on them.
+
+    Raises:
+        DatasetError: they cannot be read, or none is left.
+    """
+    if not config.unlabelled:
+        return dataset
+    found = load_unlabelled(config.unlabelled, progress=progress)
+    if config.limit:
+        found = found.take(_spread(len(found), config.limit))
+    others = JoinedImages([split.images for name, split in dataset.splits.items() if name != "train"])
+    starts = range(0, len(found), ROWS_AT_ONCE)
+    known = [has_version(found.images[start : start + ROWS_AT_ONCE], others) for start in starts]
+    new = ~np.concatenate([np.zeros(0, np.bool_), *known])
+    if not new.any():
+        raise DatasetError(
+            f"{config.unlabelled}: {count(len(found), 'image')}, none of which is new; expected some that are not in "
+            f"{' or '.join(name for name in dataset.splits if name != 'train')}"
+        )
+    joined = _joined(dataset.split("train"), found if new.all() else found.take(new))
+    return replace(dataset, splits=dataset.splits | {"train": joined})
+
+
+def _joined(first: Split, second: Split) -> Split:
+    """The images of both; votes where the first has some."""
+    stored = first.images if isinstance(first.images, np.memmap) else second.images
+    parts = (
+        np.asarray(split.images[start : start + ROWS_AT_ONCE])
+        for split in (first, second)
+        for start in range(0, len(split), ROWS_AT_ONCE)
+    )
+    none = None if first.votes is None else np.zeros((len(second), first.votes.shape[1]), np.uint8)
+    return Split(
+        store_like(stored, parts, len(first) + len(second)),
+        np.concatenate([first.targets, second.targets]),
+        first.names + second.names,
+        None if first.votes is None or none is None else np.concatenate([first.votes, none]),
+    )
 
 
 def _spread(n: int, limit: int) -> NDArray[np.bool_]:

@@ -64,7 +64,7 @@ def targets_for(
         rows: all rows, or some: a slice or indices (n,).
     """
     labels = split.targets[rows]
-    own = np.eye(len(next(iter(heads.values()))), dtype=np.float32)[labels]
+    own = np.eye(len(next(iter(heads.values()))), dtype=np.float32)[labels] * (labels >= 0)[:, None]
     targets = {next(iter(heads)): own}
     if "ferplus" in heads:
         votes = np.zeros((len(labels), 10), np.uint8) if split.votes is None else split.votes[rows]

@@ -49,7 +49,7 @@ from mien.training.networks import build_model
 from mien.training.optimization import compile_model, stages
 from mien.training.pretrained.load import prepare
 from mien.training.run_folder import CHECKPOINT, SETTINGS, check_folder, read_record, write_record
-from mien.training.splits import split_up
+from mien.training.splits import split_up, with_unlabelled
 from mien.training.targets import EXPRESSION, Heads, frequencies, heads_for, held_out
 
 
@@ -79,18 +79,20 @@ def train(
         DatasetError: too few images or classes.
         TrainingError: the folder holds another run, there is none to resume, the data has changed, or the weights
             to start from cannot be had.
-        SettingsError: devices that are not there.
+        SettingsError: devices that are not there, or `unlabelled` without teachers.
     """
     run = Path(run)
     check_folder(run, resume=resume)
     data: dict[str, Any] = {"name": dataset.name, "sha256": dataset.fingerprint()}
     config = _resumed(run, data) if resume else config or TrainConfig()
+    config.check_teachers()
     _check_classes(dataset)
     dataset = split_up(dataset, config)
     _check_classes(dataset)  # a limit may have left one of them
     heads = heads_for(dataset, votes=config.ferplus_weight > 0)
     data["images"] = {name: len(split) for name, split in dataset.splits.items()}
     if config.teachers and epochs_done(run / CHECKPOINT) < config.epochs:
+        dataset = _with_unlabelled(run, data, dataset, config)
         _check_teachers(run, data, dataset, heads, config)
     with spread_over(devices, config.batch_size):
         model = _learn(dataset, heads, config, run, data, resume=resume)
@@ -145,7 +147,7 @@ def _fit(
     run: Path,
 ) -> None:
     """Train through all stages, from wherever the run's checkpoint stands."""
-    steps = steps_per_epoch(len(training), config)
+    steps = steps_per_epoch(training.labelled, config, len(training) - training.labelled)
     done = epochs_done(run / CHECKPOINT)
     history = History(run / "history.csv", keep=done)
     bar = ProgressBar(config.epochs, steps, done)
@@ -195,6 +197,24 @@ def _finalize(model: keras.Model) -> None:
         model.optimizer.finalize_variable_values(model.trainable_variables)
 
 
+def _with_unlabelled(run: Path, data: dict[str, Any], dataset: Dataset, config: TrainConfig) -> Dataset:
+    """The dataset with the images without labels, noted in `data`; raise if the run started with others."""
+    if not config.unlabelled:
+        return dataset
+    labelled = len(dataset.split("train"))
+    dataset = with_unlabelled(dataset, config)
+    digest = hashlib.sha256()
+    for image in dataset.split("train").images[labelled:]:
+        digest.update(image.tobytes())
+    images = len(dataset.split("train")) - labelled
+    found = {"name": Path(config.unlabelled).name, "sha256": digest.hexdigest(), "images": images}
+    if data.setdefault("unlabelled", found)["sha256"] != found["sha256"]:
+        raise TrainingError(
+            f"{run}: was started with other unlabelled images than {config.unlabelled} has now"
+        )
+    return dataset
+
+
 def _check_teachers(
     run: Path, data: dict[str, Any], dataset: Dataset, heads: Heads, config: TrainConfig
 ) -> None:
@@ -211,7 +231,7 @@ def _check_teachers(
 def _resumed(run: Path, data: dict[str, Any]) -> TrainConfig:
     """The settings of the run in a folder, if it was started on this data."""
     started = read_record(run, data["sha256"])
-    data |= {key: started[key] for key in ("teachers", "soft_labels") if key in started}
+    data |= {key: started[key] for key in ("teachers", "soft_labels", "unlabelled") if key in started}
     return read_settings(run)
 
 

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from mien._core.parallel import map_chunks
 from mien._core.text import count
+from mien.data.photographs import is_held_out
 from mien.errors import DatasetError, ImageError
 from mien.images.read import read_image
 from mien.training.detector.geometry import Faces, Floats, Image
-
-VALIDATION_SHARE = 0.2
 
 _COLUMNS = (
     "image", "source", "is_negative", "teacher_boxes", "teacher_landmarks", "ignore_boxes", "rejected_boxes",
@@ -47,7 +46,7 @@ class Photograph:
     @property
     def in_validation(self) -> bool:
         """Whether it is held out for validation: by its own bytes, so copies and later versions of the data agree."""
-        return int(self.digest[:8], 16) < VALIDATION_SHARE * 2**32
+        return is_held_out(self.digest)
 
 
 def load_photographs(file: Path, *, limit: int = 0) -> list[Photograph]:
