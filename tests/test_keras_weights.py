@@ -24,6 +24,7 @@ from mien.training.export import export_onnx
 from mien.training.finetune import load_weights
 from mien.training.networks import build_model
 from mien.training.optimization import Stage, compile_model
+from mien.training.targets import held_out
 from mien.training.train import train
 from mien.training.weights import read_weights, write_weights
 
@@ -86,9 +87,7 @@ class TestWritten:
         head = model.get_layer("labels")
         kernel, bias = head.get_weights()
         head.set_weights([kernel * size, bias])
-        images = faces(60).images
-        targets = {"labels": np.eye(7, dtype=np.float32)[faces(60).targets]}
-        export_onnx(model, tmp_path, heads=HEADS, view=44, images=images, targets=targets)
+        export_onnx(model, tmp_path, heads=HEADS, view=44, held_out=held_out(faces(60), HEADS, 0.4))
         assert {v.dtype for v in arrays(tmp_path / WEIGHTS_FILE).values() if v.ndim > 1} == {np.dtype(kept)}
         np.testing.assert_array_equal(head.get_weights()[0], kernel * size)
 

@@ -134,7 +134,9 @@ class TestScores:
         assert values["n"] == 3
         assert [name.rpartition("/")[2] for name in values["errors"]] == ["broken.png"]
         assert "answers" not in values
-        assert values["selective_prediction"].keys() == {"threshold", "coverage", "accuracy"}
+        assert values["selective_prediction"].keys() == {
+            "threshold", "coverage", "accuracy", "n", "against",
+        }  # fmt: skip
         text = report.to_text()
         assert "no face found      1 photograph, counted as wrong" in text
         assert "unreadable         1 photograph, not counted" in text

@@ -741,8 +741,9 @@ class TestCommand:
             folder = data / "train" / LABELS[target]
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image).save(folder / f"{i}.png")
-        start = self.command("train", data, "--output", out, "--epochs", 4, "--batch-size", 16)
-        start += ["--network", "tutorial-cnn"]  # larger ones take long to begin
+        start = self.command("train", data, "--output", out, "--epochs", 12, "--batch-size", 16)
+        # Larger networks take long to begin; a shorter run may be over before it is stopped.
+        start += ["--network", "tutorial-cnn", "--set", "early_stopping=20"]
         process = subprocess.Popen(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             wait_for(out / "checkpoint.npz", process)
@@ -762,7 +763,7 @@ class TestCommand:
         assert done.returncode == 0, done.stderr
         assert str(out / "export") in done.stdout
         assert "Traceback" not in done.stderr
-        assert [row["epoch"] for row in history(out)] == ["1", "2", "3", "4"]
+        assert [row["epoch"] for row in history(out)] == [str(epoch) for epoch in range(1, 13)]
         assert {
             path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()
         } == RUN_FILES | {"best.npz"}

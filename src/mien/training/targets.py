@@ -69,6 +69,7 @@ def targets_for(
     if "ferplus" in heads:
         votes = np.zeros((len(labels), 10), np.uint8) if split.votes is None else split.votes[rows]
         targets["ferplus"] = vote_shares(votes)
+    if EXPRESSION in heads:
         # Where people looked and most saw no face, or no expression, a label teaches nothing.
         refused = (votes.sum(axis=1) > 0) & (targets["ferplus"].sum(axis=1) == 0)
         targets[EXPRESSION] = mixed(own, targets["ferplus"], label_share) * ~refused[:, None]
