@@ -85,7 +85,7 @@ def write_brightness_model(
     (folder / MODEL_FILE).write_bytes(data)
     settings = {
         "name": name,
-        "labels": outputs["expression"],
+        "labels": outputs.get("expression", outputs.get("blend")),
         "outputs": outputs,
         "input_size": size,
         "sha256": hashlib.sha256(data).hexdigest(),

@@ -119,6 +119,7 @@ class TestHead:
             ("labels", "fer2013"),
             ("ferplus", "ferplus"),
             ("expression", "expression"),
+            ("blend", "expression"),  # its former name
         ):
             classifier = EmotionClassifier(head=asked)
             assert (classifier.head, len(classifier.labels)) == (output, heads[output].shape[1])
@@ -144,6 +145,21 @@ class TestHead:
         assert EmotionClassifier(folder, head="labels").head == "labels"
         with pytest.raises(ModelError, match=r"no head 'fer2013'; expected one of auto, labels, expression$"):
             EmotionClassifier(folder, head="fer2013")
+
+    def test_a_model_of_an_earlier_version_answers_by_its_blend(
+        self, write_model: Callable[..., Path]
+    ) -> None:
+        folder = write_model(outputs={"blend": LABELS, "fer2013": LABELS})
+        assert [EmotionClassifier(folder, head=head).head for head in ("auto", "expression", "blend")] == [
+            "blend"
+        ] * 3
+        crops = np.random.default_rng(0).integers(0, 256, (3, 48, 48), np.uint8)
+        found = EmotionClassifier(folder).predict_heads(crops)
+        assert np.array_equal(EmotionClassifier(folder).predict_proba(crops), found["blend"])
+        with pytest.raises(
+            ModelError, match=r"no head 'ferplus'; expected one of auto, labels, blend, fer2013$"
+        ):
+            EmotionClassifier(folder, head="ferplus")
 
     def test_a_model_without_such_a_head(self, write_model: Callable[..., Path]) -> None:
         with pytest.raises(ModelError, match=r"no head 'labels'; expected one of auto, expression$"):
