@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -76,6 +79,18 @@ def test_a_byte_each_with_a_scale_for_every_filter(model: bytes) -> None:
         assert (np.abs(again - values) <= 0.501 * step).all()
         assert np.abs(found[f"{name}_int8"]).max() == 127
     assert len(small) < 0.4 * len(model)
+
+
+@pytest.mark.parametrize("smaller", [with_half_weights, with_int8_weights])
+def test_the_runtime_makes_the_weights_once_when_it_loads_them(
+    model: bytes, tmp_path: Path, smaller: Callable[[bytes], bytes]
+) -> None:
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "loaded.onnx")
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    onnxruntime.InferenceSession(smaller(model), options, providers=["CPUExecutionProvider"])
+    kinds = {node.op_type for node in onnx.load(tmp_path / "loaded.onnx").graph.node}
+    assert "MatMul" in kinds and not kinds & {"Cast", "Mul", "DequantizeLinear"}
 
 
 def test_it_computes_with_the_weights_that_are_stored(model: bytes) -> None:

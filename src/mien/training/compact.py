@@ -74,7 +74,7 @@ def _as_int8(name: str, values: NDArray[np.float32]) -> Packed:
             numpy_helper.from_array(scale.astype(np.float32), f"{name}_scale"),
         ],
         [
-            # Not DequantizeLinear, which onnxruntime keeps in the graph and computes anew in every call.
+            # Not DequantizeLinear, which onnxruntime 1.32 keeps in the graph and computes anew in every call.
             helper.make_node("Cast", [stored], [cast], name=f"{stored}_cast", to=TensorProto.FLOAT),
             helper.make_node("Mul", [cast, f"{name}_scale"], [name], name=f"{stored}_scaled"),
         ],
