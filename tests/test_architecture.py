@@ -50,6 +50,32 @@ def drawn_rooms() -> dict[str, str]:
     return {name.removesuffix(".py").rstrip("/"): purpose for name, purpose in rows}
 
 
+class TestListsAgree:
+    """What is named in two places, since one of them must load nothing heavy."""
+
+    def test_formats(self) -> None:
+        from mien.cli.options import FaceFormat
+        from mien.cli.output_file import ENDINGS
+        from mien.output.writers import FORMATS
+
+        assert set(FaceFormat) == set(FORMATS) == set(ENDINGS.values())
+
+    def test_networks(self) -> None:
+        pytest.importorskip("keras", reason="needs mien[train]")
+        from mien.cli.train import NetworkOption
+        from mien.training.networks import NETWORKS
+
+        named = NetworkOption.__metadata__[0].help.replace(" -lite", " efficientnet-lite")
+        page = (
+            (ROOT / "docs" / "how-to" / "training.md")
+            .read_text(encoding="utf-8")
+            .replace("`-lite", "`efficientnet-lite")
+        )
+        for network in sorted(set(NETWORKS) - {"two-layers", "nested"}):  # those are of other tests
+            assert re.search(rf"(?<![\w-]){network}(?![\w-])", named), network
+            assert f"`{network}`" in page, network
+
+
 class TestRooms:
     def test_each_uses_only_what_stands_below_it(self) -> None:
         pytest.importorskip("importlinter", reason="needs import-linter")

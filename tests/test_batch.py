@@ -332,6 +332,18 @@ class TestRefusals:
         with pytest.raises(SettingsError, match="detector_sha256 older"):
             run_batch([str(folder)], tmp_path / "out", workers=1)
 
+    @pytest.mark.parametrize("name", ["uncertain_below", "detector_min_score", "detector_margin"])
+    def test_thresholds_beside_the_weights_do_not_mix(self, name: str, folder: Path, tmp_path: Path):
+        run_batch([f"{folder}/top.png"], tmp_path / "out", workers=1)
+        path = tmp_path / "out.mien" / "batch.json"
+        settings = json.loads(path.read_bytes())
+        path.write_text(json.dumps(settings | {name: 0.125}))
+        with pytest.raises(SettingsError, match=f"{name} 0.125"):
+            run_batch([str(folder)], tmp_path / "out", workers=1)
+        del settings[name]  # as an earlier version wrote it, which continues
+        path.write_text(json.dumps(settings))
+        assert run_batch([str(folder)], tmp_path / "out", workers=1).before == 1
+
     def test_settings_of_an_earlier_version_have_their_defaults(self, tmp_path: Path):
         begin_folder(tmp_path / "out", BatchSettings("mien-s", "one"))
         path = tmp_path / "out.mien" / "batch.json"

@@ -85,7 +85,7 @@ class TestCrops:
             np.testing.assert_array_equal(pixels(row), detector.crop(picture, face))
             assert overlap(Box(*row["box"]), box) > 0.4
             assert row["detection_score"] == pytest.approx(face.score)
-            assert 0.5 < row["quality"] <= 1
+            assert 0.5 < row["quality_score"] <= 1
             assert Image.open(pa.BufferReader(row["image"]["bytes"])).mode == "L"
 
     def test_small_and_poor_ones_are_left_out(self, tmp_path: Path, detector: FaceDetector) -> None:
@@ -93,7 +93,13 @@ class TestCrops:
         (tmp_path / "small.png").write_bytes(encode(small))
         target = tmp_path / "crops.parquet"
         assert write_crops([tmp_path / "small.png"], target, detector).crops == 0
-        assert pq.read_table(target).column_names == ["image", "source", "box", "detection_score", "quality"]
+        assert pq.read_table(target).column_names == [
+            "image",
+            "source",
+            "box",
+            "detection_score",
+            "quality_score",
+        ]
         assert write_crops([tmp_path / "small.png"], target, FaceDetector(min_size=20)).crops == 1
         assert write_crops([tmp_path / "small.png"], target, FaceDetector(), min_quality=0.999).crops == 0
 

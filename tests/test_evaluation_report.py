@@ -60,7 +60,14 @@ class TestOneModel:
         assert_self_contained(folder / "report.html")
 
     def test_the_charts_are_files_too(self, folder: Path) -> None:
-        assert pngs(folder) == {"per_class", "confusion_matrix", "reliability", "risk_coverage", "mistakes"}
+        assert pngs(folder) == {
+            "per_class",
+            "confusion_matrix",
+            "reliability",
+            "risk_coverage",
+            "mistakes",
+            "confusions",
+        }
 
     def test_the_scores_are_those_of_evaluate(self, folder: Path, model: EmotionClassifier) -> None:
         expected = mien.evaluate(model, voted(), split="test", views=True).to_dict()
@@ -89,7 +96,7 @@ class TestOneModel:
     def test_the_mistakes_are_shown_with_what_was_said(self, folder: Path) -> None:
         page = Page(folder / "report.html")
         captions = [image["alt"] for image in page.images() if not image["class"]]
-        assert len(captions) == 2
+        assert len(captions) == 4, "each among the confusions, too"
         assert all("FER+: angry 7 of 10" in str(caption) for caption in captions)
         places = {str(caption).split("\n")[-1]: str(caption) for caption in captions}
         assert set(places) == {"face:3", "face:5"}
@@ -106,12 +113,27 @@ def test_mistakes_are_sorted_by_confidence_and_few(write_model: WriteModel) -> N
     assert len(found.mistakes(100)) == 9
 
 
+def test_confusions_are_sorted_by_number_then_by_confidence(write_model: WriteModel) -> None:
+    model = EmotionClassifier(write_model(sharpness=0.005))
+    images = np.repeat(np.array([10, 12, 250, 251, 252, 30], np.uint8), 48 * 48).reshape(-1, 48, 48)
+    faces = split([0] * 6, [0] * 6)
+    found = predict_split(model, dataset(test=type(faces)(images, faces.targets, faces.names)))
+    predicted = found.predicted.tolist()
+    assert predicted[2] == predicted[3] == predicted[4] != 0
+    label, answer, places = found.confusions(1)[0]
+    assert (label, answer) == (0, predicted[2])
+    assert sorted(places) == [2, 3, 4]
+    assert (np.diff(found.confidences[places]) <= 0).all()
+    assert sum(len(places) for *_, places in found.confusions(100)) == int((~found.correct).sum())
+
+
 def test_a_model_without_mistakes_other_labels_and_no_votes(write_model: WriteModel, tmp_path: Path) -> None:
     labels = ("<b>bored</b>", "engaged & awake", "$_$")
     model = EmotionClassifier(write_model(outputs={"expression": labels}))
     data = dataset("a study", labels, test=split([0, 1, 2], [0, 1, 2]))
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "mistakes.png").write_bytes(b"of an earlier report")
+    for name in ("mistakes.png", "confusions.png"):
+        (tmp_path / "out" / name).write_bytes(b"of an earlier report")
     page = write_evaluation(predict_split(model, data), tmp_path / "out")
     assert_self_contained(page)
     text = Page(page).text
@@ -120,7 +142,7 @@ def test_a_model_without_mistakes_other_labels_and_no_votes(write_model: WriteMo
     assert "not recorded" in text
     for words in ("FER+", "copies", "flip"):
         assert words not in text
-    assert "mistakes" not in pngs(page.parent)
+    assert not {"mistakes", "confusions"} & pngs(page.parent)
 
 
 @pytest.mark.slow

@@ -171,7 +171,7 @@ class TestLeftOut:
         done = without_heic("image", tmp_path, "--format", "csv")
         assert done.returncode == 0
         assert len(done.stdout.splitlines()) == 3
-        assert "left out in folders, as of another kind: 1 .heic" in done.stderr
+        assert "skipped in folders, as unsupported: 1 .heic" in done.stderr
         assert 'to read HEIC: pip install "mien[heic]"' in done.stderr
 
     def test_nothing_is_said_where_all_is_read(self, tmp_path: Path) -> None:

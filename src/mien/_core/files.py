@@ -31,7 +31,7 @@ def atomic_file(path: Path, *, folder: Path | None = None, keep: bool = False) -
             place; after an error, where there is a file already, it stays beside that, and the error's notes say so.
 
     Raises:
-        OSError: it cannot be written; as of any file that is opened for writing, also where one that is there is
+        OSError: it cannot be written; as for any file that is opened for writing, also where one that is there is
             read-only.
     """
     if path.exists() and not path.is_file():
@@ -63,7 +63,7 @@ def write_atomically(path: Path, data: bytes | str) -> None:
     """Write a file in one step; text as UTF-8, its line ends as they are, what is no text (in names) as escapes.
 
     Raises:
-        OSError: as of `atomic_file`.
+        OSError: as in `atomic_file`.
     """
     with atomic_file(path) as file:
         file.write(data.encode(errors="backslashreplace") if isinstance(data, str) else data)
@@ -73,7 +73,7 @@ def write_json(path: Path, values: Any, *, indent: int = 2, ascii_only: bool = T
     """Write plain values as JSON in one step, with a line end.
 
     Raises:
-        OSError: as of `atomic_file`.
+        OSError: as in `atomic_file`.
     """
     write_atomically(path, json.dumps(values, indent=indent, ensure_ascii=ascii_only) + "\n")
 

@@ -51,14 +51,14 @@ def write_crops(
     """Cut out the faces of photographs as a model sees them: 48 x 48 pixels, grey, PNG.
 
     Columns: `image` (bytes, path), `source` (the photograph), `box` (x1 y1 x2 y2 in its pixels), `detection_score`
-    and `quality`. `load_dataset` reads the file once it has a column `label`.
+    and `quality_score`. `load_dataset` reads the file once it has a column `label`.
 
     Args:
         paths: files, folders (with all their folders) and glob patterns of pictures and of Parquet files with a column
             `image`.
         target: the file, whole or as it was before.
         detector: finds the faces; its `min_size` says which are large enough.
-        part: as of `read_photographs`: "train", "held-out", "all", or None.
+        part: as in `read_photographs`: "train", "held-out", "all", or None.
         min_quality: crops with a lower quality score, 0 to 1, are left out.
         report: called with why a photograph cannot be read; the others go on.
         progress: called with (done, total) photographs.
@@ -82,7 +82,7 @@ def _write_rows(target: Path, rows: Iterable[dict[str, Any]]) -> None:
     except ImportError:
         raise MissingExtraError("writing Parquet", "parquet") from None
     fields = {"source": pa.string(), "box": pa.list_(pa.float32())}
-    fields |= dict.fromkeys(("detection_score", "quality"), pa.float32())
+    fields |= dict.fromkeys(("detection_score", "quality_score"), pa.float32())
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     schema = pa.schema([("image", image), *fields.items()])
     rows = iter(rows)
@@ -110,7 +110,7 @@ def _crops(
             elif picture is not None:
                 counts.photographs += 1
                 for row in _faces(name, picture, detector):
-                    if row["quality"] >= min_quality:
+                    if row["quality_score"] >= min_quality:
                         row["image"]["path"] = f"{counts.crops:06d}.png"
                         counts.crops += 1
                         yield row
@@ -131,7 +131,7 @@ def _faces(name: str, picture: NDArray[np.uint8], detector: FaceDetector) -> Ite
             "source": name,
             "box": [face.box.x1, face.box.y1, face.box.x2, face.box.y2],
             "detection_score": face.score,
-            "quality": assess_quality(crop, face.box).score,
+            "quality_score": assess_quality(crop, face.box).score,
         }
 
 

@@ -58,6 +58,8 @@ class BatchSettings:
         decode_side: large JPEGs are decoded smaller, but with so many pixels on the long side; 0 for whole.
         head: the model's output that answers, by its name in the ONNX file.
         min_confidence: answers less confident are flagged as uncertain; None for the model's own threshold.
+        uncertain_below: that threshold, in use; as the next two None in folders of versions that did not record it.
+        detector_min_score, detector_margin: of mien's own detector, from its JSON; None for others.
     """
 
     model: str
@@ -71,6 +73,9 @@ class BatchSettings:
     decode_side: int = 0
     head: str = DEFAULT_OUTPUT
     min_confidence: float | None = None
+    uncertain_below: float | None = None
+    detector_min_score: float | None = None
+    detector_margin: float | None = None
 
 
 def check_installed() -> None:
@@ -227,7 +232,7 @@ def check_settings(path: Path, folder: Path, settings: BatchSettings, same_files
         differ = [
             name
             for name in asked
-            if before[name] != asked[name] and before[name] not in same_files and name != "model"
+            if before[name] != asked[name] and before[name] not in same_files and name not in _unknown(before)
         ]
     except (ValueError, KeyError, TypeError, OSError):
         raise SettingsError(f"{path}: cannot be read; expected what mien batch wrote there") from None
@@ -237,6 +242,12 @@ def check_settings(path: Path, folder: Path, settings: BatchSettings, same_files
             f"{folder}: was started with {_words(was)}, this run has {_words(now)}; rows of both would mix: "
             "choose another folder"
         )
+
+
+def _unknown(before: dict[str, Any]) -> set[str]:
+    """What cannot differ: the model's name, for its digest counts, and what an earlier version did not record."""
+    unrecorded = ("uncertain_below", "detector_min_score", "detector_margin")
+    return {"model", *(name for name in unrecorded if before[name] is None)}
 
 
 def _words(values: dict[str, Any]) -> str:

@@ -108,7 +108,7 @@ def _few_words() -> Iterator[None]:
 
 @contextmanager
 def _no_stderr() -> Iterator[None]:
-    """Ray's part that is not Python tells the terminal that it was told its level; why it fails is an exception."""
+    """Ray's part that is not Python prints that its log level was set; why it fails is an exception."""
     kept = os.dup(2)
     try:
         with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 a device

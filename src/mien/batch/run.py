@@ -82,7 +82,7 @@ def run_batch(
         output: the folder where the parts go; a run of the same settings may have begun it.
         model: with the next six as `EmotionRecognizer` takes them; models and detectors by their names.
         decode_side: JPEGs are decoded at the least of 1/8, 1/4 and 1/2 that leaves the long side so many pixels, and
-            boxes are told in pixels of the whole picture all the same; 0 decodes all as they are.
+            boxes are in pixels of the whole picture all the same; 0 decodes all as they are.
         partition: "folder" writes a folder a first folder of the source, "none" one folder in all.
         engine: "local", or "ray".
         workers: processes; None for one a core.
@@ -166,7 +166,7 @@ def _start(
 
 
 def _settings(model: str, head: str, detector: str, **others: Any) -> tuple[BatchSettings, frozenset[str]]:
-    """With the digests of the weights; and those of earlier files of the same networks."""
+    """With the digests and thresholds of the networks; and the digests of earlier files of the same networks."""
     from mien.faces.detector import FaceDetector, detector_model
 
     check_min_quality(others["min_quality"])
@@ -174,9 +174,19 @@ def _settings(model: str, head: str, detector: str, **others: Any) -> tuple[Batc
     # One that cannot be loaded is an error here, and not in every process that reads pictures.
     FaceDetector(detector, size=others["detector_size"], min_size=others["min_size"], threads=1)
     config, own = ModelConfig.load(resolve_model(model)), detector_model(detector)
-    sha256 = "" if own is None else own.sha256
-    output = config.output(head)
-    settings = BatchSettings(model, config.sha256, detector, detector_sha256=sha256, head=output, **others)
+    settings = BatchSettings(
+        model,
+        config.sha256,
+        detector,
+        head=config.output(head),
+        uncertain_below=config.uncertain_below
+        if others["min_confidence"] is None
+        else others["min_confidence"],
+        detector_sha256="" if own is None else own.sha256,
+        detector_min_score=None if own is None else own.min_score,
+        detector_margin=None if own is None else own.margin,
+        **others,
+    )
     return settings, frozenset((*config.same_as, *(() if own is None else own.same_as)))
 
 

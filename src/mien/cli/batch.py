@@ -51,7 +51,7 @@ SourcesArgument = Annotated[
 DecodeSideOption = Annotated[
     int,
     typer.Option(
-        help="Decode large JPEGs at 1/2, 1/4 or 1/8, with so many pixels on the long side; 0: whole.",
+        help="Decode large JPEGs at 1/2, 1/4 or 1/8, keeping this many pixels on the long side; 0: full size.",
         min=0,
         rich_help_panel=INPUT,
     ),
@@ -63,7 +63,7 @@ DecodeSideOption = Annotated[
 def batch(
     sources: SourcesArgument,
     *,
-    output: Annotated[Path, output_option("Folder for the Parquet parts; one that was begun goes on.")],
+    output: Annotated[Path, output_option("Folder for the Parquet parts; an unfinished run is resumed.")],
     engine: Annotated[Engine, typer.Option(help="The cores of this machine, or Ray.")] = Engine.LOCAL,
     workers: Annotated[
         int | None, typer.Option(help="Processes.  [default: one per core]", min=1, show_default=False)
@@ -76,7 +76,7 @@ def batch(
         Partition,
         typer.Option(help="A folder for each first folder of the source.", rich_help_panel=OUTPUT),
     ] = Partition.NONE,
-    part_size: Annotated[int, typer.Option(help="Pictures a part.", min=1, rich_help_panel=OUTPUT)] = 500,
+    part_size: Annotated[int, typer.Option(help="Pictures per part.", min=1, rich_help_panel=OUTPUT)] = 500,
     decode_side: DecodeSideOption = 0,
     recognition: RecognizerOptions,
 ) -> None:
@@ -124,13 +124,15 @@ def summarize(
     output: OutputOption = None,
     chart: Annotated[
         Path | None,
-        typer.Option(help="Write the shares as a picture here.", show_default=False, rich_help_panel=OUTPUT),
+        typer.Option(
+            help="Write a chart of the shares to this file.", show_default=False, rich_help_panel=OUTPUT
+        ),
     ] = None,
     min_group: Annotated[
         int | None,
         typer.Option(
             min=2,
-            help="Do not show groups with fewer faces; nor can they be computed.",
+            help="Do not show groups with fewer faces, and let nobody derive them.",
             show_default=False,
             rich_help_panel=PRIVACY,
         ),

@@ -15,8 +15,8 @@ from mien.cli.options import (
     PRIVACY,
     AggregateOption,
     BlurOption,
+    FaceFormat,
     FaceFormatOption,
-    ImageFormat,
     MinGroupOption,
     OutputOption,
     Partition,
@@ -84,7 +84,7 @@ def image(
     from mien.images.find import SUFFIXES, find_images
     from mien.output.image_files import PictureFiles
 
-    format = choose_format(ImageFormat, format, output)
+    format = choose_format(FaceFormat, format, output)
     check_no_input("--output", output, find_images(paths) if output and output.exists() else [])
     drawn = {"--annotate": annotate, "--chart": chart}
     check_written(format.value, output, aggregate, drawn)
@@ -113,7 +113,7 @@ def image(
 def _write_faces(
     recognizer: EmotionRecognizer,
     paths: list[str],
-    format: ImageFormat,
+    format: FaceFormat,
     output: Path | None,
     drawings: PictureFiles,
 ) -> bool:
@@ -123,7 +123,7 @@ def _write_faces(
 
     tally = Tally()
     with (
-        open_output(output, binary=format is ImageFormat.PARQUET) as stream,
+        open_output(output, binary=format is FaceFormat.PARQUET) as stream,
         open_writer(format.value, stream, recognizer.labels) as writer,
     ):
         for one in recognize_and_keep(recognizer, paths):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mien.video.sampling import Sampling
 
 
-class ImageFormat(StrEnum):
+class FaceFormat(StrEnum):
     """How faces are written."""
 
     TABLE = "table"
@@ -94,7 +94,7 @@ SplitOption = Annotated[
 
 _BY_ENDING = "  [default: as the ending of --output says, else table]"
 FaceFormatOption = Annotated[
-    ImageFormat | None,
+    FaceFormat | None,
     typer.Option(help="How to write the faces." + _BY_ENDING, show_default=False, rich_help_panel=OUTPUT),
 ]
 FileReportFormatOption = Annotated[
@@ -150,7 +150,7 @@ BlurOption = Annotated[
     bool,
     typer.Option(
         "--blur-faces",
-        help="Make faces unrecognisable on all that is drawn; clips become silent.",
+        help="Make faces unrecognisable in all images and videos that are written; clips become silent.",
         rich_help_panel=PRIVACY,
     ),
 ]
@@ -173,9 +173,7 @@ ThumbnailsOption = Annotated[
     typer.Option("--no-thumbnails", help="Show no pictures of faces on pages.", rich_help_panel=PRIVACY),
 ]
 
-ResumeOption = Annotated[
-    bool, typer.Option("--resume", help="Go on with a run that was stopped, by its own settings.")
-]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Resume a stopped run, with its own settings.")]
 SettingOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Any setting: optimizer=adamw, augmentation.mixup=0.4.", show_default=False),
@@ -278,7 +276,7 @@ class SamplingOptions:
     ] = None
     fps: Annotated[
         float | None,
-        typer.Option(help="Read so many frames a second.", show_default=False, rich_help_panel=FRAMES),
+        typer.Option(help="Read this many frames per second.", show_default=False, rich_help_panel=FRAMES),
     ] = None
     start: Annotated[float, typer.Option(help="Begin at this second.", rich_help_panel=FRAMES)] = 0.0
     end: Annotated[

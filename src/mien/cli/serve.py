@@ -49,7 +49,7 @@ class LimitOptions:
     workers: Annotated[
         int | None,
         typer.Option(
-            help="Threads.  [default: one a core]", min=1, show_default=False, rich_help_panel=LIMITS
+            help="Threads.  [default: one per core]", min=1, show_default=False, rich_help_panel=LIMITS
         ),
     ] = None
     queue: Annotated[int, typer.Option(help="Requests that may wait.", min=0, rich_help_panel=LIMITS)] = (

@@ -117,7 +117,7 @@ def say_others(paths: Iterable[str], suffixes: Collection[str]) -> None:
 
     if others := count_others(paths, suffixes):
         kinds = ", ".join(f"{count:,} {ending}" for ending, count in others.most_common(8))
-        typer.echo(f"mien: left out in folders, as of another kind: {kinds}", err=True)
+        typer.echo(f"mien: skipped in folders, as unsupported: {kinds}", err=True)
         if others.keys() & heic.SUFFIXES:
             typer.echo(f"mien: {heic.INSTALL}; or convert such photos to JPEG", err=True)
 

@@ -37,7 +37,7 @@ NetworkOption = Annotated[
 WeightsOption = Annotated[
     str | None,
     typer.Option(
-        help="For the base of resnet50 or efficientnet-lite0: imagenet, none, or a file; face-resnet: a file.",
+        help="For resnet50 and efficientnet-lite0 to -lite2: imagenet, none, or a file; for face-resnet: a file.",
         show_default=False,
     ),
 ]
@@ -100,7 +100,7 @@ def train(
     changes = dict(parse_setting(text) for text in setting or ())
     changes |= {name: value for name, value in named.items() if value is not None}
     if resume and (network or config or changes):
-        raise typer.BadParameter("goes on by the run's own settings: leave others out", param_hint="--resume")
+        raise typer.BadParameter("resumes with the run's own settings: omit others", param_hint="--resume")
     check_outside("--output", output, data)
     settings = combine(network, config, changes)
     check_start(output, settings, resume=resume, devices=devices)
@@ -133,7 +133,7 @@ def train_detector(
     from mien.training.run_folder import check_folder
 
     if resume and setting:
-        raise typer.BadParameter("goes on by the run's own settings: leave others out", param_hint="--resume")
+        raise typer.BadParameter("resumes with the run's own settings: omit others", param_hint="--resume")
     check_outside("--output", output, data)
     changes = dict(parse_setting(text) for text in setting or ())
     check_folder(output, resume=resume)

@@ -18,8 +18,8 @@ from mien.cli.options import (
     SERVER,
     AggregateOption,
     BlurOption,
+    FaceFormat,
     FaceFormatOption,
-    ImageFormat,
     MinGroupOption,
     OutputOption,
     PatienceOption,
@@ -66,7 +66,7 @@ AnnotateOption = Annotated[
 ReportOption = Annotated[
     Path | None,
     typer.Option(
-        help="Write an HTML page a clip: an .html file, or a folder.",
+        help="Write an HTML report per clip: an .html file, or a folder.",
         show_default=False,
         rich_help_panel=OUTPUT,
     ),
@@ -75,7 +75,7 @@ WebOption = Annotated[
     bool | None,
     typer.Option(
         "--web/--no-web",
-        help="Show a page of the browser, or never.  [default: where OpenCV has no window]",
+        help="Show the camera in the browser, or never.  [default: where OpenCV has no window]",
         show_default=False,
         rich_help_panel=SERVER,
     ),
@@ -107,7 +107,7 @@ def video(
     from mien.video.clips import Clip, find_clips, output_paths
     from mien.video.reader import VIDEO_SUFFIXES
 
-    format = choose_format(ImageFormat, format, output)
+    format = choose_format(FaceFormat, format, output)
     check_written(format.value, output, aggregate, written := {"--annotate": annotate, "--report": report})
     check_hidden("--blur-faces", blur_faces, written)
     check_hidden("--no-thumbnails", no_thumbnails, {"--report": report})
@@ -142,14 +142,14 @@ def video(
 
 
 def _write_frames(
-    recognizer: EmotionRecognizer, results: Iterable[FrameResult], format: ImageFormat, output: Path | None
+    recognizer: EmotionRecognizer, results: Iterable[FrameResult], format: FaceFormat, output: Path | None
 ) -> Tally:
     """Rows of frames."""
     from mien.output.writers import open_writer
 
     tally = Tally()
     with (
-        open_output(output, binary=format is ImageFormat.PARQUET) as stream,
+        open_output(output, binary=format is FaceFormat.PARQUET) as stream,
         open_writer(format.value, stream, recognizer.labels, smoothed=True) as writer,
     ):
         for result in results:

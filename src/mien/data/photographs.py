@@ -79,7 +79,7 @@ def open_photographs(
 
     Args:
         path: a tree of class folders; a Parquet file with the columns `image` and `label`, or a folder of them; or an
-            archive of one of these, as of `mien.load_dataset`.
+            archive of one of these, as in `mien.load_dataset`.
         split: "train", "validation" or "test"; None for the validation split, else the test split, else the only one.
         progress: called with (done, total) bytes while an archive is unpacked.
 
@@ -163,7 +163,7 @@ def read_photographs(
 
 
 def _is_in(content: Path | bytes, part: str) -> bool:
-    """Whether a photograph belongs to a part; one that cannot be read does, so that it is told of."""
+    """Whether a photograph belongs to a part; one that cannot be read does, so that it is reported."""
     if part == "all":
         return True
     try:

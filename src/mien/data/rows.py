@@ -135,7 +135,7 @@ class Source:
         """Add the rows of all chunks, read by threads.
 
         Raises:
-            DatasetError: as of `check_faults`, or there is no room.
+            DatasetError: as in `check_faults`, or there is no room.
         """
         done = 0
         with closing(map_chunks(partial(_attempt, read), chunks)) as results:
@@ -150,7 +150,7 @@ class Source:
         self.check_faults()
 
     def note_fault(self, error: DatasetError) -> None:
-        """Go on after a bad row, so that all of them are told at once; not after too many. Raises DatasetError."""
+        """Go on after a bad row, so that all of them are reported at once; not after too many. Raises DatasetError."""
         self._faults.append(error)
         if len(self._faults) == _MOST_FAULTS:
             self.check_faults()

@@ -20,7 +20,7 @@ def load_unlabelled(path: str | Path, *, memory: int = 2**30, progress: Progress
 
     Args:
         path: Parquet with the column `image`, as `mien crops` writes, or what `load_dataset` takes.
-        memory: as of `load_dataset`.
+        memory: as in `load_dataset`.
         progress: called with (done, total) while reading.
 
     Raises:

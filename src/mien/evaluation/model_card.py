@@ -1,4 +1,4 @@
-"""Model cards: what a model is, what it was made from, how right it is and where it ends.
+"""Model cards: what a model is, what it was made from, its accuracy and its limitations.
 
 MODEL_CARD.md has all of it, from one measurement; the README.md of a model's folder what its configuration says. After
 Mitchell et al., "Model cards for model reporting", arXiv 1810.03993.
@@ -41,7 +41,7 @@ _LIMITS = (
   Candid, turned or covered faces are harder.""",
     """\
 - Nothing is recorded of how old the people are, of which sex or origin, so that nothing is known about whether
-  it is equally right for all. It must be assumed that it is not.
+  accuracy is equal across groups. It must be assumed that it is not.
 - A few words are not all that faces show. What fits none of them gets the nearest, with little confidence at
   best.""",
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -75,8 +76,20 @@ class Predictions:
 
     def mistakes(self, most: int) -> NDArray[np.int64]:
         """The indices of the wrong predictions, the most confident first, at most this many."""
-        wrong = np.flatnonzero(~self.correct)
-        return wrong[np.argsort(-self.confidences[wrong], kind="stable")][:most]
+        return self._most_confident(~self.correct)[:most]
+
+    def confusions(self, most: int) -> list[tuple[int, int, NDArray[np.int64]]]:
+        """The most frequent confusions, at most this many: (label, prediction, indices), the most confident first."""
+        wrong = ~self.correct
+        pairs = Counter(zip(self.targets[wrong].tolist(), self.predicted[wrong].tolist(), strict=True))
+        return [
+            (label, predicted, self._most_confident((self.targets == label) & (self.predicted == predicted)))
+            for (label, predicted), _ in pairs.most_common(most)
+        ]
+
+    def _most_confident(self, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+        places = np.flatnonzero(chosen)
+        return places[np.argsort(-self.confidences[places], kind="stable")]
 
 
 def predict_split(

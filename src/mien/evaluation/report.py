@@ -28,6 +28,7 @@ from mien.output.html import Report
 
 PAGE, SCORES = "report.html", "scores.json"
 SHOWN_FACES = 24
+SHOWN_CONFUSIONS, FACES_OF_EACH = 6, 8
 
 
 def write_evaluation(
@@ -41,15 +42,15 @@ def write_evaluation(
     """Write the report of one model.
 
     Besides `report.html` and `scores.json`: `per_class.png`, `confusion_matrix.png`, `reliability.png`,
-    `risk_coverage.png`, `mistakes.png` where there are mistakes, and with `robustness` `robustness.png` and
-    `robustness.json`. Files of these names are replaced.
+    `risk_coverage.png`, `mistakes.png` and `confusions.png` where there are mistakes, and with `robustness`
+    `robustness.png` and `robustness.json`. Files of these names are replaced.
 
     Args:
         predictions: of the model; flip and ten-crop are in the report if they were requested.
         folder: created if missing.
         command: the command line, for the record.
         robustness: of the same model on the same images, for a separate section.
-        thumbnails: whether pictures of the dataset are shown; without, there is no `mistakes.png`.
+        thumbnails: whether pictures of the dataset are shown; without, `mistakes.png` and `confusions.png` are missing.
 
     Returns:
         The page.
@@ -70,6 +71,8 @@ def write_evaluation(
     _add_confidence(page, predictions, scores, folder)
     if robustness is not None:
         _add_robustness(page, robustness, folder)
+    if thumbnails:
+        _add_confusions(page, predictions, folder / "confusions.png")
     _add_mistakes(page, predictions, folder, thumbnails)
     page.heading("Measurement record")
     page.facts([*model_facts(predictions), *data_facts(predictions, command)])
@@ -219,10 +222,31 @@ def _add_robustness(page: Report, robustness: RobustnessReport, folder: Path) ->
     )
 
 
+def _add_confusions(page: Report, predictions: Predictions, path: Path) -> None:
+    """What is most often taken for what, as pictures: they show why."""
+    shown = predictions.confusions(SHOWN_CONFUSIONS)
+    if not shown:
+        return
+    names = predictions.labels
+    page.heading("Most frequent confusions")
+    page.paragraph(f"The {FACES_OF_EACH} most confident images of each.")
+    images: list[NDArray[np.uint8]] = []
+    captions: list[str] = []
+    for label, predicted, places in shown:
+        page.paragraph(f"{names[label]} predicted as {names[predicted]}: {count(len(places), 'image')}")
+        some = places[:FACES_OF_EACH]
+        found, words = list(predictions.part.images[some]), [caption(predictions, int(k)) for k in some]
+        page.faces(found, words)
+        images += found
+        captions += words
+    faces_chart(images, captions, path)
+
+
 def _add_mistakes(page: Report, predictions: Predictions, folder: Path, thumbnails: bool) -> None:
     places = predictions.mistakes(SHOWN_FACES)
     if len(places) == 0 or not thumbnails:
-        (folder / "mistakes.png").unlink(missing_ok=True)  # of an earlier report
+        for name in ("mistakes.png", "confusions.png"):
+            (folder / name).unlink(missing_ok=True)  # of an earlier report
     page.heading("Most confident mistakes")
     if len(places) == 0:
         page.paragraph("There are none: every prediction is correct.")

@@ -209,7 +209,7 @@ def class_table(report: EvaluationReport) -> Table:
 
 
 def coverage_table(report: EvaluationReport) -> Table:
-    """How right the predictions are that some thresholds of the confidence keep."""
+    """Accuracy of the predictions that some thresholds of the confidence keep."""
     rows = [
         (percent(point["coverage"]), percent(point["accuracy"]), percent(point["threshold"]))
         for point in report.risk_coverage.points

@@ -25,7 +25,7 @@ FILE = "explanations.json"
 class ExplanationFiles:
     """Writes what explains pictures into a folder; made by `open_explanations`.
 
-    `photo.jpg` becomes `photo-face1-why.png`, and `photo-why.png` if it has two faces or more; names as of
+    `photo.jpg` becomes `photo-face1-why.png`, and `photo-why.png` if it has two faces or more; names as in
     `PictureFiles`.
     """
 

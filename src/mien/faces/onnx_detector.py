@@ -41,7 +41,7 @@ class DetectorModel:
 
     Attributes:
         sha256: of the ONNX file.
-        min_score: boxes with a lower score are dropped.
+        min_score: boxes with a lower score are dropped; of the shipped detector `weights/mien.json` says it.
         margin: of `crop_face`, so the crop is framed like the training pictures of the expressions.
         data: what it was trained on.
         metrics: scores on the validation pictures.

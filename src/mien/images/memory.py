@@ -1,4 +1,4 @@
-"""How much memory a picture takes to read, told from its header: a file of 400 kB can be a picture of 400 MB."""
+"""How much memory a picture takes to read, read from its header: a file of 400 kB can be a picture of 400 MB."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def calibration_error(confidences: Floats, correct: Bools, bins: int = BINS) -> 
     Guo et al., arXiv 1706.04599.
 
     Args:
-        confidences, correct, bins: as of `in_bins`.
+        confidences, correct, bins: as in `in_bins`.
 
     Returns:
         0 (confidence is accuracy) to 1.

@@ -63,7 +63,8 @@ class ModelConfig:
         temperature: that each head's logits are divided by, already inside the ONNX file.
         blend: head -> its share in the default output, where that is a mix of heads and not one of its own; already
             inside the ONNX file.
-        uncertain_below: answers of the default output less confident than this are flagged as uncertain.
+        uncertain_below: answers of the default output less confident than this are flagged as uncertain; a trained
+            model's `config.json` says it, and `training/export.py` how it is fitted.
         data: what it was trained on.
         metrics: scores on the validation split, per output.
         training: the settings it was trained with.
@@ -184,7 +185,7 @@ def find_weights(folder: Path) -> Path:
     if not (folder / WEIGHTS_FILE).is_file():
         raise ModelError(
             f"{folder}: has a {MODEL_FILE}, but training goes on from the {WEIGHTS_FILE} that mien train writes "
-            "beside it; copy the whole folder, or write both anew with mien train DATA --out RUN --resume"
+            "beside it; copy the whole folder, or write both anew with mien train DATA --output RUN --resume"
         )
     return folder / WEIGHTS_FILE
 

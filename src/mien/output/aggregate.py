@@ -23,7 +23,7 @@ class Summary:
     """Counts of a group of pictures.
 
     Attributes:
-        group: its folder as of `below_common`, or "all".
+        group: its folder as in `below_common`, or "all".
         pictures, faces: how many; a picture with more faces than one counts once.
         without_face, errors: pictures.
         uncertain, low_quality: faces.
@@ -203,7 +203,7 @@ class Totals:
             counts.add(row)
 
     def shown(self, *, folders: bool = False) -> tuple[list[Summary], int]:
-        """As in `large_enough`; groups that are `folders` have their names as of `below_common`."""
+        """As in `large_enough`; groups that are `folders` have their names as in `below_common`."""
         names = below_common(self._groups) if folders else {name: name for name in self._groups}
         groups = [self._groups[name].summary(names[name], self._labels) for name in sorted(self._groups)]
         return large_enough(groups, self.least)

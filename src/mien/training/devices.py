@@ -40,7 +40,7 @@ def find_devices(devices: int, batch_size: int) -> list[str]:
     """The devices that share the batches; none where one alone takes them.
 
     Raises:
-        SettingsError: as of `spread_over`.
+        SettingsError: as in `spread_over`.
     """
     if devices == 1:
         return []

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mien.data.dataset import Dataset, Split
 from mien.data.ferplus import majority_among, vote_shares
 from mien.labels import FERPLUS_LABELS, LABELS
+from mien.models.registry import DEFAULT_OUTPUT
 
 Heads = dict[str, tuple[str, ...]]
 """Head -> its labels; the head of the dataset's own labels comes first."""
@@ -31,7 +32,7 @@ class HeldOut(NamedTuple):
     right: NDArray[np.int64]
 
 
-EXPRESSION = "expression"
+EXPRESSION = DEFAULT_OUTPUT
 """The head that answers by default, taught by label and votes together."""
 
 _SEVEN = [FERPLUS_LABELS.index(label) for label in LABELS]
@@ -85,7 +86,7 @@ def frequencies(split: Split, heads: Heads, label_share: float) -> NDArray[np.fl
 
 
 def held_out(split: Split, heads: Heads, label_share: float) -> HeldOut:
-    """A split as what an export is calibrated with; arguments as of `targets_for`."""
+    """A split as what an export is calibrated with; arguments as in `targets_for`."""
     return HeldOut(split.images, targets_for(split, heads, label_share), right_labels(split, heads))
 
 

@@ -33,7 +33,7 @@ class Camera:
 
     Args:
         source: the number of a camera, an address such as rtsp:// or http://, a clip, or a folder of pictures.
-        say: told in a line when a stream dropped and is tried again.
+        say: called with a line when a stream dropped and is tried again.
         sampling: which frames; seconds count from the first one, in a clip from its beginning.
     """
 

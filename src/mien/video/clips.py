@@ -106,7 +106,7 @@ class Clip:
             "frames read": f"every {wanted.every}." if wanted.every else rate,
             "part": f"from {wanted.start:g} s" + ("" if wanted.end is None else f" to {wanted.end:g} s"),
             "model": f"{config.name} ({config.sha256[:12]})",
-            "detector": f"{self.recognizer.detector.backend}, searched every {DETECTION_INTERVAL} s or oftener",
+            "detector": f"{self.recognizer.detector.backend}, searched at least every {DETECTION_INTERVAL} s",
             "smoothing": f"time constant {self.smoothing:g} s",
             "patience": f"{self.patience:g} s out of sight",
         }
