@@ -20,7 +20,7 @@ from typing import Any
 
 import typer
 
-from mien.cli.app import app
+from mien.cli.app import command_line
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md", "benchmarks/README.md", "benchmarks/peers/README.md"] + [
@@ -110,7 +110,7 @@ def options_named_alone(text: str) -> set[str]:
 
 def known_options() -> set[str]:
     """Those of every command, and of the benchmarks."""
-    group: Any = typer.main.get_command(app)
+    group: Any = typer.main.get_command(command_line())
     parameters = [parameter for command in group.commands.values() for parameter in command.params]
     named = {name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts)}
     scripts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "benchmarks").rglob("*.py"))
@@ -170,7 +170,7 @@ def _project() -> dict[str, Any]:
 
 @cache
 def _group() -> Any:
-    return typer.main.get_command(app)
+    return typer.main.get_command(command_line())
 
 
 def _check_mien(arguments: list[str], whole: bool) -> None:

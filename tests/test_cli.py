@@ -24,7 +24,7 @@ from PIL import Image
 
 import mien
 from mien.batch.run import run_batch
-from mien.cli.app import app
+from mien.cli.app import command_line
 from mien.cli.options import RecognizerOptions
 from mien.cli.support import server_settings
 from mien.errors import ServerError
@@ -265,7 +265,7 @@ def test_evaluate_writes_a_report(tree: Path, tmp_path: Path):
     assert f"mien evaluate {tree} --output &#x27;{tmp_path}/a b&#x27; --format json" in page
     assert report["sha256"] in page
     assert "report.html" in done.stderr.decode().replace("\n", "")
-    assert len(list((tmp_path / "a b").glob("*.png"))) == 5
+    assert len(list((tmp_path / "a b").glob("*.png"))) == 6
 
 
 def test_evaluate_without_a_report_is_single_view(tree: Path):
@@ -333,8 +333,16 @@ def test_the_page_of_the_command_is_not_stale():
     assert (docs / "reference" / "cli.md").read_text() == made.stdout, "run python docs/generate_cli.py"
 
 
-def commands() -> dict[str, Any]:
-    return typer.main.get_command(app).commands  # type: ignore[attr-defined]
+def commands(wanted: str | None = None) -> dict[str, Any]:
+    return typer.main.get_command(command_line(wanted)).commands  # type: ignore[attr-defined]
+
+
+def test_a_command_is_built_alone_and_with_the_same_options():
+    for name, command in commands().items():
+        alone = commands(name)
+        assert name in alone and len(alone) < 5, name
+        assert [option.opts for option in alone[name].params] == [option.opts for option in command.params]
+    assert commands("nothing").keys() == commands().keys()
 
 
 def test_the_page_of_the_command_names_the_options_that_are_taken():

@@ -16,7 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from mien.batch.crops import write_crops
-from mien.cli.app import app
+from mien.cli.app import command_line
 from mien.data.load import load_dataset
 from mien.data.photographs import is_held_out
 from mien.data.unlabelled import load_unlabelled
@@ -58,7 +58,7 @@ def overlap(a: Box, b: Box) -> float:
 
 
 def crops(*words: object) -> Any:
-    return CliRunner().invoke(app, ["crops", *map(str, words)])
+    return CliRunner().invoke(command_line(), ["crops", *map(str, words)])
 
 
 def versions(n: int) -> list[bytes]:

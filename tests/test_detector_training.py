@@ -19,7 +19,7 @@ from keras import layers
 from PIL import Image
 from typer.testing import CliRunner
 
-from mien.cli.app import app
+from mien.cli.app import command_line
 from mien.errors import DatasetError, ExportError, SettingsError, TrainingError
 from mien.faces.detector import FaceDetector
 from mien.faces.grid import OUTPUTS, STRIDES, cell_grid
@@ -229,13 +229,13 @@ class TestRuns:
         settings = ("epochs=1", "scenes=8", "side=64", "validate_on=3", "mixed_precision=true")
         words = [word for text in settings for word in ("--set", text)]
         command = ["train-detector", str(data), "--output", str(tmp_path / "run"), *words]
-        done = CliRunner().invoke(app, command, catch_exceptions=False)
+        done = CliRunner().invoke(command_line(), command, catch_exceptions=False)
         assert done.exit_code == 0
         assert f"--detector {tmp_path / 'run'}" in done.output
         assert FaceDetector(str(tmp_path / "run")).detect(np.zeros((50, 60, 3), np.uint8)) == []
         with pytest.raises(TrainingError, match="already holds a run"):
-            CliRunner().invoke(app, command, catch_exceptions=False)
-        again = CliRunner().invoke(app, [*command[:4], "--resume"], catch_exceptions=False)
+            CliRunner().invoke(command_line(), command, catch_exceptions=False)
+        again = CliRunner().invoke(command_line(), [*command[:4], "--resume"], catch_exceptions=False)
         assert again.exit_code == 0
 
     def test_a_run_goes_on_with_its_own_data_only(self, tmp_path: Path, data: Path) -> None:

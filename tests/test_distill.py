@@ -12,7 +12,7 @@ from photographs import brighter, photographs
 from small_runs import SETTINGS, faces, fer2013, train_and_keep
 from typer.testing import CliRunner
 
-from mien.cli.app import app
+from mien.cli.app import command_line
 from mien.data.dataset import Dataset, Split
 from mien.errors import TrainingError
 from mien.labels import FERPLUS_LABELS, LABELS
@@ -330,7 +330,9 @@ class TestHoldBack:
 
 
 def test_the_command_needs_a_teacher(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["distill", str(tmp_path), "--output", str(tmp_path / "soft.npz")])
+    result = CliRunner().invoke(
+        command_line(), ["distill", str(tmp_path), "--output", str(tmp_path / "soft.npz")]
+    )
     assert result.exit_code == 2
     assert "--teacher" in result.output
 
@@ -339,6 +341,6 @@ def test_the_command_does_not_write_over_the_data(tmp_path: Path) -> None:
     data = tmp_path / "fer.parquet"
     data.write_bytes(b"data")
     words = ["distill", str(data), "--teacher", "mien-s", "--output", str(data)]
-    result = CliRunner().invoke(app, words)
+    result = CliRunner().invoke(command_line(), words)
     assert result.exit_code == 2
     assert data.read_bytes() == b"data"

@@ -15,7 +15,7 @@ import numpy as np
 from small_runs import SETTINGS, faces, fer2013
 from typer.testing import CliRunner
 
-from mien.cli.app import app
+from mien.cli.app import command_line
 from mien.errors import ModelError, TrainingError
 from mien.labels import LABELS
 from mien.models.registry import CONFIG_FILE, MODEL_FILE, WEIGHTS_FILE, resolve_model
@@ -178,7 +178,7 @@ class TestModelsWithoutThem:
 
     def test_is_said_before_the_data_are_read(self, tmp_path: Path) -> None:
         done = CliRunner().invoke(
-            app,
+            command_line(),
             [
                 "train",
                 str(tmp_path / "gone"),

@@ -16,7 +16,7 @@ from pictures import ASTRONAUT_FACE, GRACE_HOPPER_FACE, astronaut, grace_hopper,
 from test_detection import TINY, scene
 from typer.testing import CliRunner
 
-from mien.cli.app import app
+from mien.cli.app import command_line
 from mien.errors import DetectorError
 from mien.faces.align import TILTED, tilt, upright
 from mien.faces.detector import FaceDetector
@@ -297,7 +297,7 @@ class TestCommand:
         path = tmp_path / "a.png"
         cv2.imwrite(str(path), np.ascontiguousarray(astronaut()[..., ::-1]))
         options = ["--format", "json", "--detector", name, "--detector-size", "320"]
-        done = CliRunner().invoke(app, ["image", str(path), *options], catch_exceptions=False)
+        done = CliRunner().invoke(command_line(), ["image", str(path), *options], catch_exceptions=False)
         assert done.exit_code == 0
         (result,) = json.loads(done.stdout)
         (face,) = result["faces"]

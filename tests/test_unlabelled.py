@@ -20,7 +20,7 @@ from pictures import encode
 from small_runs import SETTINGS, faces, fer2013, train_and_keep, write_fer2013
 from typer.testing import CliRunner
 
-from mien.cli.app import app
+from mien.cli.app import command_line
 from mien.data.dataset import Dataset
 from mien.errors import DatasetError, SettingsError, TrainingError
 from mien.labels import FERPLUS_LABELS, LABELS
@@ -239,7 +239,7 @@ class TestRun:
         write_fer2013(tmp_path / "fer2013.csv")
         words = ["distill", tmp_path / "fer2013.csv", "--teacher", "mien-s", "--views", "1"]
         words += ["--set", f"unlabelled={crops}", "--output", tmp_path / "soft.npz"]
-        done = CliRunner().invoke(app, [*map(str, words)])
+        done = CliRunner().invoke(command_line(), [*map(str, words)])
         assert done.exit_code == 0, done.output
         assert f"--set unlabelled={crops} --set teachers=" in done.output
         assert SoftLabels.load(tmp_path / "soft.npz").pictures.shape == (70 + MORE,)

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from functools import cache
+from importlib import import_module
+from typing import Annotated
 
 import typer
 
 from mien._core.version import __version__
-from mien.cli.audit import commands as audit_commands
-from mien.cli.batch import commands as batch_commands
-from mien.cli.crops import commands as crop_commands
-from mien.cli.evaluate import commands as evaluation_commands
-from mien.cli.explain import commands as explain_commands
-from mien.cli.images import commands as image_commands
-from mien.cli.serve import commands as serve_commands
-from mien.cli.train import commands as training_commands
-from mien.cli.video import commands as video_commands
 from mien.errors import (
     BrokenInstallError,
     DetectorError,
@@ -29,16 +22,42 @@ from mien.errors import (
     SettingsError,
 )
 
-if TYPE_CHECKING:
-    pass
+_COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
+    "Read faces": {
+        "images": ("image", "demo", "bench", "models"),
+        "explain": ("explain",),
+        "video": ("video", "camera"),
+        "serve": ("serve",),
+        "batch": ("batch", "summarize"),
+    },
+    "Train and score models": {
+        "crops": ("crops",),
+        "train": ("data", "train", "train-detector", "distill"),
+        "evaluate": ("evaluate", "card"),
+    },
+    "Find faults": {"audit": ("audit", "audit-model")},
+}
+"""Panel of the help -> file -> its commands. Building all of them takes longer than reading a face."""
 
-app = typer.Typer(
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    help="Facial expression recognition: seven probabilities per face, offline.",
-    epilog="Start with: mien demo",
-)
+
+@cache
+def command_line(wanted: str | None = None) -> typer.Typer:
+    """The command `mien` with all its commands; if `wanted` is the name of one, with those of its file only."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+        help="Facial expression recognition: seven probabilities per face, offline.",
+        epilog="Start with: mien demo",
+    )
+    app.callback()(_options)
+    files = [(panel, file, names) for panel, files in _COMMANDS.items() for file, names in files.items()]
+    for panel, file, _ in [found for found in files if wanted in found[2]] or files:
+        commands: typer.Typer = import_module(f"mien.cli.{file}").commands
+        for command in commands.registered_commands:
+            command.rich_help_panel = panel
+        app.registered_commands += commands.registered_commands
+    return app
 
 
 def main() -> None:
@@ -46,7 +65,7 @@ def main() -> None:
     # What OpenCV has to say of a broken file names no file; the error that follows does.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     try:
-        app()
+        command_line(sys.argv[1] if len(sys.argv) > 1 else None)()
     except MienError as error:
         _say(error)
         raise SystemExit(
@@ -80,7 +99,6 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool,
@@ -88,15 +106,3 @@ def _options(
     ] = False,
 ) -> None:
     """What comes before a command."""
-
-
-_PANELS = {
-    "Read faces": (image_commands, explain_commands, video_commands, serve_commands, batch_commands),
-    "Train and score models": (crop_commands, training_commands, evaluation_commands),
-    "Find faults": (audit_commands,),
-}
-for panel, groups in _PANELS.items():
-    for group in groups:
-        for command in group.registered_commands:
-            command.rich_help_panel = panel
-        app.registered_commands += group.registered_commands

@@ -31,9 +31,7 @@ STORAGES = {"float32": (), "float16": (_HALF,), "int8": ((with_int8_weights, INT
 """How the weights may be stored: what is tried, one after the other."""
 
 PRECISION = 0.9  # accuracy of predictions that are not flagged as uncertain, if it can be reached
-CERTAINTY = (
-    0.95  # that they are, and that probabilities are not overconfident: few images say little about others
-)
+CERTAINTY = 0.95  # that they are, and that probabilities are not overconfident: few images say little
 _BATCH = 256
 
 Arrays = Mapping[str, NDArray[np.float32]]
