@@ -79,11 +79,21 @@ class Predictions:
         return self._most_confident(~self.correct)[:most]
 
     def confusions(self, most: int) -> list[tuple[int, int, NDArray[np.int64]]]:
-        """The most frequent confusions, at most this many: (label, prediction, indices), the most confident first."""
+        """The most frequent confusions, at most this many: (label, prediction, indices), the most confident first.
+
+        With FER+ votes only of images whose majority is the label: where people disagree with it, the label is wrong
+        more often than the prediction.
+        """
         wrong = ~self.correct
+        if self.majority is not None:
+            wrong &= self.majority == self.targets
         pairs = Counter(zip(self.targets[wrong].tolist(), self.predicted[wrong].tolist(), strict=True))
         return [
-            (label, predicted, self._most_confident((self.targets == label) & (self.predicted == predicted)))
+            (
+                label,
+                predicted,
+                self._most_confident(wrong & (self.targets == label) & (self.predicted == predicted)),
+            )
             for (label, predicted), _ in pairs.most_common(most)
         ]
 

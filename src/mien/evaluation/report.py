@@ -28,7 +28,7 @@ from mien.output.html import Report
 
 PAGE, SCORES = "report.html", "scores.json"
 SHOWN_FACES = 24
-SHOWN_CONFUSIONS, FACES_OF_EACH = 6, 8
+SHOWN_CONFUSIONS, FACES_OF_EACH = 8, 6
 
 
 def write_evaluation(
@@ -229,7 +229,10 @@ def _add_confusions(page: Report, predictions: Predictions, path: Path) -> None:
         return
     names = predictions.labels
     page.heading("Most frequent confusions")
-    page.paragraph(f"The {FACES_OF_EACH} most confident images of each.")
+    among = (
+        "" if predictions.majority is None else ", among the images whose label is the majority of the votes"
+    )
+    page.paragraph(f"The {FACES_OF_EACH} most confident images of each{among}.")
     images: list[NDArray[np.uint8]] = []
     captions: list[str] = []
     for label, predicted, places in shown:
