@@ -164,6 +164,7 @@ class TestLibraries:
             "batch/output.py": {"pyarrow"},
             "batch/summary.py": {"pyarrow"},
             "data/parquet.py": {"pyarrow"},
+            "output/rows.py": {"pyarrow"},
             "output/writers.py": {"pyarrow"},
         }
         web = {"fastapi", "starlette", "pydantic", "uvicorn", "prometheus_client"}

@@ -19,6 +19,9 @@ Results:
     Quality             face quality: a score, and the reasons why it is low
     FrameResult         all faces of one picture
     TrackedFrame        all faces of one frame of a clip
+    find_episodes       when each person in a clip showed which expression: a list of Episode
+    Episode             an expression with its onset, peak and offset
+    EpisodeSettings     what counts as an episode
     Emotion             one of the seven expressions
     LABELS              their names, in the order of every probability array
 
@@ -110,6 +113,7 @@ if TYPE_CHECKING:
         TrackedFace,
         TrackedFrame,
     )
+    from mien.video.episodes import Episode, EpisodeSettings, find_episodes
 
 # onnxruntime reports to its maker unless this is set when it is loaded: here, so that it holds too where a program
 # imports mien, then onnxruntime, and uses mien only later. Processes started from here have it as well.
@@ -123,6 +127,8 @@ __all__ = [
     "Emotion",
     "EmotionClassifier",
     "EmotionRecognizer",
+    "Episode",
+    "EpisodeSettings",
     "EvaluationReport",
     "Explanation",
     "Face",
@@ -149,6 +155,7 @@ __all__ = [
     "evaluate",
     "evaluate_photographs",
     "explain",
+    "find_episodes",
     "load_dataset",
     "measure_robustness",
     "predict_split",
@@ -220,6 +227,11 @@ _HOMES = {
         "Quality",
         "TrackedFace",
         "TrackedFrame",
+    ),
+    "video.episodes": (
+        "Episode",
+        "EpisodeSettings",
+        "find_episodes",
     ),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}

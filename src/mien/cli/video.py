@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from mien._core.text import count
+from mien.cli.episodes import EpisodeOptions
 from mien.cli.option_groups import with_groups
 from mien.cli.options import (
     OUTPUT,
@@ -94,6 +95,7 @@ def video(
     output: OutputOption = None,
     annotate: AnnotateOption = None,
     report: ReportOption = None,
+    episode_options: EpisodeOptions,
     sampling: SamplingOptions,
     patience: PatienceOption = 1.0,
     smoothing: SmoothingOption = TIME_CONSTANT,
@@ -108,11 +110,13 @@ def video(
     from mien.video.reader import VIDEO_SUFFIXES
 
     format = choose_format(FaceFormat, format, output)
-    check_written(format.value, output, aggregate, written := {"--annotate": annotate, "--report": report})
+    written = {"--annotate": annotate, "--report": report}
+    check_written(format.value, output, aggregate, written | {"--episodes": episode_options.episodes})
     check_hidden("--blur-faces", blur_faces, written)
     check_hidden("--no-thumbnails", no_thumbnails, {"--report": report})
     files, frames = find_clips(paths), sampling.sampling()
     check_no_input("--output", output, files)
+    episode_options.check(files)
     try:
         drawn = (
             output_paths(annotate, files, ".mp4", "-annotated", paths=paths)
@@ -127,8 +131,8 @@ def video(
         ]
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    with progress_bar() as progress:
-        results = (result for clip in clips for result in clip.watch(progress))
+    with progress_bar() as progress, episode_options.noting() as note:
+        results = _noted((result for clip in clips for result in clip.watch(progress)), note)
         if aggregate:
             groups = ((one.source, one) for one in results)
             failed = write_aggregate(groups, recognizer.labels, min_group, output, format.value)
@@ -139,6 +143,12 @@ def video(
     say_others(paths, VIDEO_SUFFIXES)
     if failed:
         raise typer.Exit(1)
+
+
+def _noted(results: Iterable[FrameResult], note: _Take) -> Iterator[FrameResult]:
+    for result in results:
+        note(result)
+        yield result
 
 
 def _write_frames(

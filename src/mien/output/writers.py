@@ -12,7 +12,6 @@ that `json.loads` gives back the same string; CSV, Parquet and the table show th
 
 from __future__ import annotations
 
-import csv
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,8 +20,9 @@ from textwrap import indent
 from typing import IO, Any
 
 from mien.errors import MissingExtraError
-from mien.output.decimals import decimal, to_json
+from mien.output.decimals import to_json
 from mien.output.palette import color_of
+from mien.output.rows import csv_line
 from mien.output.table_cells import ASCII, BLOCKS, Names, fit
 from mien.results import FACE_FIELDS, FaceEmotion, FrameResult, smoothed_columns
 
@@ -127,7 +127,7 @@ class _JsonLinesWriter(Writer):
 
 
 class _CsvWriter(Writer):
-    """One line per face. Values are written unchanged, even if a spreadsheet sees a formula."""
+    """One line per face."""
 
     def __init__(self, stream: IO[Any], labels: Sequence[str], columns: Sequence[str]) -> None:
         super().__init__(stream, labels, columns)
@@ -139,13 +139,7 @@ class _CsvWriter(Writer):
             self._put_row(row)
 
     def _put_row(self, row: Mapping[str, Any]) -> None:
-        # In lower case pandas, R, DuckDB and Polars all read booleans.
-        words = {name: str(value).lower() for name, value in row.items() if isinstance(value, bool)}
-        words |= {name: decimal(value, name) for name, value in row.items() if isinstance(value, float)}
-        line = io.StringIO(newline="")
-        # Only with this end of line does the csv module of Python 3.11 quote a lone carriage return.
-        csv.DictWriter(line, self._columns, lineterminator="\r\n").writerow({**row, **words})
-        self._put(line.getvalue().removesuffix("\r\n") + "\n")
+        self._put(csv_line(row, self._columns))
 
 
 class _ParquetWriter(Writer):
