@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from mien.cli.output_file import check_no_input, open_output
 from mien.cli.support import say_written
 from mien.output.rows import FORMATS, write_rows
 from mien.video.episodes import COLUMNS, EpisodeFinder, EpisodeSettings
+from mien.video.interchange import FORMS
 
 if TYPE_CHECKING:
     from mien.results import FrameResult
@@ -30,7 +31,8 @@ class EpisodeOptions:
     episodes: Annotated[
         Path | None,
         typer.Option(
-            help="Write when each person showed which expression: a .csv, .json, .jsonl or .parquet file.",
+            help="Write when each person showed which expression: a .csv, .json, .jsonl or .parquet file; for one "
+            "clip also .eaf (ELAN), .TextGrid (Praat), .vtt or .srt.",
             show_default=False,
             rich_help_panel=OUTPUT,
         ),
@@ -52,19 +54,25 @@ class EpisodeOptions:
         float, typer.Option(min=0, help="Seconds of a gap that is bridged.", rich_help_panel=EPISODES)
     ] = EpisodeSettings.max_gap
 
-    def check(self, inputs: Iterable[Path]) -> None:
+    def check(self, clips: Sequence[Path]) -> None:
         """Refuse a file of an unknown kind, one of the inputs, and thresholds that contradict each other."""
-        if self.episodes is not None and self._format() not in FORMATS:
-            endings = ", ".join(f".{name}" for name in FORMATS)
+        if self.episodes is not None and self._format() not in (*FORMATS, *FORMS):
+            endings = ", ".join(f".{name}" for name in (*FORMATS, *FORMS))
             raise typer.BadParameter(f"{self.episodes}: expected {endings}", param_hint="--episodes")
-        check_no_input("--episodes", self.episodes, inputs)
+        if self._format() in FORMS and len(clips) > 1:
+            raise typer.BadParameter(
+                f"{self.episodes}: holds one clip, not {len(clips)}; for several expected "
+                f"{', '.join(f'.{name}' for name in FORMATS)}",
+                param_hint="--episodes",
+            )
+        check_no_input("--episodes", self.episodes, clips)
         try:
             self._settings()
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
 
     @contextmanager
-    def noting(self) -> Iterator[Callable[[FrameResult], None]]:
+    def noting(self, clips: Sequence[Path]) -> Iterator[Callable[[FrameResult], None]]:
         """What takes the frames; at the end, also by an interruption, the file is written."""
 
         if self.episodes is None:
@@ -74,9 +82,13 @@ class EpisodeOptions:
         try:
             yield finder.add
         finally:
-            found = [one.to_dict() for one in finder.finish()]
+            found = finder.finish()
             with open_output(self.episodes, binary=self._format() == "parquet") as stream:
-                write_rows(stream, self._format(), found, COLUMNS)
+                if write := FORMS.get(self._format()):
+                    source = str(clips[0])
+                    stream.write(write(found, source, finder.ends.get(source, 0.0)))
+                else:
+                    write_rows(stream, self._format(), (one.to_dict() for one in found), COLUMNS)
             say_written(count(len(found), "episode"), self.episodes)
 
     def _format(self) -> str:

@@ -131,7 +131,7 @@ def video(
         ]
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    with progress_bar() as progress, episode_options.noting() as note:
+    with progress_bar() as progress, episode_options.noting(files) as note:
         results = _noted((result for clip in clips for result in clip.watch(progress)), note)
         if aggregate:
             groups = ((one.source, one) for one in results)

@@ -47,10 +47,11 @@ def write_rows(
     else:
         names = list(columns)
         stream.write(csv_line(dict(zip(names, names, strict=True)), names))
-        stream.writelines(_encodable(csv_line(row, names)) for row in rows)
+        stream.writelines(encodable(csv_line(row, names)) for row in rows)
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
+    """A file name that is no valid Unicode, with its undecodable bytes as escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -62,5 +63,5 @@ def _write_parquet(stream: IO[Any], rows: Iterable[Mapping[str, Any]], columns: 
         raise MissingExtraError("writing Parquet", "parquet") from None
     kinds = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_()}
     schema = pyarrow.schema((name, kinds[kind]) for name, kind in columns.items())
-    texts = [{n: _encodable(v) if isinstance(v, str) else v for n, v in row.items()} for row in rows]
+    texts = [{n: encodable(v) if isinstance(v, str) else v for n, v in row.items()} for row in rows]
     parquet.write_table(pyarrow.Table.from_pylist(texts, schema), stream)

@@ -131,9 +131,13 @@ class EpisodeFinder:
 
     Args:
         settings: None for the defaults.
+
+    Attributes:
+        ends: clip -> when its last frame is over, in seconds.
     """
 
     def __init__(self, settings: EpisodeSettings | None = None) -> None:
+        self.ends: dict[str, float] = {}
         self._settings = settings or EpisodeSettings()
         self._done: list[Episode] = []
         self._begin_clip()
@@ -175,6 +179,7 @@ class EpisodeFinder:
     def _end_clip(self) -> None:
         if self._last is not None:
             self._take(self._last)
+            self.ends[self._last.source] = self._last.time + self._step
         for (track, label), run in self._runs.items():
             self._keep(track, label, run.close())
         self._done += sorted(self._found, key=lambda one: (one.onset, one.track, one.emotion))
