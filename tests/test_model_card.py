@@ -12,7 +12,7 @@ import pytest
 from test_evaluation import dataset, split
 from typer.testing import CliRunner
 
-from mien.cli.app import app
+from mien.cli.app import command_line
 from mien.data.dataset import Dataset
 from mien.evaluation.model_card import write_folder_card, write_model_card
 from mien.evaluation.robustness import measure_robustness
@@ -122,7 +122,7 @@ def test_the_command_makes_the_folder(tmp_path: Path, data: Dataset) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{place}.pgm").write_bytes(b"P5 48 48 255\n" + image.tobytes())
     card = tmp_path / "cards" / "mine" / "card.md"
-    done = CliRunner().invoke(app, ["card", str(tmp_path / "faces"), "--output", str(card)])
+    done = CliRunner().invoke(command_line(), ["card", str(tmp_path / "faces"), "--output", str(card)])
     assert done.exit_code == 0, done.output
     assert f"wrote {card}" in done.output
     assert card.read_text().startswith("# Model card: mien-s")
