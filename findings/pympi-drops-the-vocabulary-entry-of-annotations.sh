@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# pympi reads an ELAN file whose annotations name their entry in a controlled vocabulary (CVE_REF, in every version of the
-# format since 2.7) and writes it without those names: entries and values are kept, the link between them is gone, so that
-# renaming an entry in ELAN no longer renames its annotations. It also puts the address of the schema of EAF 2.8 into a file
-# that still calls itself 3.0.
+# pympi reads an ELAN file whose annotations name their entry in a controlled vocabulary (CVE_REF) and writes it without
+# those names: entries and values are kept, the link between them is gone. It also puts the address of the schema of EAF
+# 2.8 into a file that still calls itself 3.0.
 # Exits with 1 if that changes.
 set -euo pipefail
 work=$(mktemp -d)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # pysubs2 writes WebVTT with "&" and "<" as they are and reads "&amp;" and "&lt;" as they are. WebVTT asks for the escapes:
-# a player takes "<happy>" for a tag and does not show it (Chromium 156 and webvtt-py agree), and a valid file's "&lt;" becomes these four
+# a player takes "<happy>" for a tag and does not show it (webvtt-py here; Chromium 156, in which this was tried by hand, too), and a valid file's "&lt;" becomes these four
 # characters on the screen after a change to SRT.
 # Exits with 1 if that changes.
 set -euo pipefail

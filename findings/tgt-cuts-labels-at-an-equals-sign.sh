@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # tgt reads a label of a Praat TextGrid (the long form, Praat's default) that holds " = " as what stands before the sign,
 # less its last character: "happy = 0.92" becomes "happ", "a = b" nothing, without a word. Praat itself, which writes the
-# file here, textgrid and praatio read the whole label. tgt's own short form has no such fault.
+# file here, textgrid and praatio read the whole label.
 # Exits with 1 if that changes.
 set -euo pipefail
 work=$(mktemp -d)

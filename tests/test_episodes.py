@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from mien import LABELS, Box, EmotionRecognizer, Face, FrameResult, Prediction, TrackedFace, TrackedFrame
 from mien.cli.app import command_line
-from mien.video.episodes import COLUMNS, Episode, EpisodeSettings, find_episodes
+from mien.video.episodes import COLUMNS, Episode, EpisodeFinder, EpisodeSettings, find_episodes
 
 STEP = 0.1
 
@@ -71,8 +71,15 @@ class TestOne:
         assert one.mean_probability == pytest.approx((0.1 * 0.6 + 0.6 * 0.9) / 0.7)
         assert times([one]) == [(0.1, 0.2, 0.8)]
 
-    def test_the_last_frame_stands_as_long_as_the_one_before(self) -> None:
+    def test_the_last_frame_stands_as_long_as_the_shortest(self) -> None:
         assert times(happy(clip([0.0, 0.9, 0.9]))) == [(0.1, 0.1, 0.3)]
+        late = [*clip([0.0, 0.0, 0.0]), frame(8.0, {1: 0.9})]
+        assert times(happy(late)) == [(8.0, 8.0, 8.1)]
+
+    def test_frames_of_one_time_count_and_are_no_episode(self) -> None:
+        assert happy([frame(0.0, {1: 0.9}), frame(0.0, {1: 0.9}), frame(0.1, {1: 0.0})])[0].frames == 2
+        last = [frame(0.0, {1: 0.9}), frame(0.1, {1: 0.0}), frame(0.1, {1: 0.0})]
+        assert not happy(last)[0].open_end
 
     def test_a_single_frame(self) -> None:
         assert times(happy(clip([0.9]))) == [(0.0, 0.0, 0.04)]
@@ -138,6 +145,10 @@ class TestMany:
             ("b.mp4", 0.2),
             ("a.mp4", 0.2),
         ]
+
+    def test_a_clip_twice_in_a_row(self) -> None:
+        found = happy(clip([0.9, 0.9]) * 2)
+        assert times(found) == [(0.0, 0.0, 0.2)] * 2
 
     def test_errors_and_stills_are_passed_over(self) -> None:
         frames = [
@@ -249,6 +260,8 @@ class TestFiles:
         [
             (["--episodes", "e.xlsx"], "expected .csv"),
             (["--episodes", "e.csv", "--upper-threshold", "0.2"], "at most"),
+            (["--upper-threshold", "0.9"], "without --episodes"),
+            (["--episodes", "e.csv", "--output", "./e.csv"], "another file"),
             (["--episodes", "e.csv", "--aggregate"], "--aggregate"),
         ],
     )
@@ -259,8 +272,54 @@ class TestFiles:
         (tmp_path / "a.mp4").write_bytes(b"nothing")
         code, output = self.run("a.mp4", *words)
         assert code == 2
-        assert said in " ".join(output.split())
+        assert said in " ".join(output.replace("│", " ").split())
         assert not (tmp_path / "e.csv").exists()
+
+    @pytest.mark.parametrize(
+        "words", [["--output", "/dev/full", "--format", "csv"], ["--output", "folder.csv"]]
+    )
+    def test_an_error_leaves_an_older_file_as_it_was(
+        self, words: list[str], story_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("folder.csv").mkdir()
+        Path("e.csv").write_text("mine")
+        with pytest.raises(OSError):
+            self.run(story_clip, *words, "--episodes", "e.csv")
+        assert Path("e.csv").read_text() == "mine"
+
+    def test_a_target_that_cannot_be_written_is_known_at_once(self, story_clip: Path, tmp_path: Path) -> None:
+        (tmp_path / "folder.csv").mkdir()
+        with pytest.raises(OSError):
+            self.run(story_clip, "--episodes", tmp_path / "folder.csv", "--output", tmp_path / "faces.csv")
+        assert not (tmp_path / "faces.csv").exists()
+
+    def test_an_interruption_keeps_what_was_found(
+        self, story_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        taken = []
+
+        def add(finder: EpisodeFinder, result: FrameResult) -> None:
+            taken.append(result)
+            if len(taken) == 60:
+                raise KeyboardInterrupt
+            original(finder, result)
+
+        original = EpisodeFinder.add
+        monkeypatch.setattr(EpisodeFinder, "add", add)
+        (tmp_path / "e.csv").write_text("older")
+        CliRunner().invoke(
+            command_line(),
+            [
+                "video",
+                str(story_clip),
+                "--episodes",
+                str(tmp_path / "e.csv"),
+                "--output",
+                str(tmp_path / "f.csv"),
+            ],
+        )
+        assert len((tmp_path / "e.csv").read_text().splitlines()) > 1
 
     def test_an_input_is_not_written_over(self, tmp_path: Path) -> None:
         (tmp_path / "a.csv").write_text("mine")

@@ -19,7 +19,7 @@ from mien.evaluation.predictions import predict_split
 from mien.evaluation.provenance import familiarity
 from mien.evaluation.report import write_evaluation
 from mien.evaluation.scores import score
-from mien.labels import FERPLUS_LABELS
+from mien.labels import FERPLUS_LABELS, LABELS
 from mien.models.classifier import EmotionClassifier
 
 WriteModel = Callable[..., Path]
@@ -125,6 +125,16 @@ def test_confusions_are_sorted_by_number_then_by_confidence(write_model: WriteMo
     assert sorted(places) == [2, 3, 4]
     assert (np.diff(found.confidences[places]) <= 0).all()
     assert sum(len(places) for *_, places in found.confusions(100)) == int((~found.correct).sum())
+
+
+def test_the_confusions_of_an_earlier_report_go(write_model: WriteModel, tmp_path: Path) -> None:
+    model = EmotionClassifier(write_model())
+    write_evaluation(predict_split(model, dataset()), tmp_path)
+    assert "confusions" in pngs(tmp_path)
+    votes = np.zeros((7, 10), np.uint8)
+    votes[np.arange(7), [FERPLUS_LABELS.index(LABELS[answer]) for answer in ANSWERS]] = 10
+    write_evaluation(predict_split(model, dataset(test=split(TARGETS, ANSWERS, votes))), tmp_path)
+    assert "confusions" not in pngs(tmp_path) and "mistakes" in pngs(tmp_path)
 
 
 def test_a_model_without_mistakes_other_labels_and_no_votes(write_model: WriteModel, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from mien.cli.app import command_line
 from mien.video.episodes import Episode
-from mien.video.interchange import FORMS, to_eaf, to_srt, to_textgrid, to_vtt
+from mien.video.interchange import FORMS, Media, to_eaf, to_srt, to_textgrid, to_vtt
 
 CLIP = "a folder/clip & co.mp4"
 
@@ -30,12 +30,15 @@ EPISODES = [
     episode(1, ODD, 3700.5, 3700.9999),
 ]
 END = 3701.0
+MEDIA = Media(Path(CLIP), END)
 TIERS = {"Person 1 " + ODD, "Person 1 happy", "Person 1 sad", "Person 2 happy"}
 
 
 def written(tmp_path: Path, form: str, episodes: list[Episode] = EPISODES, seconds: float = END) -> Path:
     path = tmp_path / f"episodes.{form}"
-    path.write_text(FORMS[form](episodes, CLIP, seconds), encoding="utf-8")
+    path.write_text(
+        FORMS[f".{form}"](episodes, Media(Path(CLIP), seconds, Path("results"))), encoding="utf-8"
+    )
     return path
 
 
@@ -49,13 +52,13 @@ class TestElan:
         assert document.get_annotation_data_for_tier("Person 1 " + ODD) == [(3_700_500, 3_701_000, ODD)]
         assert document.get_parameters_for_tier("Person 2 happy")["PARTICIPANT"] == "Person 2"
         (linked,) = document.get_linked_files()
-        assert linked["RELATIVE_MEDIA_URL"] == "./clip & co.mp4"
+        assert linked["RELATIVE_MEDIA_URL"] == "../a folder/clip & co.mp4"
         assert linked["MEDIA_URL"].startswith("file:///") and linked["MEDIA_URL"].endswith(
             "clip%20%26%20co.mp4"
         )
 
     def test_time_slots_are_in_order_and_nobody_shares_them(self) -> None:
-        root = ElementTree.fromstring(to_eaf(EPISODES, CLIP, END))
+        root = ElementTree.fromstring(to_eaf(EPISODES, MEDIA))
         slots = [int(slot.get("TIME_VALUE", "")) for slot in root.iter("TIME_SLOT")]
         assert slots == sorted(slots) and len(slots) == 2 * len(EPISODES)
         used = [one.get(f"TIME_SLOT_REF{k}") for one in root.iter("ALIGNABLE_ANNOTATION") for k in (1, 2)]
@@ -63,12 +66,17 @@ class TestElan:
         assert root.get("FORMAT") == "3.0"
 
     def test_what_is_shorter_than_a_millisecond_lasts_one(self) -> None:
-        root = ElementTree.fromstring(to_eaf([episode(1, "sad", 1.0001, 1.0003)], CLIP, 2.0))
+        root = ElementTree.fromstring(to_eaf([episode(1, "sad", 1.0001, 1.0003)], MEDIA))
         assert [slot.get("TIME_VALUE") for slot in root.iter("TIME_SLOT")] == ["1000", "1001"]
 
-    def test_a_name_that_is_no_unicode(self, tmp_path: Path) -> None:
-        assert "clip\\udcff.mp4" in to_eaf([], "clip\udcff.mp4", 1.0)
-        assert "clip%FF.mp4" in to_eaf([], "clip\udcff.mp4", 1.0)
+    def test_a_name_that_is_no_unicode(self) -> None:
+        text = to_eaf([], Media(Path("clip\udcff\x01.mp4"), 1.0))
+        assert "./clip\\udcff\\x01.mp4" in text and "clip%FF%01.mp4" in text
+        ElementTree.fromstring(text)
+
+    def test_labels_with_control_characters(self) -> None:
+        root = ElementTree.fromstring(to_eaf([episode(1, "a\x01\ufffe", 0.0, 1.0)], MEDIA))
+        assert root.findtext(".//ANNOTATION_VALUE") == "a\\x01\\ufffe"
 
 
 class TestPraat:
@@ -93,10 +101,8 @@ class TestPraat:
         tiers = self.labels(written(tmp_path, "textgrid"))
         assert set(tiers) == TIERS
         assert tiers["Person 2 happy"] == [(0.5, 1.25, "happy")]
-        (first, second) = tiers["Person 1 sad"]
-        assert first == (0.0, pytest.approx(1 / 3, abs=1e-6), "sad")
-        assert second == (first[1], 2.0, "sad")
-        assert tiers["Person 1 " + ODD] == [(3700.5, pytest.approx(3700.9999), ODD)]
+        assert tiers["Person 1 sad"] == [(0.0, 0.333, "sad"), (0.333, 2.0, "sad")]
+        assert tiers["Person 1 " + ODD] == [(3700.5, 3701.0, ODD)]
 
     def test_so_does_pympi_and_the_whole_time_is_there(self, tmp_path: Path) -> None:
         pympi = pytest.importorskip("pympi", reason="needs pympi-ling")
@@ -108,8 +114,29 @@ class TestPraat:
             assert all(a < b for a, b, _ in intervals)
 
     def test_without_an_episode(self, tmp_path: Path) -> None:
-        assert self.labels(written(tmp_path, "textgrid", [], 2.0)) == {"Person 1 neutral": []}
-        assert self.labels(written(tmp_path, "textgrid", [], 0.0)) == {"Person 1 neutral": []}
+        assert self.labels(written(tmp_path, "textgrid", [], 2.0)) == {"episodes": []}
+        assert self.labels(written(tmp_path, "textgrid", [], 0.0)) == {"episodes": []}
+
+
+class TestShortOnes:
+    """Two that are rounded to the same millisecond stay apart and in order."""
+
+    SHORT = (
+        episode(1, "sad", 1.0001, 1.0003),
+        episode(1, "sad", 1.0004, 1.0006),
+        episode(1, "sad", 1.5, 2.0),
+    )
+
+    def test_in_every_form(self, tmp_path: Path) -> None:
+        root = ElementTree.fromstring(to_eaf(self.SHORT, MEDIA))
+        slots = [slot.get("TIME_VALUE") for slot in root.iter("TIME_SLOT")]
+        assert slots == ["1000", "1001", "1001", "1002", "1500", "2000"]
+        assert "00:00:01,000 --> 00:00:01,001" in to_srt(self.SHORT, MEDIA)
+        pympi = pytest.importorskip("pympi", reason="needs pympi-ling")
+        path = written(tmp_path, "textgrid", list(self.SHORT), 2.0)
+        (tier,) = pympi.Praat.TextGrid(str(path)).get_tiers()
+        spans = [(a, b) for a, b, text in tier.get_all_intervals() if text]
+        assert spans == [(1.0, 1.001), (1.001, 1.002), (1.5, 2.0)]
 
 
 class TestSubtitles:
@@ -138,12 +165,12 @@ class TestSubtitles:
 
     def test_labels_cannot_break_a_cue(self) -> None:
         odd = [episode(1, "a\n\n--> b", 0.0, 1.0)]
-        assert to_srt(odd, CLIP, 1.0).count("\n\n") == 0
-        assert "Person 1: a --&gt; b" in to_vtt(odd, CLIP, 1.0)
+        assert to_srt(odd, MEDIA).count("\n\n") == 0
+        assert "Person 1: a --&gt; b" in to_vtt(odd, MEDIA)
 
     def test_without_an_episode(self, tmp_path: Path) -> None:
-        assert to_vtt([], CLIP, 1.0) == "WEBVTT\n"
-        assert to_srt([], CLIP, 1.0) == ""
+        assert to_vtt([], MEDIA) == "WEBVTT\n"
+        assert to_srt([], MEDIA) == ""
 
 
 def test_a_form_holds_one_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,6 +192,6 @@ def test_a_clip_that_cannot_be_read_gives_an_empty_one(form: str, tmp_path: Path
 
 
 def test_praat_s_form_is_text(tmp_path: Path) -> None:
-    assert to_textgrid(EPISODES, CLIP, END).startswith(
+    assert to_textgrid(EPISODES, MEDIA).startswith(
         'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\n'
     )

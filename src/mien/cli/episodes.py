@@ -6,22 +6,26 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mien._core.text import count
 from mien.cli.options import OUTPUT
-from mien.cli.output_file import check_no_input, open_output
-from mien.cli.support import say_written
-from mien.output.rows import FORMATS, write_rows
+from mien.cli.output_file import ENDINGS, check_no_input, open_output
+from mien.cli.support import check_together, say_written
+from mien.errors import VideoError
+from mien.output.rows import FORMATS, check_format, write_rows
 from mien.video.episodes import COLUMNS, EpisodeFinder, EpisodeSettings
-from mien.video.interchange import FORMS
+from mien.video.interchange import FORMS, Media
 
 if TYPE_CHECKING:
     from mien.results import FrameResult
 
 EPISODES = "Episodes"
+_DAY = 86_400
+_TABLES = {ending: format for ending, format in ENDINGS.items() if format in FORMATS}
+_ENDINGS = ", ".join((*_TABLES, ".eaf", ".TextGrid", ".vtt", ".srt"))
 
 
 @dataclass(frozen=True)
@@ -48,51 +52,84 @@ class EpisodeOptions:
         typer.Option(min=0, max=1, help="An episode ends below this probability.", rich_help_panel=EPISODES),
     ] = EpisodeSettings.lower_threshold
     min_duration: Annotated[
-        float, typer.Option(min=0, help="Seconds that an episode lasts at least.", rich_help_panel=EPISODES)
+        float,
+        typer.Option(min=0, max=_DAY, help="Drop shorter episodes, in seconds.", rich_help_panel=EPISODES),
     ] = EpisodeSettings.min_duration
     max_gap: Annotated[
-        float, typer.Option(min=0, help="Seconds of a gap that is bridged.", rich_help_panel=EPISODES)
+        float,
+        typer.Option(
+            min=0, max=_DAY, help="Bridge gaps of up to this many seconds.", rich_help_panel=EPISODES
+        ),
     ] = EpisodeSettings.max_gap
 
-    def check(self, clips: Sequence[Path]) -> None:
-        """Refuse a file of an unknown kind, one of the inputs, and thresholds that contradict each other."""
-        if self.episodes is not None and self._format() not in (*FORMATS, *FORMS):
-            endings = ", ".join(f".{name}" for name in (*FORMATS, *FORMS))
-            raise typer.BadParameter(f"{self.episodes}: expected {endings}", param_hint="--episodes")
-        if self._format() in FORMS and len(clips) > 1:
+    def check(self, clips: Sequence[Path], output: Path | None) -> None:
+        """Refuse, before a clip is read, what cannot be done or would write over something."""
+        if self.lower_threshold > self.upper_threshold:
             raise typer.BadParameter(
-                f"{self.episodes}: holds one clip, not {len(clips)}; for several expected "
-                f"{', '.join(f'.{name}' for name in FORMATS)}",
+                f"{self.lower_threshold:g}: expected at most --upper-threshold, {self.upper_threshold:g}",
+                param_hint="--lower-threshold",
+            )
+        changed = self._settings() != EpisodeSettings()
+        check_together("--upper-threshold and the like", changed, "--episodes", self.episodes is not None)
+        if self.episodes is None:
+            return
+        if self._form() is None and self._table() is None:
+            raise typer.BadParameter(f"{self.episodes}: expected {_ENDINGS}", param_hint="--episodes")
+        if self._form() and len(clips) > 1:
+            raise typer.BadParameter(
+                f"{self.episodes}: holds one clip, not {len(clips)}; for several expected {', '.join(_TABLES)}",
                 param_hint="--episodes",
             )
+        if output is not None and output.resolve() == self.episodes.resolve():
+            raise typer.BadParameter(
+                f"{self.episodes}: is --output, too; name another file", param_hint="--episodes"
+            )
         check_no_input("--episodes", self.episodes, clips)
-        try:
-            self._settings()
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from None
+        if table := self._table():
+            check_format(table)
 
     @contextmanager
     def noting(self, clips: Sequence[Path]) -> Iterator[Callable[[FrameResult], None]]:
-        """What takes the frames; at the end, also by an interruption, the file is written."""
-
+        """What takes the frames; the file is there once the block ends, also by an interruption."""
         if self.episodes is None:
             yield lambda result: None
             return
         finder = EpisodeFinder(self._settings())
-        try:
-            yield finder.add
-        finally:
-            found = finder.finish()
-            with open_output(self.episodes, binary=self._format() == "parquet") as stream:
-                if write := FORMS.get(self._format()):
-                    source = str(clips[0])
-                    stream.write(write(found, source, finder.ends.get(source, 0.0)))
-                else:
-                    write_rows(stream, self._format(), (one.to_dict() for one in found), COLUMNS)
-            say_written(count(len(found), "episode"), self.episodes)
+        # Opened first: that it cannot be written is known before hours of work.
+        with open_output(self.episodes, binary=self._table() == "parquet") as stream:
+            try:
+                yield finder.add
+            finally:
+                found = self._write(stream, finder, clips)
+        say_written(count(found, "episode"), self.episodes)
 
-    def _format(self) -> str:
-        return self.episodes.suffix.lower().removeprefix(".") if self.episodes else ""
+    def _write(self, stream: IO[Any], finder: EpisodeFinder, clips: Sequence[Path]) -> int:
+        found = finder.finish()
+        if self.episodes is not None and (write := self._form()):
+            seconds = max(finder.ends.get(str(clips[0]), 0.0), _duration(clips[0]))
+            stream.write(write(found, Media(clips[0], seconds, self.episodes.parent)))
+        else:
+            write_rows(stream, self._table() or "", (one.to_dict() for one in found), COLUMNS)
+        return len(found)
+
+    def _ending(self) -> str:
+        return self.episodes.suffix.lower() if self.episodes else ""
+
+    def _table(self) -> str | None:
+        return _TABLES.get(self._ending())
+
+    def _form(self) -> Any:
+        return FORMS.get(self._ending())
 
     def _settings(self) -> EpisodeSettings:
         return EpisodeSettings(self.upper_threshold, self.lower_threshold, self.min_duration, self.max_gap)
+
+
+def _duration(clip: Path) -> float:
+    """The length of a clip in seconds; 0 where it does not say."""
+    from mien.video.reader import video_info
+
+    try:
+        return video_info(clip).duration or 0.0
+    except VideoError:
+        return 0.0

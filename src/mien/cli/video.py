@@ -116,7 +116,7 @@ def video(
     check_hidden("--no-thumbnails", no_thumbnails, {"--report": report})
     files, frames = find_clips(paths), sampling.sampling()
     check_no_input("--output", output, files)
-    episode_options.check(files)
+    episode_options.check(files, output)
     try:
         drawn = (
             output_paths(annotate, files, ".mp4", "-annotated", paths=paths)

@@ -81,8 +81,7 @@ class Predictions:
     def confusions(self, most: int) -> list[tuple[int, int, NDArray[np.int64]]]:
         """The most frequent confusions, at most this many: (label, prediction, indices), the most confident first.
 
-        With FER+ votes only of images whose majority is the label: where people disagree with it, the label is wrong
-        more often than the prediction.
+        With FER+ votes only of images whose majority is the label: elsewhere it may be the label that is wrong.
         """
         wrong = ~self.correct
         if self.majority is not None:

@@ -42,7 +42,7 @@ def write_evaluation(
     """Write the report of one model.
 
     Besides `report.html` and `scores.json`: `per_class.png`, `confusion_matrix.png`, `reliability.png`,
-    `risk_coverage.png`, `mistakes.png` and `confusions.png` where there are mistakes, and with `robustness`
+    `risk_coverage.png`, `mistakes.png` and `confusions.png` where there are any, and with `robustness`
     `robustness.png` and `robustness.json`. Files of these names are replaced.
 
     Args:
@@ -226,6 +226,7 @@ def _add_confusions(page: Report, predictions: Predictions, path: Path) -> None:
     """What is most often taken for what, as pictures: they show why."""
     shown = predictions.confusions(SHOWN_CONFUSIONS)
     if not shown:
+        path.unlink(missing_ok=True)  # of an earlier report
         return
     names = predictions.labels
     page.heading("Most frequent confusions")

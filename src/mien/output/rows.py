@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from typing import IO, Any
 
 from mien.errors import MissingExtraError
@@ -22,6 +23,16 @@ def csv_line(row: Mapping[str, Any], columns: Sequence[str]) -> str:
     # Only with this end of line does the csv module of Python 3.11 quote a lone carriage return.
     csv.DictWriter(line, columns, lineterminator="\r\n").writerow({**row, **words})
     return line.getvalue().removesuffix("\r\n") + "\n"
+
+
+def check_format(format: str) -> None:
+    """Raise unless the packages are there that a format needs.
+
+    Raises:
+        MissingExtraError: Parquet without pyarrow.
+    """
+    if format == "parquet" and find_spec("pyarrow") is None:
+        raise MissingExtraError("writing Parquet", "parquet")
 
 
 def write_rows(
@@ -56,11 +67,10 @@ def encodable(text: str) -> str:
 
 
 def _write_parquet(stream: IO[Any], rows: Iterable[Mapping[str, Any]], columns: Mapping[str, type]) -> None:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise MissingExtraError("writing Parquet", "parquet") from None
+    check_format("parquet")
+    import pyarrow
+    from pyarrow import parquet
+
     kinds = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_()}
     schema = pyarrow.schema((name, kinds[kind]) for name, kind in columns.items())
     texts = [{n: encodable(v) if isinstance(v, str) else v for n, v in row.items()} for row in rows]

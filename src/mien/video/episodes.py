@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from mien._core.settings import check_limits, check_types
@@ -42,7 +43,7 @@ class EpisodeSettings:
         check_limits(
             self,
             dict.fromkeys(("upper_threshold", "lower_threshold"), (0, 1))
-            | dict.fromkeys(("min_duration", "max_gap"), (0, 3600)),
+            | dict.fromkeys(("min_duration", "max_gap"), (0, 86_400)),
         )
         if self.lower_threshold > self.upper_threshold:
             raise ValueError(
@@ -58,7 +59,7 @@ class Episode:
         source: the clip.
         track: the person.
         emotion: the expression.
-        onset, offset: when it begins, and when it is over: the time of the first frame without it.
+        onset, offset: when it begins, and when it is over: the time of the first frame without it, or the end.
         peak: when its probability is highest.
         peak_probability, mean_probability: highest smoothed probability, and its mean over the time seen, 0 to 1.
         uncertain: share of the time seen in which the person's smoothed prediction is flagged as uncertain, 0 to 1.
@@ -114,7 +115,8 @@ COLUMNS: dict[str, type] = {
 def find_episodes(frames: Iterable[FrameResult], settings: EpisodeSettings | None = None) -> list[Episode]:
     """The episodes of one clip or several, one after the other: by clip, then by onset.
 
-    A frame stands until the next one that was read, also where few are read; the last as long as the one before.
+    A frame stands until the next one that was read, also where few are read; the last as long as the shortest of its
+    clip. A clip ends where another source begins, or time goes back.
 
     Args:
         frames: as `EmotionRecognizer.recognize_video` gives them; what is no frame of a clip is passed over.
@@ -144,7 +146,7 @@ class EpisodeFinder:
 
     def _begin_clip(self) -> None:
         self._last: TrackedFrame | None = None
-        self._step = _USUAL_STEP
+        self._shortest = inf  # seconds between two frames
         self._seen: dict[int, float] = {}  # track -> until when the face was seen last
         self._runs: dict[tuple[int, str], _Run] = {}
         self._found: list[Episode] = []
@@ -154,11 +156,12 @@ class EpisodeFinder:
         if not isinstance(frame, TrackedFrame):
             return
         if self._last is not None:
-            if self._last.source != frame.source:
+            step = frame.time - self._last.time
+            if self._last.source != frame.source or step < 0:
                 self._end_clip()
             else:
-                self._step = max(0.0, frame.time - self._last.time)
-                self._take(self._last)
+                self._take(self._last, step)
+                self._shortest = min(self._shortest, step) if step > 0 else self._shortest
         self._last = frame
 
     def finish(self) -> list[Episode]:
@@ -166,20 +169,21 @@ class EpisodeFinder:
         self._end_clip()
         return self._done
 
-    def _take(self, frame: TrackedFrame) -> None:
+    def _take(self, frame: TrackedFrame, seconds: float) -> None:
         """A frame, once it is known for how long it stands."""
-        end = frame.time + self._step
+        end = frame.time + seconds
         for face in frame.faces:
             for label, probability in face.smoothed.probabilities.items():
                 run = self._runs.setdefault((face.track, str(label)), _Run(self._settings))
-                one = _Sums(end - frame.time, probability, face.smoothed.uncertain)
+                one = _Sums(1, seconds, probability, face.smoothed.uncertain)
                 self._keep(face.track, str(label), run.add(frame.time, one, self._seen.get(face.track)))
             self._seen[face.track] = end
 
     def _end_clip(self) -> None:
         if self._last is not None:
-            self._take(self._last)
-            self.ends[self._last.source] = self._last.time + self._step
+            step = self._shortest if self._shortest < inf else _USUAL_STEP
+            self._take(self._last, step)
+            self.ends[self._last.source] = self._last.time + step
         for (track, label), run in self._runs.items():
             self._keep(track, label, run.close())
         self._done += sorted(self._found, key=lambda one: (one.onset, one.track, one.emotion))
@@ -193,8 +197,10 @@ class EpisodeFinder:
 class _Sums:
     """Of the frames of a stretch: seconds, and the same times probability and doubt."""
 
-    def __init__(self, seconds: float = 0.0, probability: float = 0.0, uncertain: bool = False) -> None:
-        self.frames = 1 if seconds else 0
+    def __init__(
+        self, frames: int = 0, seconds: float = 0.0, probability: float = 0.0, uncertain: bool = False
+    ) -> None:
+        self.frames = frames
         self.seconds, self.probability, self.uncertain = seconds, seconds * probability, seconds * uncertain
         self.highest = probability
 
@@ -239,13 +245,10 @@ class _Run:
         """The episode, if the frames so far are one; what comes next begins anew."""
         active, self._active = self._active, False
         wanted = self._settings
-        if (
-            not active
-            or self._highest < wanted.upper_threshold
-            or self._offset - self._onset < wanted.min_duration - _ROUNDING
-        ):
+        duration, seconds = self._offset - self._onset, self._sums.seconds
+        least = max(wanted.min_duration - _ROUNDING, 0)
+        if not active or self._highest < wanted.upper_threshold or duration < least or not seconds:
             return None
-        seconds = self._sums.seconds or 1.0
         return {
             "onset": self._onset,
             "peak": self._peak,
@@ -253,7 +256,7 @@ class _Run:
             "peak_probability": self._highest,
             "mean_probability": self._sums.probability / seconds,
             "uncertain": self._sums.uncertain / seconds,
-            "missing": max(0.0, self._offset - self._onset - self._sums.seconds),
+            "missing": max(0.0, duration - seconds),
             "frames": self._sums.frames,
             "open_start": self._open_start,
             "open_end": not self._since.frames,

@@ -7,20 +7,22 @@ in a tier's name or markup in a cue, or name an older schema.
 
 from __future__ import annotations
 
+import os
+import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
 from mien._core.version import __version__
-from mien.output.rows import encodable
 from mien.video.episodes import Episode
 
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 _TYPE = "expression"
-_SHORTEST = 0.001  # seconds that an interval lasts at least
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _KINDS = {
     ".mov": "video/quicktime",
     ".avi": "video/x-msvideo",
@@ -29,15 +31,24 @@ _KINDS = {
 }
 
 
-def to_eaf(episodes: Sequence[Episode], source: str, seconds: float) -> str:
-    """An ELAN document of one clip, times in milliseconds.
+@dataclass(frozen=True)
+class Media:
+    """The clip that episodes are of.
 
-    Args:
-        episodes: of the clip.
-        source: its path: the document names it, so that ELAN opens it too.
+    Attributes:
+        path: of the clip.
         seconds: how long it is.
+        folder: where the file of the episodes goes.
     """
-    clip = Path(source)
+
+    path: Path
+    seconds: float
+    folder: Path = Path()
+
+
+def to_eaf(episodes: Sequence[Episode], media: Media) -> str:
+    """An ELAN document of one clip, times in milliseconds; it names the clip, so that ELAN opens it too."""
+    clip = media.path
     root = ElementTree.Element(
         "ANNOTATION_DOCUMENT",
         {
@@ -55,13 +66,17 @@ def to_eaf(episodes: Sequence[Episode], source: str, seconds: float) -> str:
         "MEDIA_DESCRIPTOR",
         MEDIA_URL=clip.absolute().as_uri(),
         MIME_TYPE=_KINDS.get(clip.suffix.lower(), "video/mp4"),
-        RELATIVE_MEDIA_URL=encodable(f"./{clip.name}"),
+        RELATIVE_MEDIA_URL=_for_xml(_relative(clip, media.folder)),
     )
     tiers = _tiers(episodes)
-    names = _time_slots(root, [one for some in tiers.values() for one in some])
+    names = _time_slots(root, [times for some in tiers.values() for times in _milliseconds(some)])
     for (person, emotion), some in tiers.items():
         tier = ElementTree.SubElement(
-            root, "TIER", LINGUISTIC_TYPE_REF=_TYPE, PARTICIPANT=person, TIER_ID=f"{person} {emotion}"
+            root,
+            "TIER",
+            LINGUISTIC_TYPE_REF=_TYPE,
+            PARTICIPANT=person,
+            TIER_ID=_for_xml(f"{person} {emotion}"),
         )
         for one in some:
             onset, offset = names.pop(0)
@@ -72,7 +87,7 @@ def to_eaf(episodes: Sequence[Episode], source: str, seconds: float) -> str:
                 TIME_SLOT_REF1=onset,
                 TIME_SLOT_REF2=offset,
             )
-            ElementTree.SubElement(annotation, "ANNOTATION_VALUE").text = one.emotion
+            ElementTree.SubElement(annotation, "ANNOTATION_VALUE").text = _for_xml(one.emotion)
     ElementTree.SubElement(
         root, "LINGUISTIC_TYPE", GRAPHIC_REFERENCES="false", LINGUISTIC_TYPE_ID=_TYPE, TIME_ALIGNABLE="true"
     )
@@ -80,12 +95,12 @@ def to_eaf(episodes: Sequence[Episode], source: str, seconds: float) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def _time_slots(root: ElementTree.Element, episodes: Sequence[Episode]) -> list[tuple[str, str]]:
+def _time_slots(root: ElementTree.Element, spans: Sequence[tuple[int, int]]) -> list[tuple[str, str]]:
     """Write two time slots an episode, all in the order of time; their names, episode by episode.
 
     None is shared, so that in ELAN a boundary is moved without another one.
     """
-    times = [time for one in episodes for time in _milliseconds(one)]
+    times = [time for span in spans for time in span]
     order = sorted(range(len(times)), key=lambda k: times[k])
     names = {k: f"ts{number}" for number, k in enumerate(order, 1)}
     slots = ElementTree.SubElement(root, "TIME_ORDER")
@@ -94,56 +109,59 @@ def _time_slots(root: ElementTree.Element, episodes: Sequence[Episode]) -> list[
     return [(names[k], names[k + 1]) for k in range(0, len(times), 2)]
 
 
-def to_textgrid(episodes: Sequence[Episode], source: str, seconds: float) -> str:
-    """A Praat TextGrid of one clip; arguments as of `to_eaf`. The time between episodes is empty intervals."""
-    end = max([seconds, _SHORTEST, *(one.offset for one in episodes)])
-    tiers = _tiers(episodes) or {("Person 1", "neutral"): []}  # Praat reads none without a tier
+def to_textgrid(episodes: Sequence[Episode], media: Media) -> str:
+    """A Praat TextGrid of one clip. The time between episodes is empty intervals."""
+    tiers = _tiers(episodes)
+    spans = {key: _milliseconds(some) for key, some in tiers.items()}
+    end = max([round(1000 * media.seconds), 1, *(span[-1][1] for span in spans.values())])
+    # Praat reads none without a tier.
+    named = {f"{person} {emotion}": _filled(span, emotion, end) for (person, emotion), span in spans.items()}
+    named = named or {"episodes": [(0, end, "")]}
     lines = [
-        'File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end:.6f}",
-        "tiers? <exists>", f"size = {len(tiers)}", "item []:",
+        'File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end / 1000:.3f}",
+        "tiers? <exists>", f"size = {len(named)}", "item []:",
     ]  # fmt: skip
-    for number, ((person, emotion), some) in enumerate(tiers.items(), 1):
-        intervals = _filled(some, end)
+    for number, (name, intervals) in enumerate(named.items(), 1):
         lines += [
             f"    item [{number}]:",
             '        class = "IntervalTier"',
-            f"        name = {_quoted(f'{person} {emotion}')}",
+            f"        name = {_quoted(name)}",
             "        xmin = 0",
-            f"        xmax = {end:.6f}",
+            f"        xmax = {end / 1000:.3f}",
             f"        intervals: size = {len(intervals)}",
         ]
         for k, (start, stop, text) in enumerate(intervals, 1):
             lines += [
                 f"        intervals [{k}]:",
-                f"            xmin = {start:.6f}",
-                f"            xmax = {stop:.6f}",
+                f"            xmin = {start / 1000:.3f}",
+                f"            xmax = {stop / 1000:.3f}",
                 f"            text = {_quoted(text)}",
             ]
     return "\n".join(lines) + "\n"
 
 
-def to_vtt(episodes: Sequence[Episode], source: str, seconds: float) -> str:
-    """WebVTT subtitles of one clip, in the order of the onsets; arguments as of `to_eaf`."""
+def to_vtt(episodes: Sequence[Episode], media: Media) -> str:
+    """WebVTT subtitles of one clip, in the order of the onsets."""
     cues = ["WEBVTT\n"]
-    for number, one in enumerate(sorted(episodes, key=lambda e: (e.onset, e.offset)), 1):
-        text = _cue(one).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        cues.append(f"{number}\n{_clock(one.onset, '.')} --> {_clock(one.offset, '.')}\n{text}\n")
+    for number, (onset, offset, text) in enumerate(_cues(episodes), 1):
+        escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        cues.append(f"{number}\n{_clock(onset, '.')} --> {_clock(offset, '.')}\n{escaped}\n")
     return "\n".join(cues)
 
 
-def to_srt(episodes: Sequence[Episode], source: str, seconds: float) -> str:
-    """SubRip subtitles of one clip, in the order of the onsets; arguments as of `to_eaf`."""
+def to_srt(episodes: Sequence[Episode], media: Media) -> str:
+    """SubRip subtitles of one clip, in the order of the onsets."""
     return "\n".join(
-        f"{number}\n{_clock(one.onset, ',')} --> {_clock(one.offset, ',')}\n{_cue(one)}\n"
-        for number, one in enumerate(sorted(episodes, key=lambda e: (e.onset, e.offset)), 1)
+        f"{number}\n{_clock(onset, ',')} --> {_clock(offset, ',')}\n{text}\n"
+        for number, (onset, offset, text) in enumerate(_cues(episodes), 1)
     )
 
 
-FORMS: dict[str, Callable[[Sequence[Episode], str, float], str]] = {
-    "eaf": to_eaf,
-    "textgrid": to_textgrid,
-    "vtt": to_vtt,
-    "srt": to_srt,
+FORMS: dict[str, Callable[[Sequence[Episode], Media], str]] = {
+    ".eaf": to_eaf,
+    ".textgrid": to_textgrid,
+    ".vtt": to_vtt,
+    ".srt": to_srt,
 }
 """The ending of a file, in lower case -> what writes it."""
 
@@ -160,33 +178,55 @@ def _person(track: int) -> str:
     return f"Person {track}"
 
 
-def _filled(episodes: Sequence[Episode], end: float) -> list[tuple[float, float, str]]:
+def _filled(spans: Sequence[tuple[int, int]], emotion: str, end: int) -> list[tuple[int, int, str]]:
     """The whole time in intervals (start, stop, label), empty ones between the episodes."""
-    intervals, time = [], 0.0
+    intervals, time = [], 0
+    for onset, offset in spans:
+        if onset > time:
+            intervals.append((time, onset, ""))
+        intervals.append((onset, offset, emotion))
+        time = offset
+    return [*intervals, (time, end, "")] if time < end else intervals
+
+
+def _milliseconds(episodes: Iterable[Episode]) -> list[tuple[int, int]]:
+    """Onsets and offsets of episodes of one tier: each lasts a millisecond at least, and none overlaps another."""
+    spans, time = [], 0
     for one in episodes:
-        if one.onset - time >= _SHORTEST:
-            intervals.append((time, one.onset, ""))
-        intervals.append((intervals[-1][1] if intervals else 0.0, one.offset, one.emotion))
-        time = one.offset
-    return [*intervals, (time, end, "")] if end - time >= _SHORTEST else intervals
+        onset = max(time, round(1000 * one.onset))
+        time = max(onset + 1, round(1000 * one.offset))
+        spans.append((onset, time))
+    return spans
 
 
-def _milliseconds(one: Episode) -> tuple[int, int]:
-    """Onset and offset; what would be no time at all lasts a millisecond."""
-    onset = round(1000 * one.onset)
-    return onset, max(onset + 1, round(1000 * one.offset))
+def _cues(episodes: Sequence[Episode]) -> list[tuple[int, int, str]]:
+    """(onset, offset, text) of every episode in the order of the onsets, in milliseconds."""
+    ordered = sorted(episodes, key=lambda one: (one.onset, one.offset))
+    return [
+        (*_milliseconds([one])[0], " ".join(f"{_person(one.track)}: {one.emotion}".split()))
+        for one in ordered
+    ]
+
+
+def _relative(clip: Path, folder: Path) -> str:
+    """The path from the folder to the clip, as ELAN writes it."""
+    try:
+        path = Path(os.path.relpath(clip.absolute(), folder.absolute())).as_posix()
+    except ValueError:  # on another drive
+        path = clip.name
+    return path if path.startswith("../") else f"./{path}"
+
+
+def _for_xml(text: str) -> str:
+    """Text with what XML cannot hold (control characters, undecodable bytes of names) as escapes."""
+    return _NOT_XML.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _quoted(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
-def _cue(one: Episode) -> str:
-    return " ".join(f"{_person(one.track)}: {one.emotion}".split())
-
-
-def _clock(seconds: float, point: str) -> str:
+def _clock(milliseconds: int, point: str) -> str:
     """Hours, minutes, seconds and milliseconds."""
-    whole = round(1000 * seconds)
-    minutes, milliseconds = divmod(whole, 60_000)
+    minutes, milliseconds = divmod(milliseconds, 60_000)
     return f"{minutes // 60:02}:{minutes % 60:02}:{milliseconds // 1000:02}{point}{milliseconds % 1000:03}"
