@@ -232,7 +232,9 @@ def check_settings(path: Path, folder: Path, settings: BatchSettings, same_files
         differ = [
             name
             for name in asked
-            if before[name] != asked[name] and before[name] not in same_files and name not in _unknown(before)
+            if before[name] != asked[name]
+            and before[name] not in same_files
+            and name not in _irrelevant(before, asked)
         ]
     except (ValueError, KeyError, TypeError, OSError):
         raise SettingsError(f"{path}: cannot be read; expected what mien batch wrote there") from None
@@ -244,10 +246,17 @@ def check_settings(path: Path, folder: Path, settings: BatchSettings, same_files
         )
 
 
-def _unknown(before: dict[str, Any]) -> set[str]:
-    """What cannot differ: the model's name, for its digest counts, and what an earlier version did not record."""
+def _irrelevant(before: dict[str, Any], asked: dict[str, Any]) -> set[str]:
+    """What may differ: the model's name, for its digest counts; what an earlier version did not record; and of the
+    threshold of `uncertain` and the option that names one, the other."""
     unrecorded = ("uncertain_below", "detector_min_score", "detector_margin")
-    return {"model", *(name for name in unrecorded if before[name] is None)}
+    names = {"model", *(name for name in unrecorded if before[name] is None)}
+    same = before["uncertain_below"] == asked["uncertain_below"]
+    if same and before["uncertain_below"] is not None:
+        names.add("min_confidence")
+    elif before["min_confidence"] != asked["min_confidence"]:
+        names.add("uncertain_below")
+    return names
 
 
 def _words(values: dict[str, Any]) -> str:
