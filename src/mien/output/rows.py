@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.util import find_spec
 from typing import IO, Any
 
 from mien.errors import MissingExtraError
@@ -31,8 +30,12 @@ def check_format(format: str) -> None:
     Raises:
         MissingExtraError: Parquet without pyarrow.
     """
-    if format == "parquet" and find_spec("pyarrow") is None:
-        raise MissingExtraError("writing Parquet", "parquet")
+    if format != "parquet":
+        return
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("writing Parquet", "parquet") from None
 
 
 def write_rows(
@@ -61,9 +64,9 @@ def write_rows(
         stream.writelines(encodable(csv_line(row, names)) for row in rows)
 
 
-def encodable(text: str) -> str:
-    """A file name that is no valid Unicode, with its undecodable bytes as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+def encodable(text: str, encoding: str = "utf-8") -> str:
+    """Text with what an encoding does not have as escapes, such as the undecodable bytes of a file's name."""
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _write_parquet(stream: IO[Any], rows: Iterable[Mapping[str, Any]], columns: Mapping[str, type]) -> None:

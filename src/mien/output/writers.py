@@ -19,10 +19,9 @@ from contextlib import contextmanager
 from textwrap import indent
 from typing import IO, Any
 
-from mien.errors import MissingExtraError
 from mien.output.decimals import to_json
 from mien.output.palette import color_of
-from mien.output.rows import csv_line
+from mien.output.rows import check_format, csv_line, encodable
 from mien.output.table_cells import ASCII, BLOCKS, Names, fit
 from mien.results import FACE_FIELDS, FaceEmotion, FrameResult, smoothed_columns
 
@@ -56,7 +55,7 @@ class Writer(ABC):
                 raise ValueError(f"{result.source}: a face with labels {came}: expected {expected}")
 
     def _put(self, text: str) -> None:
-        self._stream.write(_encodable(text, self._encoding))
+        self._stream.write(encodable(text, self._encoding))
         self._stream.flush()
 
 
@@ -103,10 +102,6 @@ def _columns(labels: Sequence[str], smoothed: bool) -> list[str]:
     ]
 
 
-def _encodable(text: str, encoding: str) -> str:
-    return text.encode(encoding, "backslashreplace").decode(encoding)
-
-
 class _JsonWriter(Writer):
     """One list, one item per picture. ASCII only, so no encoding of a terminal or pipe can break it."""
 
@@ -151,11 +146,10 @@ class _ParquetWriter(Writer):
         super().__init__(stream, labels, columns)
         if stream.isatty():
             raise ValueError("Parquet is binary, not for a terminal: write it to a file")
-        try:
-            import pyarrow
-            from pyarrow import parquet
-        except ImportError:
-            raise MissingExtraError("writing Parquet", "parquet") from None
+        check_format("parquet")
+        import pyarrow
+        from pyarrow import parquet
+
         binary = getattr(stream, "buffer", stream)
         if isinstance(binary, io.TextIOBase):
             raise TypeError(f"Parquet needs a binary stream, got {type(stream).__name__}")
@@ -170,7 +164,7 @@ class _ParquetWriter(Writer):
     def write(self, result: FrameResult) -> None:
         self._check(result)
         for row in result.rows():
-            texts = {name: _encodable(text, "utf-8") for name, text in row.items() if isinstance(text, str)}
+            texts = {name: encodable(text) for name, text in row.items() if isinstance(text, str)}
             self._rows.append(row | texts)
         if len(self._rows) >= self._ROW_GROUP:
             self._put_rows()
@@ -204,7 +198,7 @@ class _TableWriter(Writer):
 
         super().__init__(stream, labels, columns)
         self._console = Console(file=stream)
-        self._glyphs = BLOCKS if _encodable(BLOCKS.upright, self._encoding) == BLOCKS.upright else ASCII
+        self._glyphs = BLOCKS if encodable(BLOCKS.upright, self._encoding) == BLOCKS.upright else ASCII
         self._heads = [self._clean(label) for label in self._labels]
         self._word_width = max(map(len, self._heads), default=0) + len("? 100%")
         room = self._console.width - len("  99 ") - self._word_width - len(" 62 unclear")
@@ -269,7 +263,7 @@ class _TableWriter(Writer):
     def _clean(self, text: str) -> str:
         """`text` on one line: what a terminal would obey, or the stream cannot encode, becomes an escape."""
         shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-        return _encodable(shown, self._encoding)
+        return encodable(shown, self._encoding)
 
 
 _WRITERS: dict[str, type[Writer]] = {

@@ -174,9 +174,11 @@ class EpisodeFinder:
         end = frame.time + seconds
         for face in frame.faces:
             for label, probability in face.smoothed.probabilities.items():
-                run = self._runs.setdefault((face.track, str(label)), _Run(self._settings))
+                key = face.track, str(label)
+                if key not in self._runs:
+                    self._runs[key] = _Run(self._settings)
                 one = _Sums(1, seconds, probability, face.smoothed.uncertain)
-                self._keep(face.track, str(label), run.add(frame.time, one, self._seen.get(face.track)))
+                self._keep(*key, self._runs[key].add(frame.time, one, self._seen.get(face.track)))
             self._seen[face.track] = end
 
     def _end_clip(self) -> None:
