@@ -99,6 +99,35 @@ class TestNetworks:
         assert all(weight.dtype == "float32" for weight in model.weights)
         assert keras.config.dtype_policy().name == "float32"
 
+    @pytest.mark.parametrize(
+        "features, devices, dtype",
+        [
+            ({"avx2"}, ["cpu:0"], "float32"),
+            ({"avx2", "avx512f"}, ["cpu:0"], "float32"),
+            ({"avx512_bf16"}, ["cpu:0"], "bfloat16"),
+            ({"amx_bf16"}, ["cpu:0"], "bfloat16"),
+            ({"avx2"}, ["gpu:0", "gpu:1"], "bfloat16"),
+            (set(), ["cpu:0"], "bfloat16"),  # not known: as asked
+        ],
+    )
+    def test_bfloat16_where_the_machine_has_it(
+        self, features: set[str], devices: list[str], dtype: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("mien.training.devices.x86_features", lambda: frozenset(features))
+        monkeypatch.setattr("keras.distribution.list_devices", lambda: devices)
+        model = build_model("two-layers", {"labels": 2}, mixed_precision=True)
+        assert {layer.compute_dtype for layer in model.layers if isinstance(layer, keras.layers.Conv2D)} == {
+            dtype
+        }
+        assert model.layers[-1].compute_dtype == "float32"
+
+    def test_a_run_says_that_it_computes_in_float32(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr("mien.training.devices.x86_features", lambda: frozenset({"avx2"}))
+        train(fer2013(), tmp_path, replace(SETTINGS, epochs=1, mixed_precision=True))
+        assert "no instructions for bfloat16" in capfd.readouterr().err
+
 
 class TestDocumentation:
     def test_the_example_of_a_network_of_ones_own_runs(

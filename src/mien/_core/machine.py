@@ -25,6 +25,20 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def x86_features() -> frozenset[str]:
+    """What the processor can do, as Linux names it ("avx2", "avx512_bf16"); empty where that is not known."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return frozenset()
+    return frozenset(
+        name
+        for line in text.splitlines()
+        if line.startswith("flags")
+        for name in line.partition(":")[2].split()
+    )
+
+
 def cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

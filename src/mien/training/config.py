@@ -44,7 +44,8 @@ class TrainConfig:
         class_weights: "balanced" weighs a picture by the inverse frequency of its class, "none" does not.
         early_stopping: stop after this many epochs without a better validation accuracy, and keep the weights
             of the best epoch; 0 trains to the end and keeps the last. Not counted in `head_epochs`.
-        mixed_precision: compute in bfloat16, with weights in float32.
+        mixed_precision: compute in bfloat16, with weights in float32; a processor without instructions for it
+            computes in float32.
         ferplus_weight: weight of the FER+ head's loss against the label's loss; 0 for neither it nor `expression`.
         expression_weight: weight of the loss of the head `expression`, which learns label and votes as one target.
         label_share: share of the label in that target; the rest is the votes'.

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from mien.training.devices import precision
 from mien.training.pretrained.efficientnet import efficientnet_lite
 from mien.training.pretrained.face_resnet import face_resnet
 from mien.training.pretrained.load import load_pretrained
@@ -37,7 +38,8 @@ def build_model(
         view: height and width of the pictures in pixels; None for any, except for the networks in `FIXED_SIZE`.
         dropout: share of the features that are dropped before the heads while training.
         weights: of a pretrained base, where the network has one: "imagenet", "none" or a file.
-        mixed_precision: compute in bfloat16 except the heads; the weights are still float32.
+        mixed_precision: compute in bfloat16 except the heads, where the machine can (`precision`); the weights are
+            still float32.
 
     Returns:
         A Keras model from (n, view, view, 1) float32 pixels, 0 to 255, to a dict head -> (n, labels) logits.
@@ -49,7 +51,7 @@ def build_model(
     """
     if network not in NETWORKS:
         raise ValueError(f"unknown network {network!r}: expected one of {', '.join(NETWORKS)}")
-    with policy("mixed_bfloat16" if mixed_precision else "float32"):
+    with policy(precision(mixed=mixed_precision)):
         pixels = keras.Input((view, view, 1), name="pixels")
         x = layers.Dropout(dropout)(NETWORKS[network](pixels))
         outputs = {

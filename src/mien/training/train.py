@@ -42,7 +42,7 @@ from mien.training.batches import (
 )
 from mien.training.callbacks import Checkpoint, EarlyStopping, History, ProgressBar, epochs_done
 from mien.training.config import TrainConfig, read_config
-from mien.training.devices import spread_over
+from mien.training.devices import NO_BFLOAT16, precision, spread_over
 from mien.training.export import export_onnx
 from mien.training.finetune import load_weights
 from mien.training.networks import build_model
@@ -151,6 +151,8 @@ def _fit(
     done = epochs_done(run / CHECKPOINT)
     history = History(run / "history.csv", keep=done)
     bar = ProgressBar(config.epochs, steps, done)
+    if config.mixed_precision and precision(mixed=True) == "float32":
+        bar.say(NO_BFLOAT16)
     frequent = frequencies(training, heads, config.label_share) if EXPRESSION in heads else None
     try:
         for stage in stages(config):

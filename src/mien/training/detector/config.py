@@ -31,7 +31,8 @@ class DetectorConfig:
         warmup_epochs: the rate rises from 0 during these.
         weight_decay: decoupled, a step shrinks a weight by learning rate times this.
         ema_momentum: momentum of the running average of the weights that is kept in the end; less in a short run.
-        mixed_precision: compute in bfloat16, with weights in float32.
+        mixed_precision: compute in bfloat16, with weights in float32; a processor without instructions for it
+            computes in float32.
         validate_every: epochs from one validation to the next; the last epoch is always validated.
         validate_on: pictures that are validated on at most; the first ones.
         limit: photographs that are read, spread over the data; 0 for all. For rehearsals.

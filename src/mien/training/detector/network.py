@@ -14,6 +14,7 @@ import numpy as np
 from keras import layers
 
 from mien.faces.grid import OUTPUTS, STRIDES
+from mien.training.devices import precision
 from mien.training.networks import policy
 
 Tensor = Any
@@ -31,14 +32,15 @@ def build_detector(*, mixed_precision: bool = False) -> keras.Model:
     """The network of the face detector.
 
     Args:
-        mixed_precision: compute in bfloat16 except the outputs; the weights are still float32.
+        mixed_precision: compute in bfloat16 except the outputs, where the machine can (`precision`); the weights are
+            still float32.
 
     Returns:
         A Keras model from (n, height, width, 3) RGB pixels, 0 to 255, height and width multiples of 32, to
         (n, cells, 15) float32, the cells in the order of `mien.faces.grid.cell_grid`: the logit of the score, the
         box and the landmarks as `mien.faces.grid.decode` reads them.
     """
-    with policy("mixed_bfloat16" if mixed_precision else "float32"):
+    with policy(precision(mixed=mixed_precision)):
         pixels = keras.Input((None, None, 3), name="pixels")
         x = layers.Rescaling(1 / 64, -2)(pixels)
         x = _normalised(layers.Conv2D(_FILTERS[0], 3, strides=2, padding="same", use_bias=False)(x))

@@ -33,6 +33,7 @@ from mien.faces.onnx_detector import DetectorModel, MienDetector
 from mien.metrics.detection import average_precision, choose_min_score, counts_at, recall_at
 from mien.output.curves import detector_curves
 from mien.training.callbacks import Checkpoint, History, ProgressBar, epochs_done
+from mien.training.devices import NO_BFLOAT16, precision
 from mien.training.detector.config import DetectorConfig
 from mien.training.detector.export import export_detector
 from mien.training.detector.network import build_detector
@@ -137,6 +138,8 @@ def _fit(
     checkpoint.restore()
     history = History(run / "history.csv", keep=done)
     bar = ProgressBar(config.epochs, config.steps, done)
+    if config.mixed_precision and precision(mixed=True) == "float32":
+        bar.say(NO_BFLOAT16)
     callbacks: list[keras.callbacks.Callback] = [
         Validation(validation, config.validate_every, config.epochs, bar),
         history,
