@@ -169,6 +169,8 @@ class TestLibraries:
             "data/parquet.py": {"pyarrow"},
             "output/rows.py": {"pyarrow"},
             "output/writers.py": {"pyarrow"},
+            "study/frames.py": {"pyarrow"},
+            "study/run.py": {"pyarrow"},
         }
         web = {"fastapi", "starlette", "pydantic", "uvicorn", "prometheus_client"}
         for file in FILES:

@@ -57,6 +57,10 @@ Data and models:
     available_models    the models that come with the package
     resolve_model       the folder of a model
 
+Studies:
+    run_study           clips to the tables of a study
+    StudyOutcome        what such a study came to
+
 Collections:
     run_batch           a collection of pictures to a folder of Parquet parts
     BatchOutcome        what such a run came to
@@ -113,6 +117,7 @@ if TYPE_CHECKING:
         TrackedFace,
         TrackedFrame,
     )
+    from mien.study.run import StudyOutcome, run_study
     from mien.video.episodes import Episode, EpisodeSettings, find_episodes
 
 # onnxruntime reports to its maker unless this is set when it is loaded: here, so that it holds too where a program
@@ -144,6 +149,7 @@ __all__ = [
     "Predictions",
     "Quality",
     "RobustnessReport",
+    "StudyOutcome",
     "TrackedFace",
     "TrackedFrame",
     "annotate",
@@ -164,6 +170,7 @@ __all__ = [
     "resolve_model",
     "robustness_chart",
     "run_batch",
+    "run_study",
     "sample_portrait",
 ]
 
@@ -227,6 +234,10 @@ _HOMES = {
         "Quality",
         "TrackedFace",
         "TrackedFrame",
+    ),
+    "study.run": (
+        "StudyOutcome",
+        "run_study",
     ),
     "video.episodes": (
         "Episode",

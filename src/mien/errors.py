@@ -7,6 +7,7 @@ Wrong arguments in code are `ValueError` or `TypeError`. The rest derives from o
     ├── SourceError            a collection that is missing, unreadable, or vanished while it was read
     ├── BatchError             a run over a collection whose processes cannot work
     ├── VideoError             a clip, a stream or a camera that cannot be read, or ends too early
+    ├── StudyError             a study whose folder, lists or codes do not fit its clips
     ├── DetectorError          a face detector that cannot be loaded or fetched
     ├── ModelError             a model that is missing, broken or of the wrong shape
     │   └── ExportError        an exported model that does not agree with the trained one
@@ -43,6 +44,10 @@ class BatchError(MienError):
 
 class VideoError(MienError):
     """A clip, a stream or a camera that cannot be read, or ends too early."""
+
+
+class StudyError(MienError):
+    """A study whose folder, lists or codes do not fit its clips."""
 
 
 class DetectorError(MienError):

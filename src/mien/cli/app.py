@@ -20,6 +20,7 @@ from mien.errors import (
     ModelError,
     ServerError,
     SettingsError,
+    StudyError,
 )
 
 _COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -27,6 +28,7 @@ _COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
         "images": ("image", "demo", "bench", "models"),
         "explain": ("explain",),
         "video": ("video", "camera"),
+        "study": ("study",),
         "serve": ("serve",),
         "batch": ("batch", "summarize"),
     },
@@ -87,6 +89,7 @@ _EXIT_CODES: dict[type[MienError], int] = {
     BrokenInstallError: 2,
     MissingExtraError: 2,
     SettingsError: 2,
+    StudyError: 2,
     MissingColumnError: 2,
     ServerError: 2,
     MienError: 1,

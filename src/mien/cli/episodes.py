@@ -29,18 +29,9 @@ _ENDINGS = ", ".join((*_TABLES, ".eaf", ".TextGrid", ".vtt", ".srt"))
 
 
 @dataclass(frozen=True)
-class EpisodeOptions:
-    """Where episodes go, and what counts as one: the arguments of `EpisodeSettings`."""
+class EpisodeThresholds:
+    """What counts as an episode: the arguments of `EpisodeSettings`."""
 
-    episodes: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write when each person showed which expression: a .csv, .json, .jsonl or .parquet file; for one "
-            "clip also .eaf (ELAN), .TextGrid (Praat), .vtt or .srt.",
-            show_default=False,
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None
     upper_threshold: Annotated[
         float,
         typer.Option(
@@ -62,14 +53,33 @@ class EpisodeOptions:
         ),
     ] = EpisodeSettings.max_gap
 
-    def check(self, clips: Sequence[Path], output: Path | None) -> None:
-        """Refuse, before a clip is read, what cannot be done or would write over something."""
+    def settings(self) -> EpisodeSettings:
+        """The settings that the options name; `typer.BadParameter` where they contradict each other."""
         if self.lower_threshold > self.upper_threshold:
             raise typer.BadParameter(
                 f"{self.lower_threshold:g}: expected at most --upper-threshold, {self.upper_threshold:g}",
                 param_hint="--lower-threshold",
             )
-        changed = self._settings() != EpisodeSettings()
+        return EpisodeSettings(self.upper_threshold, self.lower_threshold, self.min_duration, self.max_gap)
+
+
+@dataclass(frozen=True)
+class EpisodeOptions(EpisodeThresholds):
+    """Where episodes go, and what counts as one."""
+
+    episodes: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write when each person showed which expression: a .csv, .json, .jsonl or .parquet file; for one "
+            "clip also .eaf (ELAN), .TextGrid (Praat), .vtt or .srt.",
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None
+
+    def check(self, clips: Sequence[Path], output: Path | None) -> None:
+        """Refuse, before a clip is read, what cannot be done or would write over something."""
+        changed = self.settings() != EpisodeSettings()
         check_together("--upper-threshold and the like", changed, "--episodes", self.episodes is not None)
         if self.episodes is None:
             return
@@ -94,7 +104,7 @@ class EpisodeOptions:
         if self.episodes is None:
             yield lambda result: None
             return
-        finder = EpisodeFinder(self._settings())
+        finder = EpisodeFinder(self.settings())
         # Opened first: that it cannot be written is known before hours of work.
         with open_output(self.episodes, binary=self._table() == "parquet") as stream:
             try:
@@ -120,9 +130,6 @@ class EpisodeOptions:
 
     def _form(self) -> Any:
         return FORMS.get(self._ending())
-
-    def _settings(self) -> EpisodeSettings:
-        return EpisodeSettings(self.upper_threshold, self.lower_threshold, self.min_duration, self.max_gap)
 
 
 def _duration(clip: Path) -> float:

@@ -72,7 +72,7 @@ class FaceDetector:
         if min_size < 1:
             raise ValueError(f"min_size {min_size}: expected at least 1 pixel")
         self.backend = backend
-        self.min_size = min_size
+        self.min_size, self.size = min_size, size
         self._mien: MienDetector | None = None
         self._backend: _Backend
         if backend == "mien" or (backend not in ("haar", "yunet") and Path(backend).is_dir()):

@@ -10,7 +10,9 @@ import keras
 from mien._core.machine import x86_features
 from mien.errors import SettingsError
 
-NO_BFLOAT16 = "mixed_precision: this processor has no instructions for bfloat16, so float32 is faster and used"
+NO_BFLOAT16 = (
+    "mixed_precision: this processor has no instructions for bfloat16, so float32 is faster and used"
+)
 
 
 def precision(*, mixed: bool) -> str:
@@ -30,7 +32,7 @@ def _computes_bfloat16() -> bool:
     if keras.backend.backend() == "torch":
         import torch
 
-        return torch.cuda.is_available()
+        return bool(torch.cuda.is_available())
     return any(not device.startswith("cpu") for device in keras.distribution.list_devices())
 
 

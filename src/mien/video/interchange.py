@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
@@ -39,11 +39,17 @@ class Media:
         path: of the clip.
         seconds: how long it is.
         folder: where the file of the episodes goes.
+        people: track -> the person's name; who has none is "Person 3", by the track.
     """
 
     path: Path
     seconds: float
     folder: Path = Path()
+    people: Mapping[int, str] = field(default_factory=dict)
+
+    def person(self, track: int) -> str:
+        """The person's name."""
+        return self.people.get(track) or f"Person {track}"
 
 
 def to_eaf(episodes: Sequence[Episode], media: Media) -> str:
@@ -68,14 +74,14 @@ def to_eaf(episodes: Sequence[Episode], media: Media) -> str:
         MIME_TYPE=_KINDS.get(clip.suffix.lower(), "video/mp4"),
         RELATIVE_MEDIA_URL=_for_xml(_relative(clip, media.folder)),
     )
-    tiers = _tiers(episodes)
+    tiers = _tiers(episodes, media)
     names = _time_slots(root, [times for some in tiers.values() for times in _milliseconds(some)])
     for (person, emotion), some in tiers.items():
         tier = ElementTree.SubElement(
             root,
             "TIER",
             LINGUISTIC_TYPE_REF=_TYPE,
-            PARTICIPANT=person,
+            PARTICIPANT=_for_xml(person),
             TIER_ID=_for_xml(f"{person} {emotion}"),
         )
         for one in some:
@@ -111,7 +117,7 @@ def _time_slots(root: ElementTree.Element, spans: Sequence[tuple[int, int]]) -> 
 
 def to_textgrid(episodes: Sequence[Episode], media: Media) -> str:
     """A Praat TextGrid of one clip. The time between episodes is empty intervals."""
-    tiers = _tiers(episodes)
+    tiers = _tiers(episodes, media)
     spans = {key: _milliseconds(some) for key, some in tiers.items()}
     end = max([round(1000 * media.seconds), 1, *(span[-1][1] for span in spans.values())])
     # Praat reads none without a tier.
@@ -143,7 +149,7 @@ def to_textgrid(episodes: Sequence[Episode], media: Media) -> str:
 def to_vtt(episodes: Sequence[Episode], media: Media) -> str:
     """WebVTT subtitles of one clip, in the order of the onsets."""
     cues = ["WEBVTT\n"]
-    for number, (onset, offset, text) in enumerate(_cues(episodes), 1):
+    for number, (onset, offset, text) in enumerate(_cues(episodes, media), 1):
         escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         cues.append(f"{number}\n{_clock(onset, '.')} --> {_clock(offset, '.')}\n{escaped}\n")
     return "\n".join(cues)
@@ -153,7 +159,7 @@ def to_srt(episodes: Sequence[Episode], media: Media) -> str:
     """SubRip subtitles of one clip, in the order of the onsets."""
     return "\n".join(
         f"{number}\n{_clock(onset, ',')} --> {_clock(offset, ',')}\n{text}\n"
-        for number, (onset, offset, text) in enumerate(_cues(episodes), 1)
+        for number, (onset, offset, text) in enumerate(_cues(episodes, media), 1)
     )
 
 
@@ -166,16 +172,12 @@ FORMS: dict[str, Callable[[Sequence[Episode], Media], str]] = {
 """The ending of a file, in lower case -> what writes it."""
 
 
-def _tiers(episodes: Sequence[Episode]) -> dict[tuple[str, str], list[Episode]]:
-    """(person, expression) -> episodes in order, by person, then by expression."""
-    tiers: dict[tuple[int, str], list[Episode]] = defaultdict(list)
+def _tiers(episodes: Sequence[Episode], media: Media) -> dict[tuple[str, str], list[Episode]]:
+    """(person, expression) -> episodes in order of time; by person's first track, then by expression."""
+    tiers: dict[tuple[str, str], list[Episode]] = defaultdict(list)
     for one in sorted(episodes, key=lambda one: (one.track, one.emotion, one.onset)):
-        tiers[one.track, one.emotion].append(one)
-    return {(_person(track), emotion): some for (track, emotion), some in tiers.items()}
-
-
-def _person(track: int) -> str:
-    return f"Person {track}"
+        tiers[media.person(one.track), one.emotion].append(one)
+    return {key: sorted(some, key=lambda one: one.onset) for key, some in tiers.items()}
 
 
 def _filled(spans: Sequence[tuple[int, int]], emotion: str, end: int) -> list[tuple[int, int, str]]:
@@ -199,11 +201,11 @@ def _milliseconds(episodes: Iterable[Episode]) -> list[tuple[int, int]]:
     return spans
 
 
-def _cues(episodes: Sequence[Episode]) -> list[tuple[int, int, str]]:
+def _cues(episodes: Sequence[Episode], media: Media) -> list[tuple[int, int, str]]:
     """(onset, offset, text) of every episode in the order of the onsets, in milliseconds."""
     ordered = sorted(episodes, key=lambda one: (one.onset, one.offset))
     return [
-        (*_milliseconds([one])[0], " ".join(f"{_person(one.track)}: {one.emotion}".split()))
+        (*_milliseconds([one])[0], " ".join(f"{media.person(one.track)}: {one.emotion}".split()))
         for one in ordered
     ]
 

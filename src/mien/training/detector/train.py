@@ -33,7 +33,6 @@ from mien.faces.onnx_detector import DetectorModel, MienDetector
 from mien.metrics.detection import average_precision, choose_min_score, counts_at, recall_at
 from mien.output.curves import detector_curves
 from mien.training.callbacks import Checkpoint, History, ProgressBar, epochs_done
-from mien.training.devices import NO_BFLOAT16, precision
 from mien.training.detector.config import DetectorConfig
 from mien.training.detector.export import export_detector
 from mien.training.detector.network import build_detector
@@ -41,6 +40,7 @@ from mien.training.detector.photographs import Photograph, fingerprint, split_ph
 from mien.training.detector.scenes import SceneSynthesizer
 from mien.training.detector.targets import detection_loss, encode, mean_overlap
 from mien.training.detector.validation import Validation, scores_of
+from mien.training.devices import NO_BFLOAT16, precision
 from mien.training.run_folder import CHECKPOINT, SETTINGS, check_folder, read_record, write_record
 
 MARGIN = 1.0

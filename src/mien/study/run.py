@@ -1,0 +1,167 @@
+"""`run_study`: from clips to the tables of a study."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mien._core.files import atomic_file
+from mien.errors import MissingExtraError, StudyError
+from mien.recognition import EmotionRecognizer
+from mien.study.clips import Progress, ReadClips, Reading
+from mien.study.codebook import write_codebook
+from mien.study.columns import frame_columns
+from mien.study.forms import FORMS, write_forms
+from mien.study.lists import People, Segment, clip_names, read_people, read_segments
+from mien.study.study_page import write_study_page
+from mien.study.tables import Tables
+from mien.video.clips import find_clips
+from mien.video.episodes import EpisodeSettings
+from mien.video.face_tracker import PATIENCE
+from mien.video.sampling import Sampling
+from mien.video.smoothing import TIME_CONSTANT
+
+FRAMES, PAGE = "frames.parquet", "report.html"
+
+
+@dataclass(frozen=True)
+class StudyOutcome:
+    """What a study came to.
+
+    Attributes:
+        clips: of the study.
+        read: of these, read now; the others were read before.
+        failed: clip -> why it, or its rest, could not be read.
+        people: who take part, over all clips.
+        episodes: of them.
+        page: the report.
+    """
+
+    clips: int
+    read: int
+    failed: Mapping[str, str]
+    people: int
+    episodes: int
+    page: Path
+
+
+def run_study(
+    clips: Iterable[str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    *,
+    recognizer: EmotionRecognizer | None = None,
+    every: int | None = None,
+    fps: float | None = None,
+    start: float = 0.0,
+    end: float | None = None,
+    patience: float = PATIENCE,
+    smoothing: float = TIME_CONSTANT,
+    episodes: EpisodeSettings | None = None,
+    people: str | os.PathLike[str] | None = None,
+    segments: str | os.PathLike[str] | None = None,
+    write: Iterable[str] = (),
+    progress: Progress = lambda what, done, total: None,
+) -> StudyOutcome:
+    """Read clips, and write the tables of a study into a folder: `docs/how-to/study.md` says what they hold.
+
+    Each clip is read once: a study that was stopped goes on with the next clip, and other thresholds of episodes,
+    people, segments or forms need no reading. A clip that cannot be read is a row with its error.
+
+    Args:
+        clips: files, folders and glob patterns.
+        output: folder of the study, made if missing.
+        recognizer: None for one with the defaults.
+        every, fps, start, end, patience, smoothing: as `EmotionRecognizer.recognize_video` takes them.
+        episodes: what counts as an episode; None for the defaults.
+        people: CSV file with clip, track and person; None where each tracked face is a person of its own.
+        segments: CSV file with clip, start and end, and condition and segment; None for whole clips.
+        write: forms of other programs, of `mien.study.forms.FORMS`, a file a clip.
+        progress: called with (what, milliseconds done, milliseconds in all) of a clip.
+
+    Raises:
+        ValueError: an option out of range.
+        StudyError: no clip, a folder that is not of this study, or lists that do not fit the clips.
+        MissingExtraError: pyarrow is not installed.
+        OSError: something cannot be written.
+    """
+    _check_installed()
+    folder, wanted = Path(output), list(write)
+    if unknown := [form for form in wanted if form not in FORMS]:
+        raise StudyError(f"form {unknown[0]!r}: expected one of {', '.join(FORMS)}")
+    sampling = Sampling(every, fps, start, end)
+    paths = find_clips(os.fspath(clip) for clip in clips)
+    if not paths:
+        raise StudyError("no clip; expected files, folders or patterns that hold some")
+    named = dict(zip(clip_names(paths), paths, strict=True))
+    # Read first: a mistake in a list is known before hours of work.
+    who = read_people(Path(people), list(named)) if people else People()
+    stretches = read_segments(Path(segments), list(named)) if segments else [Segment(clip) for clip in named]
+    reading = Reading(recognizer or EmotionRecognizer(), sampling, patience, smoothing)
+    store, settings = ReadClips(folder, reading), episodes or EpisodeSettings()
+    read = 0
+    for number, (clip, path) in enumerate(named.items(), 1):
+        read += store.read(clip, path, _numbered(progress, f"{number} of {len(named)}"))
+    tables = _write(folder, store, list(named), stretches, who, settings, wanted)
+    return _outcome(tables, read, folder / PAGE)
+
+
+def _write(
+    folder: Path,
+    store: ReadClips,
+    clips: Sequence[str],
+    segments: Sequence[Segment],
+    who: People,
+    settings: EpisodeSettings,
+    forms: Sequence[str],
+) -> Tables:
+    """Everything that is made of what was read."""
+    tables = Tables(store.labels, who, settings)
+    for clip in clips:
+        header, frames = store.found(clip)
+        tables.add(header, frames, [one for one in segments if one.clip == clip])
+        write_forms(forms, header, frames, tables.found[clip], who, folder)
+    written = tables.write(folder, segments)
+    _write_frames(folder / FRAMES, store, clips, who)
+    facts = store.settings | asdict(settings)
+    write_codebook(folder, written | {FRAMES: frame_columns(store.labels)}, facts)
+    write_study_page(folder / PAGE, tables.rows, segments, facts)
+    return tables
+
+
+def _outcome(tables: Tables, read: int, page: Path) -> StudyOutcome:
+    rows = tables.rows
+    failed = {row["clip"]: row["error"] for row in rows["clips"] if row["error"]}
+    people = {row["person"] for row in rows["people"]} - {""}
+    return StudyOutcome(len(rows["clips"]), read, failed, len(people), len(rows["episodes"]), page)
+
+
+def _numbered(progress: Progress, number: str) -> Progress:
+    return lambda what, done, total: progress(f"{number}: {what}", done, total)
+
+
+def _write_frames(path: Path, store: ReadClips, clips: Sequence[str], who: People) -> None:
+    """All frames in one file, with the clip's name and the person: one clip in memory at a time."""
+    import pyarrow
+    from pyarrow import parquet
+
+    with atomic_file(path) as file:
+        writer = None
+        for clip in clips:
+            table = parquet.read_table(store.rows(clip))
+            tracks = table["track"].to_pylist()
+            names = [None if track is None else who.person(clip, track) for track in tracks]
+            table = table.add_column(0, "clip", pyarrow.array([clip] * len(table), pyarrow.string()))
+            table = table.add_column(1, "person", pyarrow.array(names, pyarrow.string()))
+            writer = writer or parquet.ParquetWriter(file, table.schema)
+            writer.write_table(table)
+        if writer is not None:
+            writer.close()
+
+
+def _check_installed() -> None:
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("mien study", "study") from None
