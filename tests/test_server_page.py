@@ -197,6 +197,7 @@ class TestPhoto:
         assert name == "large-mien.csv"
         row = next(csv.DictReader(io.StringIO(data.decode())))
         assert row["source"] == "large.jpg"
+        assert row["uncertain"] in ("TRUE", "FALSE")  # as the command writes it
         (face,) = expected(server, large)
         for column in ("x1", "y2", "confidence", face["emotion"]):
             assert float(row[column]) == pytest.approx(face[column], abs=1e-4)

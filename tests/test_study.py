@@ -377,7 +377,7 @@ class TestTables:
         for row in rows:
             for column, text in row.items():
                 if text:
-                    pattern = {bool: "true|false", int: r"-?\d+", float: r"-?\d+\.\d{1,6}"}.get(
+                    pattern = {bool: "TRUE|FALSE", int: r"-?\d+", float: r"-?\d+\.\d{1,6}"}.get(
                         columns[column].kind
                     )
                     assert pattern is None or re.fullmatch(pattern, text), (column, text)
@@ -513,6 +513,20 @@ class TestGoingOn:
         done = _run(clips, study[0], lists, "--fps", "5")
         assert isinstance(done.exception, StudyError)
         assert "was read with {'fps': None}, now {'fps': 5.0}" in str(done.exception)
+
+    def test_a_table_that_somebody_changed_is_not_lost(self, clips: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "study"
+        run_study([clips / "two.mp4"], folder)
+        people = folder / "people.csv"
+        people.write_text(people.read_text(encoding="utf-8").replace("two.mp4:1", "Eileen"))
+        before = people.read_bytes()
+        for named in (None, people):
+            with pytest.raises(StudyError, match=r"people.csv: was changed since it was written.*move it"):
+                run_study([clips / "two.mp4"], folder, people=named)
+            assert people.read_bytes() == before
+        people.rename(tmp_path / "who.csv")
+        run_study([clips / "two.mp4"], folder, people=tmp_path / "who.csv")
+        assert rows_of(people)[0]["person"] == "Eileen"
 
     def test_a_folder_of_something_else_is_left_alone(self, clips: Path, tmp_path: Path) -> None:
         (tmp_path / "thesis.txt").write_text("mine")

@@ -100,7 +100,7 @@ def test_csv_has_the_golden_header_and_a_row_a_face():
     assert text.splitlines()[0] == HEADER
     rows = read_csv(text)
     assert [row["source"] for row in rows] == ["a.jpg", "a.jpg", "empty.jpg", "broken.jpg", "clip.mp4"]
-    assert rows[1]["uncertain"] == "true" and rows[0]["uncertain"] == "false"
+    assert rows[1]["uncertain"] == "TRUE" and rows[0]["uncertain"] == "FALSE"
     assert (rows[1]["quality_score"], rows[1]["quality_issues"]) == ("0.5", "small;dark")
     assert (rows[0]["quality_score"], rows[0]["quality_issues"]) == ("0.98", "")
     assert rows[2]["quality_score"] == ""

@@ -15,8 +15,8 @@ FORMATS = ("csv", "json", "jsonl", "parquet")
 
 def csv_line(row: Mapping[str, Any], columns: Sequence[str]) -> str:
     """A line of CSV. Values are written unchanged, even if a spreadsheet sees a formula."""
-    # In lower case pandas, R, DuckDB and Polars all read booleans.
-    words = {name: str(value).lower() for name, value in row.items() if isinstance(value, bool)}
+    # In capitals pandas, DuckDB, Polars, Arrow and R all read booleans; "true" is text for R's read.csv.
+    words = {name: str(value).upper() for name, value in row.items() if isinstance(value, bool)}
     words |= {name: decimal(value, name) for name, value in row.items() if isinstance(value, float)}
     line = io.StringIO(newline="")
     # Only with this end of line does the csv module of Python 3.11 quote a lone carriage return.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mien._core.files import atomic_file, write_json
+from mien._core.files import atomic_file, write_atomically, write_json
 from mien._core.version import __version__
 from mien.errors import StudyError, VideoError
 from mien.faces.detector import detector_model
@@ -81,15 +81,18 @@ class ReadClips:
         settings: what the reading depends on, name -> value.
 
     Raises:
-        StudyError: the folder holds something else, or a study that was read in another way.
+        StudyError: the folder holds something else, a study that was read in another way, or a table that somebody
+            has changed.
         OSError: it cannot be made.
     """
 
     def __init__(self, folder: Path, reading: Reading) -> None:
         self._folder, self._reading = folder, reading
         self.settings, record = reading.to_dict(), folder / _RECORD
+        self._tables: dict[str, list[str]] = {}
         if record.exists():
-            before = _json_of(record).get("reading", {})
+            found = _json_of(record)
+            before, self._tables = found.get("reading", {}), found.get("tables", {})
             changed = [name for name, value in self.settings.items() if before.get(name) != value]
             if changed:
                 was, now = (
@@ -100,9 +103,42 @@ class ReadClips:
                 )
         elif folder.is_dir() and any(folder.iterdir()):
             raise StudyError(f"{folder}: not empty, and no study; expected a new folder, or that of a study")
+        self._check_tables()
         (folder / _READ).mkdir(parents=True, exist_ok=True)
         if not record.exists():
-            write_json(record, {"mien": __version__, "reading": self.settings})
+            self._write_record()
+
+    def _check_tables(self) -> None:
+        """Raise where a table was changed by somebody: it would be lost."""
+        for name, digests in self._tables.items():
+            path = self._folder / name
+            if path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() not in digests:
+                raise StudyError(
+                    f"{path}: was changed since it was written, and would be written anew; expected it elsewhere: move "
+                    "it (a list of people is named by --people), or delete it"
+                )
+
+    def write_tables(self, texts: Mapping[str, str]) -> None:
+        """Write tables, name -> text; those of before that are none of these are removed.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        before = self._tables
+        new = {name: [hashlib.sha256(text.encode()).hexdigest()] for name, text in texts.items()}
+        # Both while they are written: stopped there, the next run must not take one for changed.
+        self._tables = {name: [*before.get(name, []), *new.get(name, [])] for name in (before | new)}
+        self._write_record()
+        for name, text in texts.items():
+            write_atomically(self._folder / name, text)
+        for name in before.keys() - new.keys():
+            (self._folder / name).unlink(missing_ok=True)
+        self._tables = new
+        self._write_record()
+
+    def _write_record(self) -> None:
+        values = {"mien": __version__, "reading": self.settings, "tables": self._tables}
+        write_json(self._folder / _RECORD, values)
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from mien._core.text import Table
 from mien._core.version import __version__
 from mien.study.columns import Columns
 
-_TYPES = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+_TYPES = {str: "text", int: "whole number", float: "number", bool: "TRUE or FALSE"}
 
 
 def write_codebook(folder: Path, tables: Mapping[str, Columns], settings: Mapping[str, Any]) -> None:

@@ -122,10 +122,15 @@ def _write(
         header, frames = store.found(clip)
         tables.add(header, frames, [one for one in segments if one.clip == clip])
         write_forms(forms, header, frames, tables.found[clip], who, folder)
-    written = tables.write(folder, segments)
+    files = tables.files(segments)
+    store.write_tables({name: text for name, (_, text) in files.items()})
     _write_frames(folder / FRAMES, store, clips, who)
     facts = store.settings | asdict(settings)
-    write_codebook(folder, written | {FRAMES: frame_columns(store.labels)}, facts)
+    write_codebook(
+        folder,
+        {name: columns for name, (columns, _) in files.items()} | {FRAMES: frame_columns(store.labels)},
+        facts,
+    )
     write_study_page(folder / PAGE, tables.rows, segments, facts)
     return tables
 

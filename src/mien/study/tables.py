@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from mien._core.files import write_atomically
 from mien.output.rows import write_rows
 from mien.study.columns import CLIPS, COMPARISONS, CONDITIONS, EPISODES, MEASURED, MEASURES, PEOPLE, Columns
 from mien.study.frames import ClipFrames
@@ -51,8 +49,8 @@ class Tables:
         named = (track for track in frames.tracks if self._who.is_named(frames.clip, track))
         self._named |= {name for track in named if (name := self._who.person(frames.clip, track))}
 
-    def write(self, folder: Path, segments: Sequence[Segment]) -> dict[str, Columns]:
-        """Write the CSV files; which, with their columns. Those that this study has no more are removed."""
+    def files(self, segments: Sequence[Segment]) -> dict[str, tuple[Columns, str]]:
+        """The CSV files of this study: name -> columns and text."""
         conditions = list(dict.fromkeys(one.condition for one in segments if one.condition))
         if conditions:
             values = person_values(self.rows["measures"], list(MEASURED))
@@ -64,12 +62,8 @@ class Tables:
                 )
         always = {"clips": CLIPS, "people": PEOPLE, "episodes": EPISODES, "measures": MEASURES}
         more = {"conditions": CONDITIONS, "comparisons": COMPARISONS}
-        for name in more:
-            (folder / f"{name}.csv").unlink(missing_ok=True)
         tables = always | {name: columns for name, columns in more.items() if self.rows[name]}
-        for name, columns in tables.items():
-            _write_csv(folder / f"{name}.csv", self.rows[name], columns)
-        return {f"{name}.csv": columns for name, columns in tables.items()}
+        return {f"{name}.csv": (columns, _csv(self.rows[name], columns)) for name, columns in tables.items()}
 
 
 def _clip_row(header: Row, frames: ClipFrames) -> Row:
@@ -95,8 +89,8 @@ def _clip_row(header: Row, frames: ClipFrames) -> Row:
     }
 
 
-def _write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Columns) -> None:
+def _csv(rows: Iterable[Mapping[str, Any]], columns: Columns) -> str:
     stream = io.StringIO(newline="")
     kinds = {name: column.kind for name, column in columns.items()}
     write_rows(stream, "csv", ({name: row[name] for name in columns} for row in rows), kinds)
-    write_atomically(path, stream.getvalue())
+    return stream.getvalue()

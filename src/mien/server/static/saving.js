@@ -21,7 +21,7 @@ export function saveTable(results, labels, name) {
 }
 
 function cell(value) {
-  const text = String(value ?? "");
+  const text = typeof value === "boolean" ? String(value).toUpperCase() : String(value ?? "");
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
