@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import base64
+import csv
+import io
+import json
 import re
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 from browser import needs_chromium, open_browser
-from clips import FPS, play, story, write_clip
+from clips import FPS, play, scene, story, write_clip
 from pictures import pattern
 
 from mien.errors import VideoError
@@ -202,6 +206,15 @@ class TestCrowd:
         assert total == pytest.approx(100 * 0.1 * (PEOPLE + 10), rel=0.02)
 
 
+def until(page: Any, expression: str) -> None:
+    """Wait for something to be true in the page, whose policy forbids Playwright's own way."""
+    for _ in range(200):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(expression)
+
+
 class TestPage:
     def test_it_says_what_was_seen(self, made: Path) -> None:
         page = (made / "page.html").read_text(encoding="utf-8")
@@ -237,21 +250,103 @@ class TestPage:
                 "request", lambda r: said.append(r.url) if not r.url.startswith(("file:", "data:")) else None
             )
             page.goto((made / "page.html").as_uri())
-            assert page.locator(".timeline").count() == 4
-            assert page.locator(".timeline").first.locator("path").count() >= 7
+            assert page.locator(".person").count() == page.locator(".timeline").count() == 4
+            assert page.locator(".timeline:visible").count() == 1
+            assert page.locator(".timeline:visible path").count() >= 7
             before = page.locator(".timeline text").all_text_contents()
             page.get_by_role("button", name="Zoom in").click()
             assert page.locator(".timeline text").all_text_contents() != before
             page.get_by_role("button", name="Show the whole clip").click()
             assert page.locator(".timeline text").all_text_contents() == before
             page.get_by_role("button", name="Switch between lines and bands").click()
-            assert page.locator(".timeline path[fill=none]").count() >= 14
-            page.locator(".timeline svg").first.hover(position={"x": 120, "y": 40})
-            assert "%" in page.locator(".read").first.inner_text()
+            assert page.locator(".timeline:visible path[fill=none]").count() >= 14
+            page.locator(".timeline:visible svg").first.hover(position={"x": 120, "y": 40})
+            assert "%" in page.locator(".timeline:visible .read").inner_text()
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             page.emulate_media(media="print")
-            assert not page.locator(".controls").is_visible()
+            assert not page.locator(".controls:visible, video:visible").count()
         assert said == []
+
+    @needs_chromium
+    def test_the_clip_and_the_lines_are_in_step(self, made: Path) -> None:
+        with open_browser() as browser:
+            page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="dark")
+            page.goto((made / "page.html").as_uri())
+            until(page, "document.querySelector('video').readyState >= 1")
+
+            def at() -> float:
+                until(page, "!document.querySelector('video').seeking")
+                return float(page.evaluate("document.querySelector('video').currentTime"))
+
+            lane = page.get_by_role("slider").first
+            size = lane.bounding_box()
+            lane.click(position={"x": size["width"] / 2, "y": 9})
+            half = at()
+            assert half == pytest.approx(3, abs=0.1)
+            assert float(lane.get_attribute("aria-valuenow")) == pytest.approx(half, abs=0.05)
+            for key, moved in (("ArrowRight", 0.08), ("Shift+ArrowLeft", -0.92), ("Home", -half)):
+                page.keyboard.press(key)
+                assert at() - half == pytest.approx(moved, abs=0.05), key
+            first, last = (page.locator(".cursor").first.get_attribute("x1") for _ in "ab")
+            assert first == last == "0"
+            page.evaluate("document.querySelector('video').currentTime = 2")  # as by its own controls
+            at()
+            until(page, "document.querySelector('.range').textContent.startsWith('0:02.0')")
+            assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 19, 25)"
+
+    @needs_chromium
+    def test_people_are_picked_named_and_saved(self, made: Path) -> None:
+        with open_browser() as browser:
+            page = browser.new_page()
+            page.goto((made / "page.html").as_uri())
+            second = page.locator(".person").nth(1)
+            number = (
+                second.locator("button").get_attribute("aria-label").removeprefix("Probabilities of Person ")
+            )
+            second.locator("button").click()
+            assert page.locator(".timeline:visible strong").inner_text() == f"Person {number}"
+            second.locator("input").fill('Ada "<i>", L.')
+            assert page.locator(".timeline:visible strong").inner_text() == 'Ada "<i>", L.'
+            with page.expect_download() as saved:
+                page.get_by_role("button", name="Save names").click()
+            assert saved.value.suggested_filename == "people.csv"
+            rows = list(csv.DictReader(io.StringIO(Path(saved.value.path()).read_text(encoding="utf-8"))))
+            assert {row["clip"] for row in rows} == {"story <b>.mp4"}
+            assert [row["person"] for row in rows if row["track"] == number] == ['Ada "<i>", L.']
+            page.reload()
+            assert page.locator(".person").nth(1).locator("input").input_value() == 'Ada "<i>", L.'
+
+    @needs_chromium
+    def test_without_the_clip(self, made: Path, tmp_path: Path) -> None:
+        moved = tmp_path / "moved.html"
+        moved.write_bytes((made / "page.html").read_bytes())
+        with open_browser() as browser:
+            page = browser.new_page()
+            page.goto(moved.as_uri())
+            page.locator(".note").wait_for()
+            assert "cannot be played here" in page.locator(".note").inner_text()
+            page.get_by_role("slider").first.press("End")
+            assert page.locator(".range").first.inner_text().startswith("0:05.9")
+
+    @pytest.mark.parametrize(
+        "options, played",
+        [
+            ({}, "a%20%23.mp4"),
+            ({"player": False}, None),
+            ({"blur_faces": True}, None),
+            ({"blur_faces": True, "annotated": "drawn.mp4"}, "drawn.mp4"),
+        ],
+    )
+    def test_what_the_page_plays(self, options: dict[str, Any], played: str | None, tmp_path: Path) -> None:
+        clip = write_clip(tmp_path / "a #.mp4", [scene((0, 100, 90))] * 3, fps=5)
+        if "annotated" in options:
+            options = options | {"annotated": tmp_path / options["annotated"]}
+        for _ in Clip(EmotionRecognizer(), clip, Sampling(), report=tmp_path / "p.html", **options).watch():
+            pass
+        page = (tmp_path / "p.html").read_text(encoding="utf-8")
+        data = json.loads(re.search(r'<script type="application/json">(.*?)</script>', page)[1])
+        assert data["clip"] == played
+        assert ("media-src" in page) == (played is not None)
 
     @needs_chromium
     def test_the_annotated_clip_plays_in_a_browser(self, made: Path) -> None:

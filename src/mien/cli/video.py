@@ -72,6 +72,10 @@ ReportOption = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+PlayerOption = Annotated[
+    bool,
+    typer.Option("--no-player", help="Leave the clip itself out of --report.", rich_help_panel=OUTPUT),
+]
 WebOption = Annotated[
     bool | None,
     typer.Option(
@@ -102,6 +106,7 @@ def video(
     recognition: RecognizerOptions,
     blur_faces: BlurOption = False,
     no_thumbnails: ThumbnailsOption = False,
+    no_player: PlayerOption = False,
     aggregate: AggregateOption = False,
     min_group: MinGroupOption = 10,
 ) -> None:
@@ -114,6 +119,7 @@ def video(
     check_written(format.value, output, aggregate, written | {"--episodes": episode_options.episodes})
     check_hidden("--blur-faces", blur_faces, written)
     check_hidden("--no-thumbnails", no_thumbnails, {"--report": report})
+    check_hidden("--no-player", no_player, {"--report": report})
     files, frames = find_clips(paths), sampling.sampling()
     check_no_input("--output", output, files)
     episode_options.check(files, output)
@@ -126,7 +132,18 @@ def video(
         pages = output_paths(report, files, ".html", paths=paths) if report else [None] * len(files)
         recognizer = recognition.recognizer()
         clips = [
-            Clip(recognizer, file, frames, patience, smoothing, mp4, page, blur_faces, not no_thumbnails)
+            Clip(
+                recognizer,
+                file,
+                frames,
+                patience,
+                smoothing,
+                mp4,
+                page,
+                blur_faces,
+                not no_thumbnails,
+                not no_player,
+            )
             for file, mp4, page in zip(files, drawn, pages, strict=True)
         ]
     except ValueError as error:

@@ -18,30 +18,35 @@ from mien._core.text import Table
 
 _LARGE = 1000  # pixels; a chart that is wider is not shrunk to a narrow screen
 
+LOOK = Path(__file__).with_name("look.css")
+"""Colours and type of the reports and of the server's page."""
+
 _STYLE = """
-:root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #202020; background: #fff; max-width: 62rem; margin: 2rem auto;
-  padding: 0 1rem; }
-h1 { font-size: 1.7rem; line-height: 1.25; margin-bottom: .2rem; overflow-wrap: anywhere; }
-h2 { font-size: 1.25rem; margin-top: 2.2rem; }
-p { max-width: 46rem; } .lead { color: #555; margin-top: 0; }
+* { box-sizing: border-box; }
+body { color: var(--ink); background: var(--ground); max-width: 64rem; margin: 2rem auto; padding: 0 1.25rem; }
+h1 { font-size: 1.8rem; line-height: 1.2; letter-spacing: -.02em; margin-bottom: .2rem; overflow-wrap: anywhere; }
+h2 { font-size: 1.2rem; margin-top: 2.4rem; letter-spacing: -.01em; }
+p { max-width: 46rem; } .lead { color: var(--soft); margin-top: 0; }
+a { color: var(--accent); } :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: right; }
-th:first-child, td:first-child { text-align: left; padding-left: 0; } th { border-bottom: 2px solid #888; }
+th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; } th { border-bottom: 2px solid var(--edge); }
 dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: .2rem 1.2rem; }
-dt { color: #555; } dd { margin: 0; overflow-wrap: anywhere; }
-figure { margin: .8rem 0; } img.chart { width: auto; max-width: min(100%, 42rem); height: auto; }
+dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
+figure { margin: .8rem 0; } img.chart { width: auto; max-width: min(100%, 42rem); height: auto; border-radius: .5rem; }
 .faces { display: flex; flex-wrap: wrap; gap: .8rem; }
 .faces figure { margin: 0; width: 9.5rem; break-inside: avoid; }
-.faces img { width: 6rem; height: 6rem; image-rendering: pixelated; }
+.faces img { width: 6rem; height: 6rem; image-rendering: pixelated; border-radius: .4rem; }
 figcaption { font-size: .8rem; line-height: 1.3; overflow-wrap: anywhere; white-space: pre-line; }
-.controls button { font: inherit; min-width: 2.4rem; margin-right: .3rem; padding: .15rem .5rem; }
-.controls .range { color: #555; white-space: nowrap; }
+button { font: inherit; color: var(--ink); background: var(--card); border: 1px solid var(--edge); border-radius: .5rem;
+  cursor: pointer; } button:hover { background: var(--track); }
+.controls button { min-width: 2.4rem; margin-right: .3rem; padding: .15rem .6rem; }
+.controls .range { color: var(--soft); white-space: nowrap; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1rem; font-size: .85rem; } .legend svg { vertical-align: -2px; }
 .timeline svg { display: block; width: 100%; min-width: 34rem; touch-action: pan-x pan-y; }
-.timeline text { font: 13px system-ui, sans-serif; }
-.timeline figcaption { font-size: .9rem; min-height: 1.3em; } .read { margin-left: 1rem; color: #333; }
+.timeline text { font: 13px system-ui, sans-serif; fill: var(--soft); }
+.timeline figcaption { font-size: .9rem; min-height: 1.3em; } .read { margin-left: 1rem; color: var(--soft); }
 @media (max-width: 40rem) {
   body { margin: 1rem auto; } th, td { padding: .25rem .4rem; font-size: .85rem; }
   td:not(:first-child) { white-space: nowrap; } td:first-child { min-width: 4rem; }
@@ -50,7 +55,7 @@ figcaption { font-size: .8rem; line-height: 1.3; overflow-wrap: anywhere; white-
   dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; }
 }
 @media print {
-  body { margin: 0; max-width: none; font-size: 11pt; } h2 { break-after: avoid; }
+  body { margin: 0; max-width: none; font-size: 11pt; background: none; } h2 { break-after: avoid; }
   .controls { display: none; } * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   .timeline svg { min-width: 0; } .timeline .wide { overflow: visible; }
   figure, tr, dl { break-inside: avoid; } .wide { overflow: visible; }
@@ -71,6 +76,7 @@ class Report:
     def __init__(self, title: str, lead: str = "", *, thumbnails: bool = True) -> None:
         self._title, self._thumbnails = title, thumbnails
         self._scripts: list[str] = []
+        self._style, self._media = "", ""
         self._parts = [f"<h1>{html.escape(title)}</h1>"]
         if lead:
             self._parts.append(f'<p class="lead">{html.escape(lead)}</p>')
@@ -124,16 +130,24 @@ class Report:
         """Add groups of pictures, one frame per group; images and captions as in `faces`."""
         self._parts.append('<div style="display: flex; flex-wrap: wrap; gap: .8rem">')
         for images, captions in groups:
-            self._parts.append('<div style="border: 1px solid #ddd; border-radius: 4px; padding: .5rem">')
+            self._parts.append(
+                '<div style="border: 1px solid var(--line); border-radius: .5rem; padding: .5rem">'
+            )
             self.faces(images, captions)
             self._parts.append("</div>")
         self._parts.append("</div>")
 
-    def widget(self, script: str, data: Mapping[str, object], instead: str) -> None:
+    def widget(
+        self, script: str, data: Mapping[str, object], instead: str, *, style: str = "", plays: bool = False
+    ) -> None:
         """Add a script's drawing: it reads the JSON in the element before it, and draws into the one before that.
 
-        `instead` is shown if scripts do not run. The page's policy allows only scripts added here.
+        `instead` is shown if scripts do not run. The page's policy allows only scripts added here, and a clip only
+        where the drawing `plays` one.
         """
+        self._style += style
+        if plays:
+            self._media = "media-src 'self' file:; "
         text = json.dumps(data, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c")
         self._scripts.append(base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"))
         self._parts.append(
@@ -155,7 +169,7 @@ class Report:
         Raises:
             OSError: the file cannot be written.
         """
-        body = "\n".join(self._parts)
+        body, style = "\n".join(self._parts), LOOK.read_text(encoding="utf-8") + _STYLE + self._style
         scripts = " ".join(f"'sha256-{digest}'" for digest in dict.fromkeys(self._scripts)) or "'none'"
         write_atomically(
             path,
@@ -163,8 +177,9 @@ class Report:
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             # Nothing from outside, even if some text should try.
             '<meta http-equiv="Content-Security-Policy" '
-            f"content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {scripts}\">\n"
-            f"<title>{html.escape(self._title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+            f"content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+            f'{self._media}script-src {scripts}">\n'
+            f"<title>{html.escape(self._title)}</title>\n<style>{style}</style>\n</head>\n"
             f"<body>\n{body}\n</body>\n</html>\n",
         )
 
@@ -180,6 +195,11 @@ def _png(image: NDArray[np.uint8]) -> bytes:
     if not done:
         raise ValueError(f"image of shape {image.shape} {image.dtype}: expected (h, w) or (h, w, 3) uint8")
     return data.tobytes()
+
+
+def picture_url(image: NDArray[np.uint8]) -> str:
+    """A picture, (h, w) uint8 grey or (h, w, 3) RGB, as the address of itself, for a script."""
+    return f"data:image/png;base64,{base64.b64encode(_png(image)).decode('ascii')}"
 
 
 def _img(png: bytes, alt: str, kind: str = "") -> str:

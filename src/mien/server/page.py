@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mien.images.sample import sample_portrait
+from mien.output.html import LOOK
 
 _FILES = Path(__file__).parent / "static"
 # Windows takes types from its registry, where a program may have made a script plain text, which no browser runs.
@@ -36,6 +37,7 @@ def install(app: FastAPI) -> None:
         mimetypes.add_type(media_type, suffix)
     portrait = sample_portrait()
     files = StaticFiles(directory=_FILES)
+    looks = StaticFiles(directory=LOOK.parent)
     samples = StaticFiles(directory=portrait.parent)
 
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
@@ -45,6 +47,10 @@ def install(app: FastAPI) -> None:
     @app.api_route("/sample.jpg", methods=["GET", "HEAD"], include_in_schema=False)
     async def sample(request: Request) -> Response:
         return await samples.get_response(portrait.name, request.scope)
+
+    @app.api_route("/page/look.css", methods=["GET", "HEAD"], include_in_schema=False)
+    async def look(request: Request) -> Response:
+        return await looks.get_response(LOOK.name, request.scope)
 
     app.mount("/page", files)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mien._core.opencv import cv2
 from mien.results import Box, FaceEmotion, FrameResult
+from mien.video.episodes import Episode, EpisodeFinder
 from mien.video.timeline import Timeline
 
 POINTS = 1500
@@ -70,7 +71,16 @@ class ClipRecord:
         self.last = 0.0
         self.size: tuple[int, int] | None = None
         self.error: str | None = None
-        self._step = 0.04
+        self._step = self.shortest_step = 0.04
+        self._finder = EpisodeFinder()
+
+    def episodes(self) -> dict[int, list[Episode]]:
+        """Track -> its episodes, once the clip is read."""
+        found: dict[int, list[Episode]] = {number: [] for number in self.people}
+        for one in self._finder.finish():
+            if one.track in found:
+                found[one.track].append(one)
+        return found
 
     @property
     def others(self) -> int:
@@ -87,6 +97,9 @@ class ClipRecord:
             self.first = result.time
         else:
             self._step = min(max(0.0, result.time - self.last), _LONGEST_STEP)
+            if self._step > 0:
+                self.shortest_step = self._step if self.frames == 1 else min(self.shortest_step, self._step)
+        self._finder.add(result)
         self.last, self.size = result.time, (result.width, result.height)
         self.frames += 1
         self.seconds += self._step

@@ -47,6 +47,7 @@ class Clip:
         report: file for its page; None for none.
         blur_faces: whether faces are made unrecognisable in the annotated clip, which is silent then, and on the page.
         thumbnails: whether the page has pictures of faces.
+        player: whether the page plays the clip; with `blur_faces` the annotated one, or none.
 
     Raises:
         ValueError: a negative patience or smoothing.
@@ -61,6 +62,7 @@ class Clip:
     report: Path | None = None
     blur_faces: bool = False
     thumbnails: bool = True
+    player: bool = True
 
     def __post_init__(self) -> None:
         FaceTracker(self.recognizer, patience=self.patience, smoothing=self.smoothing)
@@ -110,7 +112,15 @@ class Clip:
             "smoothing": f"time constant {self.smoothing:g} s",
             "patience": f"{self.patience:g} s out of sight",
         }
-        write_clip_report(record, path, source=str(self.path), settings=settings, thumbnails=self.thumbnails)
+        played = self.annotated if self.blur_faces else self.path
+        write_clip_report(
+            record,
+            path,
+            source=str(self.path),
+            settings=settings,
+            clip=played if self.player else None,
+            thumbnails=self.thumbnails,
+        )
 
     def _hider(self) -> Hide:
         if not self.blur_faces or (self.annotated is None and self.report is None):

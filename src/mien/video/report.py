@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mien._core.text import count
-from mien.output.html import Report
+from mien.output.html import Report, picture_url
 from mien.output.palette import color_of
 from mien.video.clip_stats import ClipRecord, Person
 
@@ -22,6 +28,7 @@ def write_clip_report(
     *,
     source: str,
     settings: Mapping[str, object],
+    clip: Path | None = None,
     thumbnails: bool = True,
 ) -> None:
     """Write the HTML report of one clip.
@@ -31,6 +38,7 @@ def write_clip_report(
         path: the HTML file; its folder exists.
         source: the clip's name.
         settings: shown at the end.
+        clip: what the page plays, from where it lies; None for no player.
         thumbnails: whether faces are shown at their strongest moments.
 
     Raises:
@@ -41,14 +49,16 @@ def write_clip_report(
         page.paragraph(f"Part of the clip could not be read. {record.error}")
     people = sorted(record.people.values(), key=lambda person: -person.total)
     shown = [person for person in people if person.total >= _BRIEF] or people
-    _overview(page, record, shown, len(people) - len(shown))
     if shown:
-        page.heading("Over time")
         page.paragraph(
-            "The smoothed probabilities of each person. Point at a place to read it. To zoom, drag, use the wheel with "
-            "Ctrl, or use the buttons. A gap means that the face was out of sight."
+            "A line for each person, with the episodes of each expression as bars, as high as their peak probability. "
+            "Click into a line to go there; arrow keys go from frame to frame, the space bar plays. Click a face for "
+            "all of its smoothed probabilities, and a name to change it."
         )
-        page.widget(_SCRIPT, _timelines(record, shown), "The timelines need a browser that runs scripts.")
+        data = _timelines(record, shown, source, thumbnails) | {"clip": clip and _address(clip, path)}
+        instead = "The timelines need a browser that runs scripts."
+        page.widget(_SCRIPT, data, instead, style=_STYLE, plays=clip is not None)
+    _overview(page, record, shown, len(people) - len(shown))
     for person in shown:
         _peaks(page, record, person)
     _warnings(page, shown)
@@ -59,7 +69,11 @@ def write_clip_report(
     page.write(path)
 
 
-_SCRIPT = files("mien.video").joinpath("timeline.js").read_text(encoding="utf-8")
+_FILES = files("mien.video")
+_SCRIPT = "\n".join(
+    _FILES.joinpath(name).read_text(encoding="utf-8") for name in ("player.js", "timeline.js")
+)
+_STYLE = _FILES.joinpath("player.css").read_text(encoding="utf-8")
 
 
 def _lead(record: ClipRecord) -> str:
@@ -93,15 +107,41 @@ def _overview(page: Report, record: ClipRecord, shown: list[Person], brief: int)
         page.paragraph(f"Not shown: {brief} visible for less than {_BRIEF} s{others}.")
 
 
-def _timelines(record: ClipRecord, shown: Iterable[Person]) -> dict[str, object]:
+def _address(clip: Path, page: Path) -> str:
+    """Where the page finds the clip: beside itself if it can, so that both can be moved together."""
+    try:
+        return quote(Path(os.path.relpath(clip.absolute(), page.absolute().parent)).as_posix())
+    except ValueError:  # on another drive
+        return clip.absolute().as_uri()
+
+
+def _timelines(
+    record: ClipRecord, shown: Iterable[Person], source: str, thumbnails: bool
+) -> dict[str, object]:
+    labels, episodes = list(record.labels), record.episodes()
     return {
-        "labels": list(record.labels),
+        "source": Path(source).name,
+        "step": record.shortest_step,
+        "labels": labels,
         "colors": ["#{:02x}{:02x}{:02x}".format(*color_of(label)) for label in record.labels],
         "start": record.first,
         "end": record.last,
         "people": [
             {
                 "name": f"Person {p.number}",
+                "track": p.number,
+                "face": picture_url(_face(p)) if thumbnails and p.peaks else None,
+                "total": round(p.total, 3),
+                "seen": _stretches([t for t, _ in p.timeline.points()]),
+                "episodes": [
+                    [
+                        labels.index(e.emotion),
+                        round(e.onset, 3),
+                        round(e.offset, 3),
+                        round(e.peak_probability, 4),
+                    ]
+                    for e in episodes[p.number]
+                ],
                 "points": [
                     [round(t, 3), *(round(v, 4) for v in values)] for t, values in p.timeline.points()
                 ],
@@ -109,6 +149,23 @@ def _timelines(record: ClipRecord, shown: Iterable[Person]) -> dict[str, object]
             for p in shown
         ],
     }
+
+
+def _face(person: Person) -> NDArray[np.uint8]:
+    """The face in its strongest moment."""
+    return max(person.peaks.values(), key=lambda peak: peak.probability).face
+
+
+def _stretches(times: Sequence[float]) -> list[list[float]]:
+    """From when until when a face was seen: a gap of more than a few points ends a stretch."""
+    steps = sorted(b - a for a, b in pairwise(times))
+    usual = steps[len(steps) // 2] if steps else 0.04
+    found: list[list[float]] = []
+    for time in times:
+        if not found or time - found[-1][1] > max(0.15, 3.5 * usual):
+            found.append([time, time])
+        found[-1][1] = time
+    return [[round(start, 3), round(end + usual, 3)] for start, end in found]
 
 
 def _peaks(page: Report, record: ClipRecord, person: Person) -> None:

@@ -1,4 +1,4 @@
-// Draws a timeline a person: stacked bands or lines, one zoom for all, values under the pointer.
+// Draws the probabilities of one person over time: stacked bands or lines, zoom, values under the pointer.
 "use strict";
 (() => {
   const json = document.currentScript.previousElementSibling;
@@ -23,6 +23,7 @@
     const rest = Math.max(0, seconds - 60 * minutes).toFixed(digits);
     return `${minutes}:${rest.padStart(digits ? digits + 3 : 2, "0")}`;
   };
+  const color = (i) => `var(--${data.labels[i]}, ${data.colors[i]})`;
   const x = (time) => LEFT + (WIDTH - LEFT - RIGHT) * (time - view.start) / (view.end - view.start);
   const y = (share) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - share);
 
@@ -56,7 +57,7 @@
 
   const axes = (svg) => {
     for (const share of [0, 0.5, 1]) {
-      element(svg, "svg:line", { x1: LEFT, x2: WIDTH - RIGHT, y1: y(share), y2: y(share), stroke: "#ccc" });
+      element(svg, "svg:line", { x1: LEFT, x2: WIDTH - RIGHT, y1: y(share), y2: y(share), class: "grid" });
       element(svg, "svg:text", { x: LEFT - 6, y: y(share) + 4, "text-anchor": "end" }, `${100 * share} %`);
     }
     const step = niceStep(view.end - view.start);
@@ -66,7 +67,7 @@
   };
 
   const draw = () => {
-    for (const person of people) {
+    for (const person of people.filter((one) => !one.figure.hidden)) {
       const svg = person.svg;
       svg.replaceChildren();
       axes(svg);
@@ -75,14 +76,14 @@
       for (const run of person.runs) {
         const ends = run.length > 1 ? run : [run[0], [run[0][0] + 0.04, ...run[0].slice(1)]];
         data.labels.forEach((label, i) => {
-          if (stacked) element(plot, "svg:path", { d: band(ends, i), fill: data.colors[i] });
+          if (stacked) element(plot, "svg:path", { d: band(ends, i) }).style.fill = color(i);
           else {
-            element(plot, "svg:path", { d: path(ends.map((p) => [p[0], p[i + 1]])), fill: "none", stroke: "#333", "stroke-width": 3.4 });
-            element(plot, "svg:path", { d: path(ends.map((p) => [p[0], p[i + 1]])), fill: "none", stroke: data.colors[i], "stroke-width": 2.2 });
+            element(plot, "svg:path", { d: path(ends.map((p) => [p[0], p[i + 1]])), fill: "none", class: "halo", "stroke-width": 3.4 });
+            element(plot, "svg:path", { d: path(ends.map((p) => [p[0], p[i + 1]])), fill: "none", "stroke-width": 2.2 }).style.stroke = color(i);
           }
         });
       }
-      person.mark = element(svg, "svg:line", { y1: TOP, y2: HEIGHT - BOTTOM, stroke: "#000", visibility: "hidden" });
+      person.mark = element(svg, "svg:line", { y1: TOP, y2: HEIGHT - BOTTOM, class: "cursor", visibility: "hidden" });
     }
     range.textContent = `${clock(view.start)} to ${clock(view.end)}`;
   };
@@ -112,7 +113,7 @@
     person.words.textContent = seen ? `${clock(point[0], 2)}  ${words}` : `${clock(time, 2)}  out of sight`;
     person.mark.setAttribute("x1", x(time));
     person.mark.setAttribute("x2", x(time));
-    person.mark.setAttribute("visibility", "visible");
+    person.mark.setAttribute("visibility", time >= view.start && time <= view.end ? "visible" : "hidden");
   };
 
   const listen = (person) => {
@@ -126,7 +127,7 @@
         move(held.start - (event.clientX - held.x) * perPixel, span);
       }
       const time = Math.min(Math.max(timeAt(svg, event), view.start), view.end);
-      people.forEach((other) => read(other, time));
+      read(person, time);
     });
     window.addEventListener("pointerup", () => { held = null; });
     svg.addEventListener("wheel", (event) => {
@@ -136,7 +137,6 @@
     }, { passive: false });
   };
 
-  root.textContent = "";
   const bar = element(root, "p", { class: "controls" });
   const button = (text, title, act) => {
     const made = element(bar, "button", { type: "button", title, "aria-label": title }, text);
@@ -159,19 +159,29 @@
   data.labels.forEach((label, i) => {
     const item = element(legend, "span");
     const patch = element(item, "svg:svg", { width: 14, height: 14 });
-    element(patch, "svg:rect", { width: 14, height: 14, fill: data.colors[i], stroke: "#555" });
+    element(patch, "svg:rect", { width: 14, height: 14 }).style.fill = color(i);
     item.append(` ${label}`);
   });
   const people = data.people.map((person) => {
     const figure = element(root, "figure", { class: "timeline" });
     const caption = element(figure, "figcaption");
-    element(caption, "strong", {}, person.name);
+    const name = element(caption, "strong", {}, person.name);
     const words = element(caption, "span", { class: "read" });
     const frame = element(figure, "div", { class: "wide" });
     const svg = element(frame, "svg:svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img",
       "aria-label": `Expressions of ${person.name} over time` });
-    return { ...person, runs: runs(person.points), words, svg, mark: null };
+    figure.hidden = true;
+    return { ...person, figure, name, runs: runs(person.points), words, svg, mark: null };
   });
   people.forEach(listen);
-  draw();
+  document.addEventListener("mien:person", (event) => {
+    for (const person of people) person.figure.hidden = person.track !== event.detail;
+    draw();
+  });
+  document.addEventListener("mien:name", ({ detail: [track, name] }) => {
+    for (const person of people.filter((one) => one.track === track)) person.name.textContent = name;
+  });
+  document.addEventListener("mien:time", (event) => {
+    for (const person of people.filter((one) => one.mark)) read(person, event.detail);
+  });
 })();
