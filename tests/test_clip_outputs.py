@@ -15,7 +15,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from browser import needs_chromium, open_browser
+from browser import needs_chromium, open_browser, until
 from clips import FPS, play, scene, story, write_clip
 from pictures import pattern
 
@@ -204,15 +204,6 @@ class TestCrowd:
         assert record.others == 10
         total = sum(person.total for person in record.people.values()) + record.others_seconds
         assert total == pytest.approx(100 * 0.1 * (PEOPLE + 10), rel=0.02)
-
-
-def until(page: Any, expression: str) -> None:
-    """Wait for something to be true in the page, whose policy forbids Playwright's own way."""
-    for _ in range(200):
-        if page.evaluate(expression):
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError(expression)
 
 
 class TestPage:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser import SLOW, until
 from photographs import photographs
 from pictures import astronaut, encode, grace_hopper_path, pattern
 from PIL import Image
@@ -29,7 +30,6 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 if CHROMIUM is None:
     pytest.skip("needs Chromium: apt-get install chromium", allow_module_level=True)
 
-SLOW = 90_000  # ms: a loaded machine
 SIZES = {"desktop": (1280, 860), "phone": (390, 844)}
 
 
@@ -105,15 +105,6 @@ def drop(
     )
 
 
-def until(page: Any, expression: str) -> None:
-    """Wait until it is true; playwright's own waiting needs eval, which the page's policy forbids."""
-    for _ in range(SLOW // 50):
-        if page.evaluate(expression):
-            return
-        page.wait_for_timeout(50)
-    pytest.fail(f"never true: {expression[:200]}")
-
-
 def cards(page: Any, number: int = 0) -> dict[str, str]:
     """The words and percents of a card."""
     card = page.locator(".face").nth(number)
@@ -121,6 +112,15 @@ def cards(page: Any, number: int = 0) -> dict[str, str]:
     return dict(
         zip(card.locator("dt").all_inner_texts(), card.locator(".percent").all_inner_texts(), strict=True)
     )
+
+
+def side_by_side(people: int) -> Image.Image:
+    """So many faces in a row."""
+    head = Image.fromarray(astronaut()).crop((125, 0, 325, 260))
+    row = Image.new("RGB", (200 * people, 260))
+    for k in range(people):
+        row.paste(head, (200 * k, 0))
+    return row
 
 
 def expected(server: Server, data: bytes) -> list[dict[str, Any]]:
@@ -150,8 +150,53 @@ class TestPhoto:
             bar = page.locator(".bar > span").nth(LABELS.index(label))
             share = bar.evaluate("e => e.offsetWidth / e.parentElement.offsetWidth")
             assert share == pytest.approx(face[label], abs=0.05)
-        assert page.inner_text(".word") == face["emotion"]
+        assert page.inner_text(".word") == face["emotion"] + ("?" if face["uncertain"] else "")
         assert page.inner_text("#status") == f"1 face: {face['emotion']}"
+
+    def test_several_faces_are_numbered_from_left_to_right_and_linked_with_their_cards(self, open_page: Any):
+        page = open_page(size="desktop")
+        drop(page, encode(side_by_side(3), "jpeg"))
+        cards(page, 2)
+        faces = [[10, 20, 60, 80], [64, 22, 110, 82], [20, 90, 60, 118]]
+        xs = page.evaluate(
+            """async (boxes) => {
+                const { placeLabels } = await import("/page/drawing.js");
+                const faces = (boxes) => boxes.map(([x1, y1, x2, y2]) => ({ x1, y1, x2, y2 }));
+                const sizes = boxes.map(() => [60, 16]);
+                const all = placeLabels(faces([[0, 0, 99, 99]]), [[50, 20]], 99, 99);
+                return [placeLabels(faces(boxes), sizes, 300, 120), all];
+            }""",
+            faces,
+        )
+        boxes = [*faces, *xs[0]]
+        for k, a in enumerate(boxes):
+            for b in boxes[k + 1 :]:
+                if a in xs[0] or b in xs[0]:
+                    overlap = (min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1]))
+                    assert min(overlap) <= 0, (a, b)
+        assert xs[1] == [[0, 0, 50, 20]]  # nowhere else to go: it stays inside
+        canvas = page.locator("#picture")
+        size = canvas.bounding_box()
+        for number in range(3):
+            canvas.hover(position={"x": size["width"] * (number + 0.5) / 3, "y": size["height"] / 2})
+            assert page.locator(".face.shown .number").inner_text() == str(number + 1)
+        page.mouse.move(0, 0)
+        assert page.locator(".face.shown").count() == 0
+
+    @pytest.mark.parametrize("size", SIZES)
+    def test_many_faces_are_lines_beside_a_picture_that_stays(self, open_page: Any, size: str):
+        page = open_page(size=size)
+        drop(page, encode(side_by_side(6), "jpeg"))
+        cards(page, 5)
+        assert page.locator(".bars:visible").count() == 0
+        button = page.get_by_role("button", name="All probabilities of face 6")
+        button.click()
+        assert page.locator(".bars:visible").count() == 1
+        assert button.get_attribute("aria-expanded") == "true"
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        top = page.locator("#picture").evaluate("e => e.getBoundingClientRect().top")
+        assert 0 <= top < page.viewport_size["height"] / 2
+        assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
 
     def test_chosen_and_sample(self, open_page: Any):
         page = open_page()

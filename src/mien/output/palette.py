@@ -1,7 +1,7 @@
 """The colours of the expressions, and of text on them, in pictures, charts and reports.
 
 They are Okabe and Ito's palette for all kinds of colour vision, with a light grey for neutral. The server's page has
-its own, in server/static/page.css, which can be distinguished from a light and from a dark ground.
+its own, in look.css, which can be distinguished from a light and from a dark ground.
 """
 
 from __future__ import annotations

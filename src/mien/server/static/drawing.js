@@ -33,7 +33,54 @@ export function draw(canvas, image, faces, { width, height, mirrored = false, sh
   pen.restore();
   const placed = faces.map((face) => mirrored ? { ...face, x1: width - face.x2, x2: width - face.x1 } : face);
   placed.forEach((face, at) => drawBox(pen, face, at === shown));
-  placed.forEach((face, at) => drawLabel(pen, face, faces.length > 1 ? at + 1 : 0, width, height));
+  const size = 17 * unit(canvas);
+  pen.font = `600 ${size}px system-ui, sans-serif`;
+  const place = (texts) => {
+    const sizes = texts.map((text) => [pen.measureText(text).width + size * 1.45, size * 1.6]);
+    return placeLabels(placed, sizes, width, height, size * 0.3);
+  };
+  let texts = placed.map((face, at) => labelOf(face, faces.length > 1 ? at + 1 : 0));
+  let boxes = place(texts);
+  if (faces.length > 1 && anyHides(boxes, placed)) { // no room for words: the cards have them
+    texts = placed.map((face, at) => String(at + 1));
+    boxes = place(texts);
+  }
+  boxes.forEach((box, at) => drawLabel(pen, box, texts[at], placed[at], size));
+}
+
+function anyHides(boxes, faces) {
+  const all = [...faces.map((face) => [face.x1, face.y1, face.x2, face.y2]), ...boxes];
+  return boxes.some((box) => all.some((other) => other !== box && shared(box, other) > 0));
+}
+
+/**
+ * Where labels go so that they hide neither faces nor one another: above their face, below or beside it, else where they
+ * hide least. `sizes` are [width, height]; the answer is [x1, y1, x2, y2] of each.
+ */
+export function placeLabels(faces, sizes, width, height, gap = 0) {
+  const taken = faces.map((face) => [face.x1, face.y1, face.x2, face.y2]);
+  return faces.map(({ x1, y1, x2, y2 }, at) => {
+    const [w, h] = sizes[at];
+    const [above, below] = [y1 - h - gap, y2 + gap];
+    const places = [[x1, above], [x2 - w, above], [x1, below], [x2 - w, below], [x2 + gap, y1], [x1 - w - gap, y1],
+      [x2 + gap, y2 - h], [x1 - w - gap, y2 - h], [x1, y1], [x1, y2 - h]];
+    const boxes = places.map(([x, y]) => {
+      const [left, top] = [Math.max(0, Math.min(x, width - w)), Math.max(0, Math.min(y, height - h))];
+      return [left, top, left + w, top + h];
+    });
+    const hidden = boxes.map((box) => taken.reduce((sum, other) => sum + shared(box, other), 0));
+    const best = boxes[hidden.indexOf(Math.min(...hidden))];
+    taken.push(best);
+    return best;
+  });
+}
+
+function shared([ax1, ay1, ax2, ay2], [bx1, by1, bx2, by2]) {
+  return Math.max(0, Math.min(ax2, bx2) - Math.max(ax1, bx1)) * Math.max(0, Math.min(ay2, by2) - Math.max(ay1, by1));
+}
+
+function labelOf(face, number) {
+  return `${number ? `${number}  ` : ""}${face.emotion}${face.uncertain ? "?" : ""} ${percent(face.confidence)}`;
 }
 
 function drawBox(pen, face, shown) {
@@ -49,14 +96,8 @@ function drawBox(pen, face, shown) {
   }
 }
 
-function drawLabel(pen, face, number, width, height) {
-  const size = 17 * unit(pen.canvas);
-  const text = `${number ? `${number}  ` : ""}${face.emotion}${face.uncertain ? "?" : ""} ${percent(face.confidence)}`;
-  pen.font = `600 ${size}px system-ui, sans-serif`;
-  const [w, h] = [pen.measureText(text).width + size * 1.45, size * 1.6];
-  const x = Math.max(0, Math.min(face.x1, width - w));
-  const above = face.y1 - h - size * 0.3;
-  const y = Math.max(0, above >= 0 ? above : Math.min(face.y2 + size * 0.3, height - h));
+function drawLabel(pen, [x, y, right, bottom], text, face, size) {
+  const [w, h] = [right - x, bottom - y];
   pen.fillStyle = "rgb(14 14 20 / .86)";
   pen.beginPath();
   pen.roundRect(x, y, w, h, size * 0.4);

@@ -2,7 +2,7 @@
 
 import { Camera } from "./camera.js";
 import { MINUTE, draw, drawTimeline } from "./drawing.js";
-import { showFaces } from "./faces.js";
+import { markCard, showFaces } from "./faces.js";
 import { savePicture, saveTable } from "./saving.js";
 import { labels, recognize } from "./server.js";
 import { Watch } from "./watch.js";
@@ -96,7 +96,7 @@ async function read(file, name, source = name) {
     throw error;
   }
   if (work !== state.work) return;
-  state.faces = result.faces.map((face) => enlarge(face, 1 / scale));
+  state.faces = leftToRight(result.faces.map((face) => enlarge(face, 1 / scale)));
   state.results = [{ ...result, source }];
   show();
   status(summary(result.faces) + (reduced ? ` (in the photo reduced to ${LONG_SIDE} pixels)` : ""));
@@ -136,6 +136,12 @@ async function shrink(file) {
   return { image, scale };
 }
 
+/** As they stand in the picture that is shown, so that their numbers can be found there. */
+function leftToRight(faces, mirrored = false) {
+  const sorted = [...faces].sort((a, b) => a.x1 + a.x2 - b.x1 - b.x2);
+  return mirrored ? sorted.reverse() : sorted;
+}
+
 function enlarge(face, scale) {
   const [x1, y1, x2, y2] = [face.x1, face.y1, face.x2, face.y2].map((value) => value * scale);
   return { ...face, x1, y1, x2, y2 };
@@ -169,7 +175,7 @@ function freeze(frozen) {
 function tellFrame(frame, result, seconds) {
   if (result.error) return;
   const time = performance.now() / 1000;
-  Object.assign(state, { image: frame, faces: result.faces, late: seconds > LATE });
+  Object.assign(state, { image: frame, faces: leftToRight(result.faces, camera.mirrored), late: seconds > LATE });
   state.results.push(result);
   state.moments.push({ time, face: result.faces[0] });
   const recent = state.moments.findIndex((moment) => moment.time > time - MINUTE - 1);
@@ -200,14 +206,29 @@ function animate(now) {
 }
 
 function point(at) {
+  if (at === state.shown) return;
   state.shown = at;
   if (state.image) show();
 }
+
+canvas.addEventListener("pointermove", (event) => {
+  const [x, y] = [event.offsetX / canvas.clientWidth * canvas.width, event.offsetY / canvas.clientHeight * canvas.height];
+  const mirrored = state.mode === "camera" && camera.mirrored;
+  const at = state.faces.findIndex(({ x1, y1, x2, y2 }) => {
+    const [left, right] = mirrored ? [canvas.width - x2, canvas.width - x1] : [x1, x2];
+    return left <= x && x <= right && y1 <= y && y <= y2;
+  });
+  if (at === state.shown) return;
+  markCard(find("faces"), at);
+  point(at);
+});
+canvas.addEventListener("pointerleave", () => { markCard(find("faces"), -1); point(-1); });
 
 function show() {
   document.body.dataset.mode = state.mode;
   document.querySelector(".tools [data-do=camera]").setAttribute("aria-pressed", state.mode === "camera");
   showFaces(find("faces"), state.faces, words, point);
+  document.body.classList.toggle("several", state.faces.length > 1);
   if (!state.image || (state.mode === "camera" && !camera.frozen)) return;
   const { width, height } = state.image;
   draw(canvas, state.image, state.faces, { width, height, mirrored: state.mode === "camera" && camera.mirrored, shown: state.shown });
