@@ -35,6 +35,7 @@ _COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
         "train": ("data", "train", "train-detector", "distill"),
         "evaluate": ("evaluate", "card"),
     },
+    "Study people": {"agree": ("agree",)},
     "Find faults": {"audit": ("audit", "audit-model")},
 }
 """Panel of the help -> file -> its commands. Building all of them takes longer than reading a face."""
