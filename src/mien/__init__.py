@@ -48,6 +48,10 @@ Explanation and evaluation:
     robustness_chart    these scores as a picture
     confusion_matrix_chart  which expressions are taken for which, as a picture
 
+Studies:
+    measure_agreement   how well people's codes of clips agree with mien, or with each other
+    Agreement           these figures
+
 Data and models:
     load_dataset        FER2013 in any of its forms, or class folders
     Dataset             images and labels, by split
@@ -113,6 +117,7 @@ if TYPE_CHECKING:
         TrackedFace,
         TrackedFrame,
     )
+    from mien.study.agreement import Agreement, measure_agreement
     from mien.video.episodes import Episode, EpisodeSettings, find_episodes
 
 # onnxruntime reports to its maker unless this is set when it is loaded: here, so that it holds too where a program
@@ -121,6 +126,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __all__ = [
     "LABELS",
+    "Agreement",
     "BatchOutcome",
     "Box",
     "Dataset",
@@ -157,6 +163,7 @@ __all__ = [
     "explain",
     "find_episodes",
     "load_dataset",
+    "measure_agreement",
     "measure_robustness",
     "predict_split",
     "read_group_column",
@@ -227,6 +234,10 @@ _HOMES = {
         "Quality",
         "TrackedFace",
         "TrackedFrame",
+    ),
+    "study.agreement": (
+        "Agreement",
+        "measure_agreement",
     ),
     "video.episodes": (
         "Episode",

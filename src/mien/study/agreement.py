@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations, pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -270,8 +269,8 @@ def _about(coded: Coded, seconds: Callable[[str], float]) -> list[str]:
         if coder.kind == "episodes":
             notes.append(
                 f"{coder.name}: episodes do not say when the face was not seen, so time without an episode counts as "
-                f"none ({coder.uncertain:.1f} s of episodes are flagged as uncertain, {coder.missing:.1f} s are without "
-                "the face); the rows of frames (mien video --output) say it"
+                f"none ({coder.uncertain:.1f} s of episodes are flagged as uncertain, {coder.missing:.1f} s are "
+                "without the face); the rows of frames (mien video --output) say it"
             )
         clips = [coder.clips[names[k]] for names in coded.clips]
         if coder.kind == "frames" and not any(clip.frames for clip in clips):

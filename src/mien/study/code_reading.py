@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mien.errors import DatasetError
+from mien.output.rows import encodable
 from mien.study.code_files import FORMS
 from mien.study.code_tables import TABLES
 from mien.study.codes import Codes
@@ -28,7 +29,7 @@ def read_codes(path: str | os.PathLike[str], tiers: Sequence[str] = ()) -> Codes
         MissingExtraError: subtitles without mien[study], Parquet without pyarrow.
     """
     where = Path(path)
-    codes = Codes(str(where))
+    codes = Codes(encodable(str(where)))
     for file in _files(where):
         codes.join(_read(file, tiers))
     if not codes.clips:

@@ -14,6 +14,7 @@ from typing import Any
 
 from mien._core.files import refuse_pipe
 from mien.errors import DatasetError, MissingExtraError
+from mien.output.rows import encodable
 from mien.study.codes import UNSEEN, Codes, Segment
 from mien.study.frames import add_frames, label_columns
 
@@ -155,7 +156,7 @@ def _add_length(codes: Codes, clip: str, row: Row) -> None:
 
 
 def _text(value: object) -> str:
-    return "" if value is None else str(value).strip()
+    return "" if value is None else encodable(str(value).strip())
 
 
 def _person(value: object) -> str:
