@@ -43,9 +43,12 @@ def frames(
 def write_frames(path: Path, clips: Iterable[Sequence[FrameResult]]) -> Path:
     """What `mien video --output` writes, in the form that the ending says."""
     kind = path.suffix[1:]
-    with path.open("wb") if kind == "parquet" else path.open("w", encoding="utf-8", newline="") as stream:
-        with open_writer(kind, stream, LABELS, smoothed=True) as writer:
-            for some in clips:
-                for frame in some:
-                    writer.write(frame)
+    binary = kind == "parquet"
+    with (
+        path.open("wb") if binary else path.open("w", encoding="utf-8", newline="") as stream,
+        open_writer(kind, stream, LABELS, smoothed=True) as writer,
+    ):
+        for some in clips:
+            for frame in some:
+                writer.write(frame)
     return path

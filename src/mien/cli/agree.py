@@ -30,49 +30,58 @@ def _file(help: str, panel: str = INPUT, name: str | None = None) -> Any:
     return typer.Option(*words, help=help, show_default=False, rich_help_panel=panel)
 
 
+CodesArgument = Annotated[
+    Path,
+    typer.Argument(
+        help="Codes of the first person: CSV (clip, start, end, label), .eaf, .TextGrid, .vtt, .srt, an export of "
+        "BORIS, or a folder of such files.",
+        show_default=False,
+    ),
+]
+ResultsArgument = Annotated[
+    Path,
+    typer.Argument(
+        help="What mien video wrote with --output or --episodes, or codes of a second person.",
+        show_default=False,
+    ),
+]
+MoreArgument = Annotated[
+    list[Path] | None, typer.Argument(help="Codes of further people.", show_default=False)
+]
+MapOption = Annotated[
+    Path | None, _file('Their labels and mien\'s: a .csv, .toml or .json file; "" drops one.', name="--map")
+]
+TierOption = Annotated[
+    list[str] | None, _file('Of ELAN and Praat, read only these tiers, such as "Emotion*".')
+]
+ClipsOption = Annotated[
+    Path | None, _file("Folder of the clips: how long they are, and pictures for --report.")
+]
+StepOption = Annotated[
+    float, typer.Option(help="Seconds of a step.", min=0.001, max=3600, rich_help_panel=FIGURES)
+]
+ThresholdOption = Annotated[
+    bool,
+    typer.Option(
+        "--threshold",
+        help="Choose the upper threshold of episodes on half of the clips, by the hash of their names, and "
+        "measure on the other half; RESULTS are rows of frames.",
+        rich_help_panel=FIGURES,
+    ),
+]
+
+
 @commands.command(epilog="Example: mien agree coder.csv faces.csv --report agreement.html")
 def agree(
-    codes: Annotated[
-        Path,
-        typer.Argument(
-            help="Codes of the first person: CSV (clip, start, end, label), .eaf, .TextGrid, .vtt, .srt, an export of "
-            "BORIS, or a folder of such files.",
-            show_default=False,
-        ),
-    ],
-    results: Annotated[
-        Path,
-        typer.Argument(
-            help="What mien video wrote with --output or --episodes, or codes of a second person.",
-            show_default=False,
-        ),
-    ],
-    more: Annotated[
-        list[Path] | None, typer.Argument(help="Codes of further people.", show_default=False)
-    ] = None,
+    codes: CodesArgument,
+    results: ResultsArgument,
+    more: MoreArgument = None,
     *,
-    label_map: Annotated[
-        Path | None,
-        _file('Their labels and mien\'s: a .csv, .toml or .json file; "" drops one.', name="--map"),
-    ] = None,
-    tier: Annotated[
-        list[str] | None, _file('Of ELAN and Praat, read only these tiers, such as "Emotion*".')
-    ] = None,
-    clips: Annotated[
-        Path | None, _file("Folder of the clips: how long they are, and pictures for --report.")
-    ] = None,
-    step: Annotated[
-        float, typer.Option(help="Seconds of a step.", min=0.001, max=3600, rich_help_panel=FIGURES)
-    ] = _STEP,
-    threshold: Annotated[
-        bool,
-        typer.Option(
-            "--threshold",
-            help="Choose the upper threshold of episodes on half of the clips, by the hash of their names, and "
-            "measure on the other half; RESULTS are rows of frames.",
-            rich_help_panel=FIGURES,
-        ),
-    ] = False,
+    label_map: MapOption = None,
+    tier: TierOption = None,
+    clips: ClipsOption = None,
+    step: StepOption = _STEP,
+    threshold: ThresholdOption = False,
     format: ReportFormatOption = ReportFormat.TABLE,
     output: Annotated[Path | None, output_option("Write the figures: a .json or .csv file.")] = None,
     report: Annotated[Path | None, _file("Write one HTML page that works offline.", OUTPUT)] = None,

@@ -38,7 +38,7 @@ def seconds(value: object, where: str) -> float:
     Raises:
         DatasetError: it is none, or lies before the beginning.
     """
-    text = str(value).strip()
+    text = "" if value is None else str(value).strip()
     if clock := _CLOCK.fullmatch(text):
         return 3600 * int(clock[1] or 0) + 60 * int(clock[2]) + float(clock[3].replace(",", "."))
     try:
@@ -46,7 +46,9 @@ def seconds(value: object, where: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number) or number < 0:
-        raise DatasetError(f"{where}: {text or 'nothing'!r} is no time: expected seconds, 0 or more")
+        raise DatasetError(
+            f"{where}: {repr(text) if text else 'nothing'} is no time: expected seconds, 0 or more"
+        )
     return number
 
 
@@ -167,11 +169,13 @@ def _person(value: object) -> str:
 
 def _read_csv(file: Path) -> Codes:
     refuse_pipe(file)
+    best: list[str] = []
     for delimiter in (",", "\t", ";"):
         with file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, delimiter=delimiter)
             head = list(islice(reader, _HEADER_ROWS))
             at = next((k for k, row in enumerate(head) if _kind(cell.strip().lower() for cell in row)), None)
+            best = max([best, *head[:1]], key=len)
             if at is not None:
                 rows = enumerate(chain(head[at + 1 :], reader), at + 2)
                 named = (
@@ -180,7 +184,7 @@ def _read_csv(file: Path) -> Codes:
                     if any(row)
                 )
                 return _table(file, head[at], named)
-    return _table(file, head[0] if head else (), ())
+    return _table(file, best, ())
 
 
 def _read_json(file: Path) -> Codes:

@@ -89,7 +89,15 @@ class Codes:
         return self.clips.setdefault(name, ClipCodes())
 
     def add(self, clip: str, segment: Segment) -> None:
-        """Add a stretch; one without a label says that the clip was coded until then."""
+        """Add a stretch; one without a label says that the clip was coded until then.
+
+        Raises:
+            DatasetError: it ends before it starts.
+        """
+        if segment.end < segment.start:
+            raise DatasetError(
+                f"{self.name}: {segment.label!r} ends at {segment.end:g} s, before it starts at {segment.start:g} s"
+            )
         codes = self.clip(clip)
         if not segment.label:
             codes.length = max(codes.length, segment.end)
