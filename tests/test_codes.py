@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import sys
 from pathlib import Path
 
 import pytest
 
 from mien import EpisodeSettings
-from mien.errors import DatasetError
+from mien.errors import DatasetError, MissingExtraError
 from mien.study.code_reading import read_codes
 from mien.study.codes import Codes, Segment, stem
 from mien.video.episodes import Episode
@@ -269,6 +270,18 @@ class TestSubtitles:
         text += "2\r\n00:00:03,000 --> 00:00:04,000\r\n<i>Anna: sad</i>\r\n"
         assert one(tmp_path, "k.srt", text)[1] == [seg(1, 2.5, "happy"), seg(3, 4, "sad", "Anna")]
         refused(tmp_path, "k.srt", "nonsense", "is no SubRip")
+
+
+@pytest.mark.parametrize(
+    ("name", "package"), [("k.vtt", "webvtt"), ("k.srt", "pysubs2"), ("k.parquet", "pyarrow")]
+)
+def test_a_package_that_is_missing(
+    name: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    extra = "parquet" if package == "pyarrow" else "study"
+    with pytest.raises(MissingExtraError, match=rf"mien\[{extra}\]"):
+        one(tmp_path, name, "x")
 
 
 # The columns of BORIS 9's "aggregated events" and "tabular events", by its source (github.com/olivierfriard/BORIS).

@@ -18,7 +18,7 @@ from mien.metrics.agreement import fleiss_kappa
 from mien.study.agreement_tables import headline, pair_tables
 from mien.study.code_labels import apply_map, check_labels, read_map
 from mien.study.code_reading import read_codes
-from mien.study.pair_figures import BLOCK, PairAgreement, by_clip, compare_pair
+from mien.study.pair_figures import BLOCK, LEAST_PARTS, PairAgreement, by_clip, compare_pair
 from mien.study.pairing import Coded, clip_lengths, make_units, match_clips
 from mien.study.steps import UNCERTAIN_STEP, UNSEEN_STEP, Unit, label_order
 from mien.study.thresholds import ThresholdChoice, choose_threshold
@@ -114,10 +114,13 @@ class Agreement:
 
     def lines(self) -> list[str]:
         """What the figures are of, and what matters for them, in sentences."""
-        said = [
-            f"{count(self.clips, 'clip')} with {count(self.units, 'person', 'people')}; steps of {self.step:g} s; 95 % "
-            f"intervals by bootstrap over {self.resampled}"
-        ]
+        intervals = f"95 % intervals by bootstrap over {self.resampled}"
+        if not any(pair.interval for pair in self.pairs):
+            intervals = (
+                f"no intervals of kappa: fewer than {LEAST_PARTS} {self.resampled}, or kappa is not defined"
+            )
+        people = count(self.units, "person", "people")
+        said = [f"{count(self.clips, 'clip')} with {people}; steps of {self.step:g} s; {intervals}"]
         if self.threshold is not None:
             said.append(self.threshold.sentence())
         return [*said, *self.notes]

@@ -6,7 +6,6 @@ import csv
 import json
 import math
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
@@ -16,7 +15,7 @@ from mien._core.files import refuse_pipe
 from mien.errors import DatasetError, MissingExtraError
 from mien.output.rows import encodable
 from mien.study.codes import UNSEEN, Codes, Segment
-from mien.study.frames import add_frames, label_columns
+from mien.study.frames import FrameRows, label_columns
 
 _HEADER_ROWS = 100
 """BORIS 7 and earlier write what the observation was above the header."""
@@ -64,11 +63,10 @@ def _table(file: Path, columns: Iterable[str], rows: Iterable[tuple[str, Row]]) 
     codes, lower = Codes(str(file)), ((at, {k: row.get(v) for k, v in names.items()}) for at, row in rows)
     if kind is _FRAMES:
         codes.kind, codes.gap, codes.labels = "frames", UNSEEN, label_columns(columns)
-        by_clip: dict[str, list[tuple[str, Row]]] = defaultdict(list)
+        frames = FrameRows(codes)
         for at, row in rows:
-            by_clip[_text(row.get("source")) or file.stem].append((at, row))
-        for clip, some in by_clip.items():
-            add_frames(codes, clip, some)
+            frames.add(_text(row.get("source")) or file.stem, row, at)
+        frames.finish()
     elif kind is _EPISODES:
         _add_episodes(codes, file, lower)
     elif kind is _BORIS_EVENTS:

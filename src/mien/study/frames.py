@@ -23,33 +23,48 @@ def label_columns(columns: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in columns if name not in _OTHERS and not name.startswith(_SMOOTHED))
 
 
-def add_frames(codes: Codes, clip: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-    """Add the frames of a clip: each stands until the next that was read, the last as long as the shortest.
+class FrameRows:
+    """Takes rows of frames one by one, so that a long table is not held as text.
 
-    Raises:
-        DatasetError: a row without a time, a track or a probability.
+    Args:
+        codes: where the frames go, with its labels.
     """
-    frames: list[TrackedFrame] = []
-    for at, row in rows:
+
+    def __init__(self, codes: Codes) -> None:
+        self._codes = codes
+
+    def add(self, clip: str, row: Mapping[str, Any], at: str) -> None:
+        """The next row, of which there is one for each face.
+
+        Raises:
+            DatasetError: a row without a time, a track or a probability.
+        """
+        frames = self._codes.clip(clip).frames
         if row.get("time") in (None, ""):
             if row.get("error") in (None, ""):
                 raise DatasetError(f"{at}: no time: expected frames of a clip, as mien video writes them")
-            continue  # that the clip could not be read, or not to its end
-        time, faces = _number(row["time"], at), _faces(row, codes.labels, at)
+            return  # that the clip could not be read, or not to its end
+        time, faces = _number(row["time"], at), _faces(row, self._codes.labels, at)
         if frames and frames[-1].time == time:
-            faces, frames[-1:] = (*frames[-1].faces, *faces), []
-        frames.append(TrackedFrame(clip, faces=faces, time=time, labels=codes.labels))
-    frames.sort(key=lambda frame: frame.time)
-    place = codes.clip(clip)
-    place.frames += frames
-    spans = _spans(frames)
-    place.length = max([place.length, *(end for _, _, end in spans)])
-    answers = [
-        (str(face.track), UNCERTAIN if face.smoothed.uncertain else str(face.smoothed.emotion), start, end)
-        for frame, start, end in spans
-        for face in frame.faces
-    ]
-    place.segments += joined(answers)
+            faces = (*frames.pop().faces, *faces)
+        frames.append(TrackedFrame(clip, faces=faces, time=time, labels=self._codes.labels))
+
+    def finish(self) -> None:
+        """Once all rows are in: each frame stands until the next, the last as long as the shortest."""
+        for clip in self._codes.clips.values():
+            clip.frames.sort(key=lambda frame: frame.time)
+            spans = _spans(clip.frames)
+            clip.length = max([0.0, *(end for _, _, end in spans)])
+            clip.segments = joined(
+                (
+                    str(face.track),
+                    UNCERTAIN if face.smoothed.uncertain else str(face.smoothed.emotion),
+                    start,
+                    end,
+                )
+                for frame, start, end in spans
+                for face in frame.faces
+            )
 
 
 def episode_segments(frames: Sequence[TrackedFrame], settings: EpisodeSettings) -> list[Segment]:

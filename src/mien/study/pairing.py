@@ -112,8 +112,12 @@ def make_units(
             units.append(make_unit(names, person, some, labels, step, end))
     if pooled:
         notes.append(
-            f"{count(pooled, 'clip')} with several people, where not all codes name people: they are taken together, "
-            "and of those in mien's frames the one who is visible longest counts at each time"
+            f"{count(pooled, 'clip')} with several people, where not all codes name people: they are taken together"
+            + (
+                ", and of those in mien's frames the one who is visible longest counts at each time"
+                if any(coder.kind == "frames" for coder in coded.coders)
+                else ""
+            )
         )
     if not units:
         raise DatasetError(f"nobody is in all of the codes: {'; '.join(notes)}")
