@@ -391,6 +391,15 @@ class TestLabels:
         assert found.pairs[0].agreement == 0.5
         assert any("'calm' (1 time, nearest 'calmer')" in note for note in found.notes)
 
+    def test_a_model_with_labels_of_its_own(self, tmp_path: Path) -> None:
+        results = tmp_path / "e.csv"
+        results.write_text("source,track,emotion,onset,offset\na,1,Bored,0,1\na,1,anger,1,2\n")
+        codes = write_codes(tmp_path / "c.csv", [("a", 0, 1, "bored"), ("a", 1, 2, "Anger")])
+        (pair,) = measure_agreement(codes, results).pairs
+        assert pair.names == ("Bored", "anger") and pair.kappa == 1
+        write_codes(codes, [("a", 0, 1, "dull"), ("a", 1, 2, "Anger")])
+        assert measure_agreement(codes, results, label_map={"Dull": "BORED"}).pairs[0].kappa == 1
+
     @pytest.mark.parametrize(
         ("name", "text"),
         [

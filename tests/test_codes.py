@@ -243,6 +243,7 @@ class TestPraat:
             ('"ooTextFile" "Pitch"', "is no TextGrid"),
             ("", "expected a text in quotes"),
             (SHORT[:150], "or the end"),
+            (SHORT.replace("5.5", "1e999"), "too large"),
             (SHORT.replace("0 1.5", '"x" 1.5'), "expected a number"),
             (SHORT.replace("0 1.5", "-3 1.5").replace('1.5 ""', '1.5 "a"'), "expected 0 or later"),
         ],

@@ -16,7 +16,7 @@ from mien.errors import DatasetError
 from mien.labels import LABELS
 from mien.metrics.agreement import fleiss_kappa
 from mien.study.agreement_tables import headline, pair_tables
-from mien.study.code_labels import apply_map, check_labels, read_map
+from mien.study.code_labels import apply_map, check_labels, labels_of_mien, read_map
 from mien.study.code_reading import read_codes
 from mien.study.pair_figures import BLOCK, LEAST_PARTS, PairAgreement, by_clip, compare_pair
 from mien.study.pairing import Coded, clip_lengths, make_units, match_clips
@@ -192,7 +192,8 @@ def measure_agreement(
     if not _STEPS[0] <= step <= _STEPS[1]:
         raise ValueError(f"step={step!r}: expected seconds from {_STEPS[0]:g} to {_STEPS[1]:g}")
     mapped = read_map(label_map) if isinstance(label_map, str | os.PathLike) else _folded(label_map or {})
-    coders = [apply_map(read_codes(path, tiers), mapped) for path in (codes, results, *more)]
+    read = [read_codes(path, tiers) for path in (codes, results, *more)]
+    coders = [apply_map(coder, mapped, labels_of_mien(read)) for coder in read]
     notes = check_labels(coders)
     coded = match_clips(coders)
     labels = label_order(coders, dict.fromkeys((*(n for c in coders for n in c.labels), *LABELS)))

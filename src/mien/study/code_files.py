@@ -8,6 +8,7 @@ pysubs2.
 from __future__ import annotations
 
 import html
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
@@ -137,6 +138,7 @@ def _slots(
     )
     known: dict[str, float] = {}
     open_slots: list[str] = []
+    before = 0.0
     for name in order:
         if name not in times:
             raise DatasetError(f"{file}: an annotation names the time slot {name!r}, which is not in it")
@@ -145,10 +147,9 @@ def _slots(
             open_slots.append(name)
             continue
         known[name] = seconds(value, f"{file}: time slot {name}") / 1000
-        before = known[order[order.index(name) - len(open_slots) - 1]] if len(known) > 1 else 0.0
         for k, between in enumerate(open_slots, 1):
             known[between] = before + k * (known[name] - before) / (len(open_slots) + 1)
-        open_slots = []
+        before, open_slots = known[name], []
     if open_slots:
         raise DatasetError(f"{file}: the last annotation of a tier has no end: give it one in ELAN")
     return known
@@ -220,8 +221,10 @@ class _Tokens:
 
     def number(self) -> float:
         """The next number."""
-        text = self._next(3, "a number")
-        return float(text.removesuffix("%"))
+        number = float(self._next(3, "a number").removesuffix("%"))
+        if not math.isfinite(number):
+            raise DatasetError(f"{self._file}: a number that is too large")
+        return number
 
     def _next(self, kind: int, expected: str) -> str:
         for found in self._found:

@@ -79,8 +79,18 @@ def _key(label: str) -> str:
     return " ".join(label.split()).casefold()
 
 
-def apply_map(codes: Codes, mapped: Mapping[str, str]) -> Codes:
-    """The codes with mien's labels where the map, or `Emotion.parse`, knows them.
+def labels_of_mien(coders: Iterable[Codes]) -> dict[str, str]:
+    """The labels of mien's files: in lower case -> as they are written there; empty among people."""
+    labels: dict[str, str] = {}
+    for coder in coders:
+        if coder.kind != "codes":
+            labels |= {_key(label): label for label in coder.labels or LABELS}
+            labels |= {_key(one.label): one.label for clip in coder.clips.values() for one in clip.segments}
+    return {key: label for key, label in labels.items() if key not in {*NO_LABEL, NONE}}
+
+
+def apply_map(codes: Codes, mapped: Mapping[str, str], ours: Mapping[str, str]) -> Codes:
+    """The codes with mien's labels where the map, mien's files (`labels_of_mien`) or `Emotion.parse` know them.
 
     The same words in other cases are one label. "none" in the map means time in which a person coded nothing; it does
     not touch what mien wrote, where such time may be one in which no face was seen.
@@ -89,13 +99,16 @@ def apply_map(codes: Codes, mapped: Mapping[str, str]) -> Codes:
     def label(theirs: str) -> str:
         key = _key(theirs)
         if key in mapped:
-            return mapped[key]
-        if key in NO_LABEL or key == NONE:
-            return key
+            return ours.get(_key(mapped[key]), mapped[key])
+        if codes.kind != "codes":
+            return theirs
+        if key in ours or key in NO_LABEL or key == NONE:
+            return ours.get(key, key)
         try:
-            return str(Emotion.parse(theirs))
+            word = str(Emotion.parse(theirs))
         except UnknownLabelError:
-            return key if codes.kind == "codes" else theirs
+            return key
+        return word if not ours or word in ours.values() else key
 
     # A face whose label is dropped was seen all the same.
     rest = NONE if codes.kind == "frames" else ""

@@ -148,11 +148,12 @@ def _boris_clip(row: Row, file: Path) -> str:
 
 def _add_length(codes: Codes, clip: str, row: Row) -> None:
     """The length of the clip, where BORIS says it as one number."""
-    text = _text(row.get("media duration (s)"))
     try:
-        codes.clip(clip).length = max(codes.clip(clip).length, min(float(text), 1e7))
+        length = float(_text(row.get("media duration (s)")))
     except ValueError:
-        codes.clip(clip)
+        length = 0.0
+    place = codes.clip(clip)
+    place.length = max(place.length, length if math.isfinite(length) else 0.0)
 
 
 def _text(value: object) -> str:
