@@ -319,6 +319,15 @@ class TestMien:
         assert found.units == 2 and found.pairs[0].agreement == 0.5
         assert sum("left out: 1 person" in note for note in found.notes) == 2
 
+    def test_one_person_with_two_names(self, tmp_path: Path) -> None:
+        header, rows = "clip,start,end,label,person", [("a", 0, 1, "happy", "Anna")]
+        codes = write_codes(tmp_path / "codes.csv", rows, header)  # type: ignore[arg-type]
+        results = write_frames(tmp_path / "faces.csv", [frames("a.mp4", ["happy"] * 10)])
+        assert measure_agreement(codes, results).pairs[0].agreement == 1
+        other = write_codes(tmp_path / "other.csv", [("a", 0, 1, "happy", "Ben")], header)  # type: ignore[arg-type]
+        with pytest.raises(DatasetError, match="nobody is in all of the codes.*'Anna'.*'Ben'"):
+            measure_agreement(codes, other)
+
     def test_episodes_say_nothing_of_unseen_time_and_that_is_said(self, tmp_path: Path) -> None:
         results = tmp_path / "episodes.csv"
         results.write_text(

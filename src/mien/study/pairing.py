@@ -159,7 +159,9 @@ def _people(
             for coder, there, some in zip(coded.coders, people, said, strict=True)
         ]
         return [("", pooled)]
-    if all(len(there) == 1 for there in people):
+    # mien numbers people; where there is one only, it is the one whom a person names.
+    numbered = any(coder.kind != "codes" for coder in coded.coders)
+    if numbered and all(len(there) == 1 for there in people):
         return [(next(iter(people[0].values())), [list(some) for some in said])]
     common = [key for key in people[0] if all(key in there for there in people)]
     for coder, there in zip(coded.coders, people, strict=True):
