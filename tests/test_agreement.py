@@ -194,6 +194,11 @@ class TestFigures:
         with pytest.raises(DatasetError, match="longer --step"):
             agree(tmp_path, [("a", 0, 1e9, "sad")], [("a", 0, 1, "sad")])
 
+    def test_a_transcript_is_no_code(self, tmp_path: Path) -> None:
+        words = [("a", k, k + 1, f"word {k}") for k in range(200)]
+        with pytest.raises(DatasetError, match=r"201 different labels, such as .*--tier"):
+            agree(tmp_path, words, [("a", 0, 1, "sad")])
+
 
 Spans = st.lists(
     st.tuples(st.integers(0, 39), st.integers(1, 12), st.sampled_from(["happy", "sad", "fear"])), max_size=8
@@ -325,7 +330,7 @@ class TestMien:
         results = write_frames(tmp_path / "faces.csv", [frames("a.mp4", ["happy"] * 10)])
         assert measure_agreement(codes, results).pairs[0].agreement == 1
         other = write_codes(tmp_path / "other.csv", [("a", 0, 1, "happy", "Ben")], header)  # type: ignore[arg-type]
-        with pytest.raises(DatasetError, match="nobody is in all of the codes.*'Anna'.*'Ben'"):
+        with pytest.raises(DatasetError, match=r"nobody is in all of the codes.*'Anna'.*'Ben'"):
             measure_agreement(codes, other)
 
     def test_episodes_say_nothing_of_unseen_time_and_that_is_said(self, tmp_path: Path) -> None:

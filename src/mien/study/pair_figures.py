@@ -19,6 +19,7 @@ ENOUGH_CLIPS = 10
 """With as many clips the bootstrap draws clips, with fewer it draws blocks of `BLOCK` seconds."""
 
 BLOCK = 10.0
+"""Longer than most expressions, so blocks hardly depend on each other: Carlstein, Annals of Statistics 14 (1986)."""
 
 LEAST_PARTS = 5
 """With fewer clips or blocks there is no interval: what they tell of others is too little."""

@@ -101,7 +101,7 @@ def make_units(
         clips = [coder.clips[name] for coder, name in zip(coded.coders, names, strict=True)]
         end = max([*(clip.end() for clip in clips), seconds(names[0])])
         whole += end
-        check_steps(whole, step)
+        check_steps(end, whole, step)
         there = [people_of(clip) for clip in clips]
         pooled += not all(there) and max(map(len, there)) > 1
         pairs = [_segments(coder, clip, episodes) for coder, clip in zip(coded.coders, clips, strict=True)]

@@ -16,8 +16,11 @@ from mien.study.codes import NO_LABEL, NONE, UNCERTAIN, UNSEEN, ClipCodes, Codes
 UNSEEN_STEP, UNCERTAIN_STEP = -1, -2
 """Instead of the index of a label."""
 
-MOST_STEPS = 50_000_000
-"""In all; each takes about 50 bytes for two coders."""
+MOST_STEPS, MOST_STEPS_OF_A_CLIP = 50_000_000, 5_000_000
+"""Each takes about 30 bytes for two coders, and 200 while its clip is cut."""
+
+MOST_LABELS = 100
+"""More of them are words of a transcript."""
 
 _HALF = 0.5 - 1e-9  # of a step: sums of fractions
 
@@ -49,10 +52,20 @@ class Unit:
 
 
 def label_order(coders: Sequence[Codes], known: Iterable[str]) -> tuple[str, ...]:
-    """All labels that occur: known ones in their order, then others by name, and "none" as the last."""
+    """All labels that occur: known ones in their order, then others by name, and "none" as the last.
+
+    Raises:
+        DatasetError: more than `MOST_LABELS`.
+    """
     there = {one.label for coder in coders for clip in coder.clips.values() for one in clip.segments}
     there |= {coder.gap for coder in coders}
     there -= {*NO_LABEL, NONE}
+    if len(there) > MOST_LABELS:
+        some = ", ".join(map(repr, sorted(there)[:5]))
+        raise DatasetError(
+            f"{len(there):,} different labels, such as {some}: expected at most {MOST_LABELS}; read only the tiers of "
+            "expressions with --tier, or join labels with --map"
+        )
     first = [label for label in known if label in there]
     return (*first, *sorted(there - set(first)), NONE)
 
@@ -81,16 +94,17 @@ def make_unit(
     )
 
 
-def check_steps(seconds: float, step: float) -> None:
-    """Refuse what would need too much memory.
+def check_steps(clip: float, whole: float, step: float) -> None:
+    """Refuse what would need too much memory: seconds of a clip, and of all clips until then.
 
     Raises:
-        DatasetError: more than `MOST_STEPS` steps.
+        DatasetError: more than `MOST_STEPS` steps, or `MOST_STEPS_OF_A_CLIP` in one of them.
     """
-    if seconds / step > MOST_STEPS:
-        raise DatasetError(
-            f"{seconds:,.0f} s in steps of {step:g} s are more than {MOST_STEPS:,} steps: choose a longer --step"
-        )
+    for seconds, most in ((clip, MOST_STEPS_OF_A_CLIP), (whole, MOST_STEPS)):
+        if seconds / step > most:
+            raise DatasetError(
+                f"{seconds:,.0f} s in steps of {step:g} s are more than {most:,} steps: choose a longer --step"
+            )
 
 
 def _in_steps(
