@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mien import EpisodeSettings
-from mien.errors import DatasetError, MissingExtraError
+from mien.errors import DatasetError, MienError, MissingExtraError
 from mien.study.code_reading import read_codes
 from mien.study.codes import Codes, Segment, stem
 from mien.video.episodes import Episode
@@ -440,3 +442,39 @@ def test_the_default_thresholds_are_those_that_are_kept_apart() -> None:
     from mien.study.thresholds import CANDIDATES
 
     assert EpisodeSettings().upper_threshold in CANDIDATES
+
+
+VALID = {
+    ".csv": "clip,start,end,label\na,0.5,1.5,happy\n",
+    ".tsv": AGGREGATED + aggregated("Anna", "happy", "STATE", "1", "2"),
+    ".json": '[{"start": 0, "end": 1, "label": "sad"}]',
+    ".jsonl": '{"source": "a", "time": 1, "track": 1, "emotion": "happy", "happy": 1.0}\n',
+    ".eaf": eaf(tier("t", aligned("a1", 0, 1, "happy"), aligned("a2", 1, 2, "x"), aligned("a3", 2, 3, "y"))),
+    ".textgrid": SHORT,
+    ".vtt": "WEBVTT\n\n00:01.000 --> 00:02.500\nPerson 3: happy\n",
+    ".srt": "1\n00:00:01,000 --> 00:00:02,500\nhappy\n",
+}
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(sorted(VALID)),
+    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 12), st.binary(max_size=8)), max_size=4),
+)
+def test_damaged_files_are_errors_of_mien_or_codes(
+    tmp_path: Path, ending: str, changes: list[tuple[float, int, bytes]]
+) -> None:
+    pytest.importorskip("webvtt", reason="needs mien[study]")
+    pytest.importorskip("pysubs2", reason="needs mien[study]")
+    data = VALID[ending].encode()
+    for place, cut, put in changes:
+        at = int(place * len(data))
+        data = data[:at] + put + data[at + cut :]
+    (tmp_path / f"k{ending}").write_bytes(data)
+    try:
+        codes = read_codes(tmp_path / f"k{ending}")
+    except MienError as error:
+        assert "k" in str(error) and "\n" not in str(error)
+        return
+    for clip in codes.clips.values():
+        assert all(0 <= s.start < s.end < 1e300 and s.label for s in clip.segments)
