@@ -224,7 +224,7 @@ def _left_out(
             n = int(((second == mine) & (first == other)).sum())
             why, said = (mine, other) if mine < 0 else (other, mine)
             place = found[names[int(why)]]
-            word = names[int(said)] if said < 0 else labels[said]
+            word = names[int(said)] if said < 0 else labels[int(said)]
             place[word] = place.get(word, 0.0) + n * step
     return {why: said for why, said in found.items() if said}
 
