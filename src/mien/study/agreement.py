@@ -260,7 +260,7 @@ def _disagreements(unit: Unit, labels: Sequence[str], step: float) -> Iterator[D
     edges = [0, *changed.tolist(), rows.shape[1]]
     for begin, end in pairwise(edges):
         if differ[begin]:
-            said = tuple(labels[k] if k >= 0 else _WORDS[k] for k in rows[:, begin].tolist())
+            said = tuple(labels[k] if k >= 0 else _WORDS[k] for k in map(int, rows[:, begin]))
             yield Disagreement(unit.clip, unit.person, begin * step, end * step, said)
 
 
