@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from mien import LABELS, Agreement, FrameResult, MienError, measure_agreement
 from mien.errors import DatasetError, UnknownLabelError
 from mien.metrics.agreement import cohen_kappa, fleiss_kappa, kappa_interval
-from mien.study.codes import NONE, UNCERTAIN, UNSEEN, Segment
-from mien.study.pair_figures import matched
-from mien.study.steps import coverage, in_front
-from mien.study.thresholds import CANDIDATES
+from mien.agreement.codes import NONE, UNCERTAIN, UNSEEN, Segment
+from mien.agreement.pair_figures import matched
+from mien.agreement.steps import coverage, in_front
+from mien.agreement.thresholds import CANDIDATES
 
 # Fourteen people and ten subjects: the example of Wikipedia's "Fleiss' kappa" (2026-11), which finds 0.210.
 WORKED = np.array(

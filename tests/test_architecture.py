@@ -168,8 +168,8 @@ class TestLibraries:
             "batch/summary.py": {"pyarrow"},
             "data/parquet.py": {"pyarrow"},
             "output/rows.py": {"pyarrow"},
-            "study/code_files.py": {"pysubs2", "webvtt"},
-            "study/code_tables.py": {"pyarrow"},
+            "agreement/code_files.py": {"pysubs2", "webvtt"},
+            "agreement/code_tables.py": {"pyarrow"},
             "output/writers.py": {"pyarrow"},
         }
         web = {"fastapi", "starlette", "pydantic", "uvicorn", "prometheus_client"}

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from mien import EpisodeSettings
 from mien.errors import DatasetError, MienError, MissingExtraError
-from mien.study.code_reading import read_codes
-from mien.study.codes import Codes, Segment, stem
+from mien.agreement.code_reading import read_codes
+from mien.agreement.codes import Codes, Segment, stem
 from mien.video.episodes import Episode
 from mien.video.interchange import FORMS, Media
 
@@ -154,7 +154,7 @@ class TestElan:
         refused(tmp_path, "k.eaf", text, said)
 
     def test_a_file_that_is_too_large(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("mien.study.code_files.MOST_BYTES", 1000)
+        monkeypatch.setattr("mien.agreement.code_files.MOST_BYTES", 1000)
         refused(tmp_path, "k.eaf", " " * 1001, "larger than")
 
 
@@ -439,7 +439,7 @@ def test_names_of_clips(name: str, expected: str) -> None:
 
 
 def test_the_default_thresholds_are_those_that_are_kept_apart() -> None:
-    from mien.study.thresholds import CANDIDATES
+    from mien.agreement.thresholds import CANDIDATES
 
     assert EpisodeSettings().upper_threshold in CANDIDATES
 

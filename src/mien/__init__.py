@@ -117,7 +117,7 @@ if TYPE_CHECKING:
         TrackedFace,
         TrackedFrame,
     )
-    from mien.study.agreement import Agreement, measure_agreement
+    from mien.agreement.agreement import Agreement, measure_agreement
     from mien.video.episodes import Episode, EpisodeSettings, find_episodes
 
 # onnxruntime reports to its maker unless this is set when it is loaded: here, so that it holds too where a program
@@ -235,7 +235,7 @@ _HOMES = {
         "TrackedFace",
         "TrackedFrame",
     ),
-    "study.agreement": (
+    "agreement.agreement": (
         "Agreement",
         "measure_agreement",
     ),

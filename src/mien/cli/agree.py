@@ -16,12 +16,12 @@ from mien.cli.output_file import check_no_input, open_output
 from mien.cli.support import check_hidden, say_written
 
 if TYPE_CHECKING:
-    from mien.study.agreement import Agreement
+    from mien.agreement.agreement import Agreement
 
 commands = typer.Typer()
 
 FIGURES = "Figures"
-_STEP = 0.1  # of mien.study.agreement, which loads numpy
+_STEP = 0.1  # of mien.agreement.agreement, which loads numpy
 _ENDINGS = (".json", ".csv")
 
 
@@ -88,7 +88,7 @@ def agree(
     no_thumbnails: ThumbnailsOption = False,
 ) -> None:
     """Measure how well codes of clips agree: people with mien, or people with each other."""
-    from mien.study.agreement import measure_agreement
+    from mien.agreement.agreement import measure_agreement
 
     inputs = [codes, results, *(more or [])]
     _check(inputs, label_map, clips, output, report)
@@ -133,7 +133,7 @@ def _check(
 def _write(found: Agreement, output: Path) -> None:
     from mien.output.decimals import to_json
     from mien.output.rows import write_rows
-    from mien.study.agreement import ROW_COLUMNS
+    from mien.agreement.agreement import ROW_COLUMNS
 
     rows = list(found.rows())
     with open_output(output, binary=False) as stream:
@@ -145,7 +145,7 @@ def _write(found: Agreement, output: Path) -> None:
 
 
 def _write_page(found: Agreement, report: Path, clips: Path | None, *, thumbnails: bool) -> None:
-    from mien.study.agreement_page import write_agreement_page
+    from mien.agreement.agreement_page import write_agreement_page
 
     report.parent.mkdir(parents=True, exist_ok=True)
     command = shlex.join(["mien", *sys.argv[1:]])

@@ -17,7 +17,7 @@ from mien._core.files import refuse_pipe
 from mien._core.text import count
 from mien.errors import DatasetError, UnknownLabelError
 from mien.labels import LABELS, Emotion
-from mien.study.codes import NO_LABEL, NONE, Codes
+from mien.agreement.codes import NO_LABEL, NONE, Codes
 
 _SHOWN = 12  # labels in a message
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mien._core.text import Table, percent
-from mien.study.pair_figures import EpisodeAgreement, PairAgreement
+from mien.agreement.pair_figures import EpisodeAgreement, PairAgreement
 
 _NOTHING = "-"
 

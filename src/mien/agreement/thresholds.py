@@ -13,8 +13,8 @@ from mien._core.text import count
 from mien.errors import DatasetError
 from mien.metrics.agreement import cohen_kappa
 from mien.metrics.classification import confusion_matrix
-from mien.study.codes import stem
-from mien.study.pairing import Coded, make_units
+from mien.agreement.codes import stem
+from mien.agreement.pairing import Coded, make_units
 from mien.video.episodes import EpisodeSettings
 
 CANDIDATES = tuple(k / 100 for k in range(20, 95, 5))

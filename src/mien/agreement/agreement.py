@@ -15,13 +15,13 @@ from mien._core.text import Table, count
 from mien.errors import DatasetError
 from mien.labels import LABELS
 from mien.metrics.agreement import fleiss_kappa
-from mien.study.agreement_tables import headline, pair_tables
-from mien.study.code_labels import apply_map, check_labels, labels_of_mien, read_map
-from mien.study.code_reading import read_codes
-from mien.study.pair_figures import BLOCK, LEAST_PARTS, PairAgreement, by_clip, compare_pair
-from mien.study.pairing import Coded, clip_lengths, make_units, match_clips
-from mien.study.steps import UNCERTAIN_STEP, UNSEEN_STEP, Unit, label_order
-from mien.study.thresholds import ThresholdChoice, choose_threshold
+from mien.agreement.agreement_tables import headline, pair_tables
+from mien.agreement.code_labels import apply_map, check_labels, labels_of_mien, read_map
+from mien.agreement.code_reading import read_codes
+from mien.agreement.pair_figures import BLOCK, LEAST_PARTS, PairAgreement, by_clip, compare_pair
+from mien.agreement.pairing import Coded, clip_lengths, make_units, match_clips
+from mien.agreement.steps import UNCERTAIN_STEP, UNSEEN_STEP, Unit, label_order
+from mien.agreement.thresholds import ThresholdChoice, choose_threshold
 
 STEP = 0.1
 """Seconds; shorter than most expressions, and longer than a frame at 25 a second."""

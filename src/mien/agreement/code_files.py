@@ -19,8 +19,8 @@ from xml.parsers import expat
 
 from mien._core.files import refuse_pipe
 from mien.errors import DatasetError, MissingExtraError
-from mien.study.code_tables import seconds
-from mien.study.codes import Codes, Segment
+from mien.agreement.code_tables import seconds
+from mien.agreement.codes import Codes, Segment
 
 MOST_BYTES = 100_000_000
 """Of a file of codes: a day of codes every tenth of a second takes half of that."""

@@ -14,10 +14,10 @@ from mien._core.opencv import cv2
 from mien._core.text import count
 from mien.errors import VideoError
 from mien.output.html import Report
-from mien.study.agreement import Agreement, Disagreement
-from mien.study.agreement_tables import short
-from mien.study.codes import stem
-from mien.study.pairing import find_clip_files
+from mien.agreement.agreement import Agreement, Disagreement
+from mien.agreement.agreement_tables import short
+from mien.agreement.codes import stem
+from mien.agreement.pairing import find_clip_files
 from mien.video.reader import read_video
 from mien.video.sampling import Sampling
 

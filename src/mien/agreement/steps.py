@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import DatasetError
-from mien.study.codes import NO_LABEL, NONE, UNCERTAIN, UNSEEN, ClipCodes, Codes, Segment
+from mien.agreement.codes import NO_LABEL, NONE, UNCERTAIN, UNSEEN, ClipCodes, Codes, Segment
 
 UNSEEN_STEP, UNCERTAIN_STEP = -1, -2
 """Instead of the index of a label."""

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from mien.errors import DatasetError
 from mien.output.rows import encodable
-from mien.study.code_files import FORMS
-from mien.study.code_tables import TABLES
-from mien.study.codes import Codes
+from mien.agreement.code_files import FORMS
+from mien.agreement.code_tables import TABLES
+from mien.agreement.codes import Codes
 
 ENDINGS = (*TABLES, *FORMS)
 """Of the files that hold codes, in lower case."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from mien.errors import DatasetError
 from mien.results import COLUMNS, Box, Face, Prediction, TrackedFace, TrackedFrame, smoothed_columns
-from mien.study.codes import NONE, UNCERTAIN, Codes, Segment
+from mien.agreement.codes import NONE, UNCERTAIN, Codes, Segment
 from mien.video.episodes import EpisodeSettings, find_episodes
 
 _NOWHERE = Face(Box(0, 0, 1, 1), 1.0)  # where a face is does not matter here

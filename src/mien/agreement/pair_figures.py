@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from mien.metrics.agreement import cohen_kappa, kappa_interval
 from mien.metrics.classification import precision_recall_f1
-from mien.study.codes import NONE, UNCERTAIN, UNSEEN
-from mien.study.steps import UNCERTAIN_STEP, UNSEEN_STEP, Unit, merged_labels
+from mien.agreement.codes import NONE, UNCERTAIN, UNSEEN
+from mien.agreement.steps import UNCERTAIN_STEP, UNSEEN_STEP, Unit, merged_labels
 
 ENOUGH_CLIPS = 10
 """With as many clips the bootstrap draws clips, with fewer it draws blocks of `BLOCK` seconds."""

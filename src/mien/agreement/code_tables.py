@@ -14,8 +14,8 @@ from typing import Any
 from mien._core.files import refuse_pipe
 from mien.errors import DatasetError, MissingExtraError
 from mien.output.rows import encodable
-from mien.study.codes import UNSEEN, Codes, Segment
-from mien.study.frames import FrameRows, label_columns
+from mien.agreement.codes import UNSEEN, Codes, Segment
+from mien.agreement.frames import FrameRows, label_columns
 
 _HEADER_ROWS = 100
 """BORIS 7 and earlier write what the observation was above the header."""

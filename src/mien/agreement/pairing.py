@@ -11,9 +11,9 @@ from pathlib import Path
 from mien._core.text import count
 from mien.errors import DatasetError, VideoError
 from mien.images.find import walk
-from mien.study.codes import ClipCodes, Codes, Segment, stem
-from mien.study.frames import episode_segments, seen_segments
-from mien.study.steps import Unit, check_steps, in_front, make_unit, people_of
+from mien.agreement.codes import ClipCodes, Codes, Segment, stem
+from mien.agreement.frames import episode_segments, seen_segments
+from mien.agreement.steps import Unit, check_steps, in_front, make_unit, people_of
 from mien.video.episodes import EpisodeSettings
 from mien.video.reader import VIDEO_SUFFIXES, video_info
 
