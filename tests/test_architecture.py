@@ -168,6 +168,8 @@ class TestLibraries:
             "batch/summary.py": {"pyarrow"},
             "data/parquet.py": {"pyarrow"},
             "output/rows.py": {"pyarrow"},
+            "agreement/code_files.py": {"pysubs2", "webvtt"},
+            "agreement/code_tables.py": {"pyarrow"},
             "output/writers.py": {"pyarrow"},
             "study/frames.py": {"pyarrow"},
             "study/run.py": {"pyarrow"},

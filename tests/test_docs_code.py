@@ -57,6 +57,9 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("b.jpg", "scene.jpg", "photos/more/b.jpg", "my-faces/neutral/b.jpg"):
         write(folder / name, encode(grace_hopper(), "jpeg", quality=92))
     write(folder / "my-faces" / "groups.csv", b"file,age\nhappy/a.jpg,20-40\nneutral/b.jpg,40-60\n")
+    for name, times in (("codes", "0.1,0.4"), ("second", "0,0.3"), ("third", "0.2,0.4")):
+        write(folder / f"{name}.csv", f"clip,start,end,label\nclip.mp4,{times},happy\n".encode())
+    write(folder / "map.toml", b'smile = "happy"\nnone = "neutral"\n')
     frames = [scene((0, 200 + i, 90)) for i in range(10)]
     for name in ("clip.mp4", "clips/clip.mp4"):
         (folder / name).parent.mkdir(exist_ok=True)

@@ -25,6 +25,8 @@ MISSING_OR_UNREADABLE = """
     video missing.mp4
     video text.mp4
     camera missing.mp4 --no-web
+    agree missing.csv missing.csv
+    agree text.csv text.csv
     explain missing.jpg
     bench missing.jpg
     batch missing -o new
@@ -81,6 +83,8 @@ WRONG_VALUE = """
     bench a.jpg --head nobody
     bench a.jpg --detector nobody
     demo --model nobody
+    agree text.csv text.csv -o text.csv
+    agree text.csv text.csv --step 0
     serve --model nobody
     serve --head nobody
     serve --detector nobody

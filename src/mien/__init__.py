@@ -48,6 +48,10 @@ Explanation and evaluation:
     robustness_chart    these scores as a picture
     confusion_matrix_chart  which expressions are taken for which, as a picture
 
+Studies:
+    measure_agreement   how well people's codes of clips agree with mien, or with each other
+    Agreement           these figures
+
 Data and models:
     load_dataset        FER2013 in any of its forms, or class folders
     Dataset             images and labels, by split
@@ -81,6 +85,7 @@ from typing import TYPE_CHECKING, Any
 from mien._core.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from mien.agreement.agreement import Agreement, measure_agreement
     from mien.batch.run import BatchOutcome, run_batch
     from mien.data.dataset import Dataset
     from mien.data.describe import describe_dataset
@@ -126,6 +131,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __all__ = [
     "LABELS",
+    "Agreement",
     "BatchOutcome",
     "Box",
     "Dataset",
@@ -163,6 +169,7 @@ __all__ = [
     "explain",
     "find_episodes",
     "load_dataset",
+    "measure_agreement",
     "measure_robustness",
     "predict_split",
     "read_group_column",
@@ -234,6 +241,10 @@ _HOMES = {
         "Quality",
         "TrackedFace",
         "TrackedFrame",
+    ),
+    "agreement.agreement": (
+        "Agreement",
+        "measure_agreement",
     ),
     "study.run": (
         "StudyOutcome",

@@ -28,7 +28,6 @@ _COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
         "images": ("image", "demo", "bench", "models"),
         "explain": ("explain",),
         "video": ("video", "camera"),
-        "study": ("study",),
         "serve": ("serve",),
         "batch": ("batch", "summarize"),
     },
@@ -37,6 +36,7 @@ _COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
         "train": ("data", "train", "train-detector", "distill"),
         "evaluate": ("evaluate", "card"),
     },
+    "Study people": {"study": ("study",), "agree": ("agree",)},
     "Find faults": {"audit": ("audit", "audit-model")},
 }
 """Panel of the help -> file -> its commands. Building all of them takes longer than reading a face."""

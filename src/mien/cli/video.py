@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -64,18 +65,42 @@ AnnotateOption = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
-ReportOption = Annotated[
-    Path | None,
-    typer.Option(
-        help="Write an HTML report per clip: an .html file, or a folder.",
-        show_default=False,
-        rich_help_panel=OUTPUT,
-    ),
-]
-PlayerOption = Annotated[
-    bool,
-    typer.Option("--no-player", help="Leave the clip itself out of --report.", rich_help_panel=OUTPUT),
-]
+
+
+@dataclass(frozen=True)
+class PageOptions:
+    """The HTML report of a clip."""
+
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write an HTML report per clip: an .html file, or a folder.",
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None
+    no_player: Annotated[
+        bool,
+        typer.Option("--no-player", help="Leave the clip itself out of --report.", rich_help_panel=OUTPUT),
+    ] = False
+    no_thumbnails: ThumbnailsOption = False
+
+    def check(self) -> None:
+        """Refuse options that do nothing without a report."""
+        check_hidden("--no-thumbnails", self.no_thumbnails, {"--report": self.report})
+        check_hidden("--no-player", self.no_player, {"--report": self.report})
+
+    def places(self, clips: list[Path], paths: list[str]) -> Sequence[Path | None]:
+        """Where the report of each clip goes; None for none."""
+        from mien.video.clips import output_paths
+
+        return output_paths(self.report, clips, ".html", paths=paths) if self.report else [None] * len(clips)
+
+    def named(self) -> dict[str, bool]:
+        """The options by the names of the arguments of `Clip`."""
+        return {"thumbnails": not self.no_thumbnails, "player": not self.no_player}
+
+
 WebOption = Annotated[
     bool | None,
     typer.Option(
@@ -98,15 +123,13 @@ def video(
     format: FaceFormatOption = None,
     output: OutputOption = None,
     annotate: AnnotateOption = None,
-    report: ReportOption = None,
+    pages: PageOptions,
     episode_options: EpisodeOptions,
     sampling: SamplingOptions,
     patience: PatienceOption = 1.0,
     smoothing: SmoothingOption = TIME_CONSTANT,
     recognition: RecognizerOptions,
     blur_faces: BlurOption = False,
-    no_thumbnails: ThumbnailsOption = False,
-    no_player: PlayerOption = False,
     aggregate: AggregateOption = False,
     min_group: MinGroupOption = 10,
 ) -> None:
@@ -115,11 +138,10 @@ def video(
     from mien.video.reader import VIDEO_SUFFIXES
 
     format = choose_format(FaceFormat, format, output)
-    written = {"--annotate": annotate, "--report": report}
+    written = {"--annotate": annotate, "--report": pages.report}
     check_written(format.value, output, aggregate, written | {"--episodes": episode_options.episodes})
     check_hidden("--blur-faces", blur_faces, written)
-    check_hidden("--no-thumbnails", no_thumbnails, {"--report": report})
-    check_hidden("--no-player", no_player, {"--report": report})
+    pages.check()
     files, frames = find_clips(paths), sampling.sampling()
     check_no_input("--output", output, files)
     episode_options.check(files, output)
@@ -129,22 +151,11 @@ def video(
             if annotate
             else [None] * len(files)
         )
-        pages = output_paths(report, files, ".html", paths=paths) if report else [None] * len(files)
+        places = pages.places(files, paths)
         recognizer = recognition.recognizer()
         clips = [
-            Clip(
-                recognizer,
-                file,
-                frames,
-                patience,
-                smoothing,
-                mp4,
-                page,
-                blur_faces,
-                not no_thumbnails,
-                not no_player,
-            )
-            for file, mp4, page in zip(files, drawn, pages, strict=True)
+            Clip(recognizer, file, frames, patience, smoothing, mp4, page, blur_faces, **pages.named())
+            for file, mp4, page in zip(files, drawn, places, strict=True)
         ]
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
@@ -156,7 +167,7 @@ def video(
         else:
             tally = _write_frames(recognizer, results, format, output)
             failed = tally.failed
-            _say_drawn(clips, tally, annotate, report)
+            _say_drawn(clips, tally, annotate, pages.report)
     say_others(paths, VIDEO_SUFFIXES)
     if failed:
         raise typer.Exit(1)

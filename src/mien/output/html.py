@@ -126,6 +126,18 @@ class Report:
         ]
         self._parts.append(f'<div class="faces">{"".join(figures)}</div>')
 
+    def pictures(self, images: Iterable[NDArray[np.uint8]], captions: Iterable[str]) -> None:
+        """Add frames of clips, (h, w, 3) uint8 RGB, a caption below each; its lines are kept."""
+        figures = [
+            '<figure style="width: 15rem; margin: 0; break-inside: avoid">'
+            f"{_img(_jpeg(image), caption, kind='frame', media='jpeg') if self._thumbnails else ''}"
+            f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+            for image, caption in zip(images, captions, strict=True)
+        ]
+        self._parts.append(
+            f'<div style="display: flex; flex-wrap: wrap; gap: .8rem">{"".join(figures)}</div>'
+        )
+
     def groups(self, groups: Iterable[tuple[Iterable[NDArray[np.uint8]], Iterable[str]]]) -> None:
         """Add groups of pictures, one frame per group; images and captions as in `faces`."""
         self._parts.append('<div style="display: flex; flex-wrap: wrap; gap: .8rem">')
@@ -202,6 +214,14 @@ def picture_url(image: NDArray[np.uint8]) -> str:
     return f"data:image/png;base64,{base64.b64encode(_png(image)).decode('ascii')}"
 
 
-def _img(png: bytes, alt: str, kind: str = "") -> str:
-    data = base64.b64encode(png).decode("ascii")
-    return f'<img class="{kind}" alt="{html.escape(alt)}" src="data:image/png;base64,{data}">'
+def _jpeg(image: NDArray[np.uint8]) -> bytes:
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    if not done:
+        raise ValueError(f"image of shape {image.shape} {image.dtype}: expected (h, w, 3) uint8")
+    return data.tobytes()
+
+
+def _img(picture: bytes, alt: str, kind: str = "", media: str = "png") -> str:
+    data = base64.b64encode(picture).decode("ascii")
+    style = ' style="width: 100%"' if kind == "frame" else ""
+    return f'<img class="{kind}"{style} alt="{html.escape(alt)}" src="data:image/{media};base64,{data}">'
