@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,8 +18,10 @@ from typer.testing import CliRunner
 pytest.importorskip("pyarrow", reason="needs mien[study]")
 
 from mien import LABELS, Box, EpisodeSettings, Face, Prediction, TrackedFace, TrackedFrame, run_study
+from mien._core.locks import hold_lock
 from mien.cli.app import command_line
-from mien.errors import StudyError
+from mien.errors import SettingsError, StudyError
+from mien.output.rows import encodable
 from mien.output.writers import open_writer
 from mien.study.columns import CLIPS, COMPARISONS, CONDITIONS, EPISODES, MEASURES, PEOPLE
 from mien.study.frames import ClipFrames
@@ -113,6 +117,7 @@ class TestMeasures:
             "expression": "happy",
             "observed": 9.0,
             "missing": 1.0,
+            "not_read": 0.0,
             "uncertain": pytest.approx(3 / 9),
             "episodes": 2,
             "rate": pytest.approx(60 * 2 / 9),
@@ -154,13 +159,58 @@ class TestMeasures:
         found = frames_of(tmp_path, tracked(seen))
         assert [one["person"] for one in people_rows(found, who)] == ["Ada", "Ada", ""]
 
+    def test_an_onset_that_nobody_saw_is_none(self, tmp_path: Path) -> None:
+        """The face comes into view at 1 s with a smile, which ends at 2 s; another begins at 3 s."""
+        seen = [{} if k < 2 else {1: 0.9 if k < 4 or 6 <= k < 8 else 0.1} for k in range(10)]
+        (whole,) = self.measured(tmp_path, tracked(seen), Segment("a.mp4"))
+        assert (whole["episodes"], whole["latency"], whole["ongoing_at_start"]) == (2, None, True)
+        (late,) = self.measured(tmp_path, tracked(seen), Segment("a.mp4", 2.5))
+        assert (late["episodes"], late["latency"], late["ongoing_at_start"]) == (1, 0.5, False)
+        (inside,) = self.measured(tmp_path, tracked(seen), Segment("a.mp4", 1.5))
+        assert (inside["episodes"], inside["latency"], inside["ongoing_at_start"]) == (1, None, True)
+
+    def test_back_with_a_smile_is_no_onset_either(self, tmp_path: Path) -> None:
+        seen: list[dict[int, float]] = [{1: 0.1}, {1: 0.1}, {}, {}, {1: 0.9}, {1: 0.1}, {1: 0.9}, {1: 0.1}]
+        (row,) = self.measured(tmp_path, tracked(seen), Segment("a.mp4"))
+        assert (row["episodes"], row["latency"], row["ongoing_at_start"]) == (2, None, False)
+
+    def test_an_episode_goes_on_in_another_track(self, tmp_path: Path) -> None:
+        seen: list[dict[int, float]] = [{1: 0.1}, {1: 0.9}, {1: 0.9}, {2: 0.9}, {2: 0.9}, {2: 0.1}]
+        who = People({("a.mp4", 1): "Ada", ("a.mp4", 2): "Ada"})
+        (row,) = self.measured(tmp_path, tracked(seen), Segment("a.mp4"), people=who)
+        assert (row["episodes"], row["mean_duration"], row["latency"]) == (1, 2.0, 0.5)
+        (second,) = self.measured(tmp_path, tracked(seen), Segment("a.mp4", 1.5), people=who)
+        assert (second["episodes"], second["ongoing_at_start"]) == (0, True)
+
+    def test_what_was_not_read_is_not_missing(self, tmp_path: Path) -> None:
+        frames = [f for f in tracked([{1: 0.9}] * 8) if f.time >= 1.0]  # read from 1 to 4 s
+        (row,) = self.measured(tmp_path, frames, Segment("a.mp4"))
+        assert (row["start"], row["end"], row["observed"], row["not_read"]) == (1.0, 4.0, 3.0, 0.0)
+        (row,) = self.measured(tmp_path, frames, Segment("a.mp4", 0.0, 6.0))
+        assert (row["observed"], row["missing"], row["not_read"]) == (3.0, 0.0, 3.0)
+        with pytest.raises(StudyError, match="was read from 1 to 4 s"):
+            self.measured(tmp_path, frames, Segment("a.mp4", 0.0, 1.0))
+        found = frames_of(tmp_path, frames)
+        broken = [
+            row
+            for segment in (Segment("a.mp4", 5.0), Segment("a.mp4", 5.0, 7.0))
+            for row in measure_rows(found, [], People(), [segment], broken=True)
+            if row["expression"] == "happy"
+        ]
+        assert [(row["observed"], row["missing"], row["not_read"], row["rate"]) for row in broken] == [
+            (0.0, 0.0, 0.0, None),
+            (0.0, 0.0, 2.0, None),
+        ]
+
     def test_one_person_twice_in_a_frame_is_refused(self, tmp_path: Path) -> None:
         who = People({("a.mp4", 1): "Ada", ("a.mp4", 2): "Ada"})
         with pytest.raises(StudyError, match=r"'Ada', but two of them are seen at 0\.50 s"):
             self.measured(tmp_path, tracked([{1: 0.9}, {1: 0.9, 2: 0.1}]), Segment("a.mp4"), people=who)
 
     def test_a_segment_after_the_end_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(StudyError, match=r"s.csv, line 3: segment from 9 s, but a.mp4 is read until 1 s"):
+        with pytest.raises(
+            StudyError, match=r"s.csv, line 3: segment from 9 to 1 s, but a.mp4 was read from 0 to 1 s"
+        ):
             self.measured(tmp_path, tracked([{1: 0.9}] * 2), Segment("a.mp4", 9.0, where="s.csv, line 3"))
 
     def test_a_persons_segments_of_a_condition_count_together(self) -> None:
@@ -197,6 +247,12 @@ class TestStatistics:
         assert sign_flip_p_value(rng.normal(1, 1, 40)) == pytest.approx(1 / 10_001)
         uniform = [sign_flip_p_value(rng.normal(0, 1, 18)) for _ in range(60)]
         assert 0.3 < np.mean(uniform) < 0.7
+
+    def test_large_numbers_never_come_to_nought(self) -> None:
+        rng = np.random.default_rng(0)
+        for scale in (1, 400, 3000):
+            for _ in range(60):
+                assert sign_flip_p_value(np.abs(rng.normal(scale, scale / 5, 8))) >= 2 / 256
 
     def test_five_people_cannot_be_significant(self) -> None:
         assert sign_flip_p_value(np.ones(5)) == 2 / 32
@@ -244,10 +300,26 @@ class TestLists:
         text = "﻿Clip,start,end,Condition\r\na,,2.5,calm\r\n\r\nb/c.mp4,1,,\r\na.mp4,3,4,loud\r\n"
         found = read_segments(self.write(tmp_path, text.replace(",", separator)), self.CLIPS)
         assert [(one.clip, one.start, one.end, one.name, one.condition) for one in found] == [
-            ("a.mp4", 0.0, 2.5, "1", "calm"),
+            ("a.mp4", None, 2.5, "1", "calm"),
             ("b/c.mp4", 1.0, None, "1", ""),
             ("a.mp4", 3.0, 4.0, "2", "loud"),
         ]
+
+    def test_lines_of_other_clips_are_said(self, tmp_path: Path) -> None:
+        said: list[str] = []
+        text = 'clip;start;end\na;0,5;1,25\nz;0;1\ny;0;1\n"odd\nname.mp4";0;1\n'
+        found = read_segments(self.write(tmp_path, text), [*self.CLIPS, "odd\nname.mp4"], said.append)
+        assert [(one.clip, one.start, one.end) for one in found] == [
+            ("a.mp4", 0.5, 1.25),
+            ("odd\nname.mp4", 0.0, 1.0),
+        ]
+        assert said == [f"{tmp_path / 'list.csv'}: 2 lines of clips that are not in this study: z, y"]
+
+    def test_a_track_that_is_not_there_is_refused(self, tmp_path: Path) -> None:
+        people = read_people(self.write(tmp_path, "clip,track,person\na,22,Ada\n"), self.CLIPS)
+        with pytest.raises(StudyError, match=r"line 2: a.mp4 has no track 22; it has 1, 2"):
+            people.check("a.mp4", [1, 2])
+        people.check("b/c.mp4", [])
 
     def test_people(self, tmp_path: Path) -> None:
         people = read_people(
@@ -263,13 +335,19 @@ class TestLists:
         [
             ("clip,start\na,1\n", r"no column end; it has clip, start, expected clip, start, end"),
             ("", "it has none"),
-            ("clip,start,end\ne,1,2\n", r"line 2: no clip 'e'; expected one of a.mp4, b/c.mp4"),
+            ("clip,start,end\ne,1,2\n", r"no line is of a clip of this study: e; expected a.mp4, b/c.mp4"),
             ("clip,start,end\nc,1,2\n", r"'c' may be b/c.mp4 or d/c.mp4"),
             ("clip,start,end\na,2,1\n", r"end 1 s: expected after the start, 2 s"),
             ("clip,start,end\na,1:30,200\n", r"start '1:30': expected seconds"),
             ("clip,start,end\na,-1,2\n", "start '-1': expected seconds"),
             ("clip,start,end\na,nan,2\n", "start 'nan': expected seconds"),
             ("clip,start,end\na,1\n", r"line 2: 2 cells; expected 3"),
+            ("clip,start,end\n", "no line below the header"),
+            (
+                "clip,start,end,condition\na,1,4,x\na,3,5,x\n",
+                r"line 3: overlaps with .*line 2 in condition 'x'",
+            ),
+            ("clip,start,end,condition\na,1,2,NA\n", "condition 'NA': pandas or R would read no value"),
             (
                 "clip,start,end,segment\na,1,2,x\na,3,4,x\n",
                 "segment x of a.mp4 for the second time; expected other names",
@@ -503,7 +581,14 @@ class TestGoingOn:
         assert done.exit_code == 0, done.output
         names = {path.name for path in (tmp_path / "study").iterdir()}
         always = {"clips.csv", "people.csv", "episodes.csv", "measures.csv", "frames.parquet", "report.html"}
-        assert names == always | {"codebook.json", "codebook.md", "study.json", "read"}
+        assert names == always | {
+            "codebook.json",
+            "codebook.md",
+            "study.json",
+            "read",
+            "written.jsonl",
+            "lock",
+        }
         wrong = CliRunner().invoke(command_line(), [*words, "--smoothing", "-1"])
         assert wrong.exit_code == 2 and "smoothing" in wrong.output
 
@@ -520,13 +605,108 @@ class TestGoingOn:
         people = folder / "people.csv"
         people.write_text(people.read_text(encoding="utf-8").replace("two.mp4:1", "Eileen"))
         before = people.read_bytes()
-        for named in (None, people):
-            with pytest.raises(StudyError, match=r"people.csv: was changed since it was written.*move it"):
-                run_study([clips / "two.mp4"], folder, people=named)
-            assert people.read_bytes() == before
+        with pytest.raises(StudyError, match=r"people.csv: was changed since it was written.*move it"):
+            run_study([clips / "two.mp4"], folder)
+        with pytest.raises(
+            StudyError, match=r"people.csv: a list of people in the folder of the study.*move it"
+        ):
+            run_study([clips / "two.mp4"], folder, people=people)
+        assert people.read_bytes() == before
         people.rename(tmp_path / "who.csv")
         run_study([clips / "two.mp4"], folder, people=tmp_path / "who.csv")
         assert rows_of(people)[0]["person"] == "Eileen"
+
+    def test_files_of_somebody_else_are_not_written_over(self, clips: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "study"
+        run_study([clips / "two.mp4"], folder, write=["eaf"])
+        coded = folder / "eaf" / "two.eaf"
+        coded.write_text("coded by hand")
+        with pytest.raises(StudyError, match=r"two.eaf: was changed"):
+            run_study([clips / "two.mp4"], folder)
+        coded.unlink()
+        (folder / "vtt").mkdir()
+        (folder / "vtt" / "two.vtt").write_text("mine")
+        with pytest.raises(StudyError, match=r"two.vtt: is there already, and not of this study"):
+            run_study([clips / "two.mp4"], folder, write=["vtt"])
+        assert (folder / "vtt" / "two.vtt").read_text() == "mine"
+        run_study([clips / "two.mp4"], folder, write=["srt"])
+        run_study([clips / "two.mp4"], folder)
+        assert not (folder / "srt" / "two.srt").exists()  # of what was found then, perhaps
+
+    def test_a_clip_that_is_away_or_moved_keeps_what_was_read(self, clips: Path, tmp_path: Path) -> None:
+        here, there = tmp_path / "here" / "two.mp4", tmp_path / "there" / "two.mp4"
+        for place in (here, there):
+            place.parent.mkdir()
+        here.write_bytes((clips / "two.mp4").read_bytes())
+        folder = tmp_path / "study"
+        before = run_study([here], folder).episodes
+        here.rename(there)
+        away = run_study([here], folder)
+        assert (away.read, away.episodes, dict(away.failed)) == (0, before, {})
+        moved = run_study([there, there.parent, there.parent / ".." / "there"], folder, write=["eaf"])
+        assert (moved.clips, moved.read) == (1, 0)
+        assert rows_of(folder / "clips.csv")[0]["path"] == str(there)
+        assert there.as_uri() in (folder / "eaf" / "two.eaf").read_text(encoding="utf-8")
+
+    def test_two_clips_of_one_name(self, clips: Path, tmp_path: Path) -> None:
+        for name in ("a/two.mp4", "b/two.mp4"):
+            (tmp_path / name).parent.mkdir()
+            (tmp_path / name).write_bytes((clips / "two.mp4").read_bytes())
+        folder = tmp_path / "study"
+        done = run_study([tmp_path / "a", tmp_path / "b"], folder, write=["eaf"])
+        assert (done.clips, len(list((folder / "eaf").iterdir()))) == (2, 2)
+
+    @pytest.mark.parametrize("damage", ["record", "frames", "half"])
+    def test_what_is_damaged_is_read_anew(self, damage: str, clips: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "study"
+        before = run_study([clips / "two.mp4"], folder).episodes
+        (frames,) = (folder / "read").glob("*.parquet")
+        if damage == "record":
+            frames.with_suffix(".json").write_text("{")
+        elif damage == "frames":
+            frames.write_bytes(frames.read_bytes()[:-9])
+        else:  # killed before anything was read
+            (folder / "study.json").rename(tmp_path / "study.json")
+            for path in [*folder.rglob("*")]:
+                path.is_file() and path.unlink()
+            (tmp_path / "study.json").rename(folder / "study.json")
+        done = run_study([clips / "two.mp4"], folder)
+        assert (done.read, done.episodes) == (1, before)
+
+    def test_one_run_at_a_time(self, clips: Path, tmp_path: Path) -> None:
+        pytest.importorskip("fcntl", reason="no locks here")
+        folder = tmp_path / "study"
+        run_study([clips / "two.mp4"], folder)
+        with (
+            hold_lock(folder / "lock", folder),
+            pytest.raises(SettingsError, match="another run writes here now"),
+        ):
+            run_study([clips / "two.mp4"], folder)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="names of bytes")
+    def test_odd_names(self, clips: Path, tmp_path: Path) -> None:
+        clip = tmp_path / os.fsdecode(b"odd \xff $x^{$.mp4")
+        clip.write_bytes((clips / "two.mp4").read_bytes())
+        (tmp_path / "s.csv").write_text(
+            f"clip,start,end,condition\n{encodable(clip.name)},0,1,_control $5 or $6\n"
+        )
+        done = run_study([clip], tmp_path / "study", segments=tmp_path / "s.csv", write=["eaf", "openface"])
+        assert done.page.exists() and not done.failed
+        assert rows_of(tmp_path / "study" / "conditions.csv")[0]["condition"] == "_control $5 or $6"
+
+    def test_who_does_not_take_part_is_nowhere(self, clips: Path, tmp_path: Path) -> None:
+        from pyarrow import parquet
+
+        (tmp_path / "who.csv").write_text("clip,track,person\none,1,\none,2,Eileen\n")
+        folder = tmp_path / "study"
+        run_study(
+            [clips / "one.mp4"], folder, people=tmp_path / "who.csv", write=["openface", "eaf", "boris"]
+        )
+        assert set(parquet.read_table(folder / "frames.parquet")["person"].to_pylist()) == {"Eileen"}
+        assert {row["face_id"] for row in rows_of(folder / "openface" / "one.csv")} == {"2"}
+        for name in ("eaf/one.eaf", "boris/one-events.csv", "boris/one-aggregated.csv"):
+            assert "Person 1" not in (folder / name).read_text(encoding="utf-8")
+        assert {row["person"] for row in rows_of(folder / "measures.csv")} == {"Eileen"}
 
     def test_a_folder_of_something_else_is_left_alone(self, clips: Path, tmp_path: Path) -> None:
         (tmp_path / "thesis.txt").write_text("mine")

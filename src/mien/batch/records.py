@@ -11,10 +11,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 from mien._core.files import UNFINISHED
-from mien.errors import SettingsError
+from mien._core.locks import hold_lock
 
 SETTINGS_FILE = "batch.json"
 MANIFEST_FILE = "manifest.json"
@@ -77,9 +76,9 @@ def locked(folder: Path, records: Path) -> Iterator[None]:
         SettingsError: another run writes there now.
     """
     old_lock = folder / _OLD_LOCK_FILE
-    with _lock(records / _LOCK_FILE, folder):
+    with hold_lock(records / _LOCK_FILE, folder):
         if old_lock.exists():
-            with _lock(old_lock, folder):
+            with hold_lock(old_lock, folder):
                 old_lock.unlink()
         for name in (SETTINGS_FILE, MANIFEST_FILE):
             if (folder / name).exists():
@@ -87,23 +86,3 @@ def locked(folder: Path, records: Path) -> Iterator[None]:
         for left in (*records.glob(f"*{UNFINISHED}"), *folder.rglob(f"*{UNFINISHED}")):
             left.unlink(missing_ok=True)
         yield
-
-
-@contextmanager
-def _lock(path: Path, folder: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        if not _is_ours(file):
-            raise SettingsError(f"{folder}: another run writes here now; wait for its end, or choose another")
-        yield
-
-
-def _is_ours(file: IO[str]) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # Windows: two runs in one folder are the user's to avoid
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

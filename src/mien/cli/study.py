@@ -97,6 +97,7 @@ def study(
                 episodes=settings,
                 **study_options.named(),
                 progress=progress,
+                say=lambda sentence: typer.echo(f"mien: {sentence}", err=True),
             )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None

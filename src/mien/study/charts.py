@@ -66,15 +66,27 @@ def _conditions_figure(rows: Sequence[Row]) -> Figure:
             ]
             axes.errorbar(
                 means, heights, xerr=spread, fmt=_MARKS[k % len(_MARKS)], color=_SHADES[k % len(_SHADES)],
-                capsize=3, label=shortened(condition),
+                capsize=3, label=_legend_name(condition),
             )  # fmt: skip
         set_style(axes, "x")
         axes.set_xlabel(title, color=INK)
         axes.set_xlim(left=0)
-    panels[0].set_yticks(range(len(labels)), labels)
+    panels[0].set_yticks(range(len(labels)), labels, parse_math=False)
     panels[0].invert_yaxis()
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
+    handles, names = panels[0].get_legend_handles_labels()
+    legend = figure.legend(handles, names, loc="outside upper center", ncols=4, frameon=False)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     return figure
+
+
+def _legend_name(condition: str) -> str:
+    """A condition's name; matplotlib leaves out of a legend what begins with an underscore."""
+    return (
+        shortened(condition).replace("_", "\N{NO-BREAK SPACE}_", 1)
+        if condition[:1] == "_"
+        else shortened(condition)
+    )
 
 
 def _timeline_figure(people: Sequence[Row], episodes: Sequence[Row]) -> Figure:
@@ -103,7 +115,7 @@ def _timeline_figure(people: Sequence[Row], episodes: Sequence[Row]) -> Figure:
                 place + 0.4 - height / 2, one["duration"], left=one["onset"], height=height, color=color,
                 edgecolor=INK, linewidth=0.4,
             )  # fmt: skip
-    axes.set_yticks(range(len(people)), [_named(row) for row in people])
+    axes.set_yticks(range(len(people)), [_named(row) for row in people], parse_math=False)
     axes.invert_yaxis()
     axes.set_xlim(left=0)
     axes.set_xlabel("seconds from the beginning of the clip", color=INK)
@@ -116,4 +128,5 @@ def _timeline_figure(people: Sequence[Row], episodes: Sequence[Row]) -> Figure:
 
 def _named(row: Row) -> str:
     own = row["person"] == f"{row['clip']}:{row['track']}"
-    return shortened(row["person"] if own else f"{row['person']} ({row['clip']})")[-40:]
+    name = row["person"] if own else f"{row['person']} ({row['clip']})"
+    return shortened(name if len(name) <= 40 else "…" + name[-39:])

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mien._core.files import atomic_file, write_atomically, write_json
+from mien._core.files import UNFINISHED, atomic_file, write_json
 from mien._core.version import __version__
 from mien.errors import StudyError, VideoError
 from mien.faces.detector import detector_model
 from mien.output.writers import open_writer
 from mien.recognition import EmotionRecognizer
-from mien.study.frames import ClipFrames
+from mien.study.frames import ClipFrames, is_whole
 from mien.video.clips import Clip
 from mien.video.face_tracker import PATIENCE, FaceTracker
 from mien.video.reader import video_info
@@ -73,6 +73,8 @@ class Reading:
 class ReadClips:
     """What was read of the clips of a study so far, in its folder.
 
+    A clip is known by its file's name, size and time of change: it may be moved.
+
     Args:
         folder: of the study, made if missing.
         reading: how; a folder is read in one way.
@@ -81,64 +83,35 @@ class ReadClips:
         settings: what the reading depends on, name -> value.
 
     Raises:
-        StudyError: the folder holds something else, a study that was read in another way, or a table that somebody
-            has changed.
+        StudyError: the folder holds something else, or a study that was read in another way.
         OSError: it cannot be made.
     """
 
     def __init__(self, folder: Path, reading: Reading) -> None:
-        self._folder, self._reading = folder, reading
-        self.settings, record = reading.to_dict(), folder / _RECORD
-        self._tables: dict[str, list[str]] = {}
+        self._folder, self._reading, self.settings = folder / _READ, reading, reading.to_dict()
+        self._files: dict[str, Path] = {}  # clip -> where its frames are
+        record = folder / _RECORD
         if record.exists():
-            found = _json_of(record)
-            before, self._tables = found.get("reading", {}), found.get("tables", {})
-            changed = [name for name, value in self.settings.items() if before.get(name) != value]
-            if changed:
-                was, now = (
-                    {name: values.get(name) for name in changed} for values in (before, self.settings)
-                )
-                raise StudyError(
-                    f"{folder}: was read with {was}, now {now}; expected the same, or a new folder"
-                )
+            self._check(folder, _json_of(record).get("reading"))
         elif folder.is_dir() and any(folder.iterdir()):
             raise StudyError(f"{folder}: not empty, and no study; expected a new folder, or that of a study")
-        self._check_tables()
-        (folder / _READ).mkdir(parents=True, exist_ok=True)
-        if not record.exists():
-            self._write_record()
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(record, {"mien": __version__, "reading": self.settings})
+        self._folder.mkdir(exist_ok=True)
 
-    def _check_tables(self) -> None:
-        """Raise where a table was changed by somebody: it would be lost."""
-        for name, digests in self._tables.items():
-            path = self._folder / name
-            if path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() not in digests:
-                raise StudyError(
-                    f"{path}: was changed since it was written, and would be written anew; expected it elsewhere: move "
-                    "it (a list of people is named by --people), or delete it"
-                )
+    def tidy(self) -> None:
+        """Remove what a killed run left behind; only while no other runs."""
+        for left in self._folder.glob(f".*{UNFINISHED}"):
+            left.unlink()
 
-    def write_tables(self, texts: Mapping[str, str]) -> None:
-        """Write tables, name -> text; those of before that are none of these are removed.
-
-        Raises:
-            OSError: a file cannot be written.
-        """
-        before = self._tables
-        new = {name: [hashlib.sha256(text.encode()).hexdigest()] for name, text in texts.items()}
-        # Both while they are written: stopped there, the next run must not take one for changed.
-        self._tables = {name: [*before.get(name, []), *new.get(name, [])] for name in (before | new)}
-        self._write_record()
-        for name, text in texts.items():
-            write_atomically(self._folder / name, text)
-        for name in before.keys() - new.keys():
-            (self._folder / name).unlink(missing_ok=True)
-        self._tables = new
-        self._write_record()
-
-    def _write_record(self) -> None:
-        values = {"mien": __version__, "reading": self.settings, "tables": self._tables}
-        write_json(self._folder / _RECORD, values)
+    def _check(self, folder: Path, before: Any) -> None:
+        if not isinstance(before, dict):
+            raise StudyError(f"{folder / _RECORD}: not the record of a study; choose a new folder")
+        changed = [name for name, value in self.settings.items() if before.get(name) != value]
+        if changed:
+            was, now = ({name: values.get(name) for name in changed} for values in (before, self.settings))
+            raise StudyError(f"{folder}: was read with {was}, now {now}; expected the same, or a new folder")
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -148,29 +121,37 @@ class ReadClips:
     def read(self, clip: str, path: Path, progress: Progress) -> bool:
         """Read a clip unless that is done; whether it was read now.
 
-        A clip that broke off is read anew next time, for it may be whole then. Stopped while it reads, nothing of this
-        clip is kept.
+        A clip that broke off is read anew next time, for it may be whole then. One that was read and is away now stays
+        as it was. Stopped while it reads, nothing of this clip is kept.
+
+        Args:
+            clip: its name in the study.
+            path: of the file.
+            progress: called with (what, milliseconds done, milliseconds in all).
 
         Raises:
             OSError: the file of what was read cannot be written.
         """
-        record = self._path(clip, ".json")
-        if record.exists():
-            before = _json_of(record)
-            if not before.get("error") and before.get("file") == _stamp(path) and self._path(clip).exists():
-                return False
-        found: dict[str, Any] = {"clip": clip, "path": str(path), "file": _stamp(path), "error": ""}
+        stamp = _stamp(path)
+        file = self._place(path, stamp) if stamp else self._known(path) or self._place(path, [0, 0])
+        self._files[clip] = file
+        before = _json_of(file.with_suffix(".json"), default={})
+        if before and not before.get("error") and is_whole(file):
+            if stamp and before.get("path") != str(path):
+                write_json(file.with_suffix(".json"), before | {"path": str(path)})
+            return False
+        found: dict[str, Any] = {"path": str(path), "error": ""}
         try:
             found |= video_info(path)._asdict()
         except VideoError as error:
             found["error"] = str(error)
         with (
-            atomic_file(self._path(clip)) as file,
-            open_writer("parquet", file, self.labels, smoothed=True) as writer,
+            atomic_file(file) as stream,
+            open_writer("parquet", stream, self.labels, smoothed=True) as writer,
         ):
             if not found["error"]:
                 found["error"] = self._watch(path, writer.write, progress)
-        write_json(record, found)
+        write_json(file.with_suffix(".json"), found)
         return True
 
     def _watch(self, path: Path, write: Callable[[Any], None], progress: Progress) -> str:
@@ -184,23 +165,28 @@ class ReadClips:
         return error
 
     def found(self, clip: str) -> tuple[dict[str, Any], ClipFrames]:
-        """What the header and the reading say of a clip, and its frames."""
-        frames = ClipFrames.read(clip, self._path(clip), self.labels)
-        return _json_of(self._path(clip, ".json")), frames
+        """What the header and the reading say of a clip that `read` has seen, and its frames."""
+        file = self._files[clip]
+        return _json_of(file.with_suffix(".json")) | {"clip": clip}, ClipFrames.read(clip, file, self.labels)
 
     def rows(self, clip: str) -> Path:
-        """The Parquet file of a clip's frames."""
-        return self._path(clip)
+        """The Parquet file of the frames of a clip that `read` has seen."""
+        return self._files[clip]
 
-    def _path(self, clip: str, ending: str = ".parquet") -> Path:
-        # A clip's name may be a path, or longer than a file's name may be.
-        short = "".join(c if c.isalnum() or c in "-._" else "_" for c in Path(clip).name)[:60]
-        digest = hashlib.sha256(clip.encode(errors="surrogateescape")).hexdigest()[:12]
-        return self._folder / _READ / f"{short}-{digest}{ending}"
+    def _known(self, path: Path) -> Path | None:
+        """What was read of a file that is away, if anything."""
+        records = sorted(self._folder.glob("*.json"))
+        found = [one for one in records if _json_of(one, default={}).get("path") == str(path)]
+        return found[-1].with_suffix(".parquet") if found else None
+
+    def _place(self, path: Path, stamp: list[int]) -> Path:
+        short = "".join(c if c.isalnum() or c in "-_" else "_" for c in path.name)[:60]
+        digest = hashlib.sha256(f"{path.name} {stamp}".encode(errors="surrogateescape")).hexdigest()
+        return self._folder / f"{short}-{digest[:16]}.parquet"
 
 
 def _stamp(path: Path) -> list[int] | None:
-    """Size and time of the last change: whether a file is still the one that was read."""
+    """Size and time of the last change: whether a file is still the one that was read; None where there is none."""
     try:
         status = path.stat()
     except OSError:
@@ -208,11 +194,12 @@ def _stamp(path: Path) -> list[int] | None:
     return [status.st_size, status.st_mtime_ns]
 
 
-def _json_of(path: Path) -> dict[str, Any]:
+def _json_of(path: Path, default: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A JSON object; `default` where there is none, or it is broken."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StudyError(f"{path}: not the record of a study ({error}); choose a new folder") from None
+    except (OSError, ValueError):
+        values = default
     if not isinstance(values, dict):
         raise StudyError(f"{path}: not the record of a study; choose a new folder")
     return values

@@ -24,7 +24,9 @@ Columns = Mapping[str, Column]
 
 _CLIP = {"clip": Column(str, "name of the clip, as in clips.csv")}
 _PERSON = {
-    "person": Column(str, "the person: the name from the file of people, else clip:track"),
+    "person": Column(
+        str, "the person: the name from the file of people, else clip:track; empty for who was left out there"
+    ),
 }
 _EXPRESSION = {"expression": Column(str, "one of the model's labels")}
 _SHARE = "share from 0 to 1"
@@ -91,11 +93,19 @@ EPISODES: Columns = (
     }
 )
 
-_RATE = Column(float, "episodes per minute of observed time", "1/min")
+_RATE = Column(
+    float,
+    "episodes that begin in the segment, or come into view in it, per minute of observed time; one that goes on in "
+    "another track of the person counts once",
+    "1/min",
+)
 _TIME_SHARE = Column(float, "time in episodes divided by observed time, at most 1", _SHARE)
 _MEAN_DURATION = Column(float, "mean duration of the episodes that begin in the segment", "s")
 _LATENCY = Column(
-    float, "from the start of the segment to the first onset in it; empty where there is none", "s"
+    float,
+    "from the start of the segment to the first onset in it; empty where there is none, where the expression is "
+    "ongoing at the start, or where it was there when the face came into view",
+    "s",
 )
 
 MEASURES: Columns = (
@@ -113,20 +123,28 @@ MEASURES: Columns = (
     | {
         "observed": Column(float, "time in the segment in which the person's face was seen", "s"),
         "missing": Column(
-            float, "time in the segment in which it was not seen: no expression, not neutral either", "s"
+            float,
+            "time in the segment that was read and in which it was not seen: no expression, not neutral",
+            "s",
+        ),
+        "not_read": Column(
+            float, "time in the segment that was not read: outside of the clip, or of --start and --end", "s"
         ),
         "uncertain": Column(
             float,
             "share of the observed time in which the smoothed prediction is flagged as uncertain",
             _SHARE,
         ),
-        "episodes": Column(int, "episodes whose onset lies in the segment"),
+        "episodes": Column(int, "episodes that begin in the segment, or come into view in it"),
         "rate": _RATE,
         "episode_time": Column(float, "time of the segment that lies in episodes", "s"),
         "share": _TIME_SHARE,
         "mean_duration": _MEAN_DURATION,
         "latency": _LATENCY,
-        "ongoing_at_start": Column(bool, "an episode that began before the segment reaches into it"),
+        "ongoing_at_start": Column(
+            bool,
+            "the expression was there at the start of the segment, or when the face was first seen in it",
+        ),
         "mean_probability": Column(
             float, "mean smoothed probability of the expression over the observed time", _SHARE
         ),

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mien._core.files import write_atomically
+import numpy as np
+
 from mien.output.decimals import decimal
-from mien.output.image_files import FreeStems
 from mien.output.rows import encodable
 from mien.study.frames import ClipFrames
 from mien.study.lists import People
@@ -86,16 +86,22 @@ def to_boris_aggregated(episodes: Sequence[Episode], media: Media, header: Mappi
     return _csv(_AGGREGATED, rows)
 
 
-def to_openface(frames: ClipFrames) -> str:
+def to_openface(frames: ClipFrames, people: People) -> str:
     """OpenFace's first columns, a line a face: frames are counted from 1, face_id is the track.
 
-    `confidence` is the detector's score and `success` 1; a frame without a face has a line with 0 in both, and a
-    face_id of 0. The other columns are the smoothed probabilities by label.
+    `confidence` is the detector's score and `success` 1; a frame without a face of somebody who takes part has a line
+    with 0 in both, and a face_id of 0. The other columns are the smoothed probabilities by label.
     """
     c, names = frames.columns, [f"smoothed_{label}" for label in frames.labels]
+    out = {track for track in frames.tracks if people.person(frames.clip, track) is None}
+    shown = set(c["frame"][~np.isin(c["track"], [-1, *out])].tolist())
     rows = []
+    last = None
     for k in range(len(c["frame"])):
-        seen = c["track"][k] >= 0
+        frame, seen = int(c["frame"][k]), c["track"][k] >= 0 and int(c["track"][k]) not in out
+        if not seen and (frame in shown or frame == last):
+            continue
+        last = frame
         rows.append(
             {
                 "frame": int(c["frame"][k]) + 1,
@@ -115,41 +121,42 @@ FORMS = ("eaf", "textgrid", "vtt", "srt", "boris", "openface")
 _ENDINGS = {"eaf": ".eaf", "textgrid": ".TextGrid", "vtt": ".vtt", "srt": ".srt"}
 
 
-def write_forms(
+def form_texts(
     wanted: Iterable[str],
+    stem: str,
     header: Mapping[str, Any],
     frames: ClipFrames,
     episodes: Iterable[Episode],
     people: People,
     folder: Path,
-) -> None:
-    """Write a clip in the wanted forms, into a folder for each: `eaf/clip.eaf`.
+) -> Iterator[tuple[str, str]]:
+    """A clip in the wanted forms: names of files, in a folder for each form, and their text.
 
     Args:
         wanted: of `FORMS`.
+        stem: of the files' names.
         header: what is known of the clip: path, duration, fps.
         frames: of the clip.
         episodes: of all tracks; those of who does not take part are left out.
         people: who the tracks are.
         folder: of the study.
-
-    Raises:
-        OSError: a file cannot be written.
     """
     shown = [one for one in episodes if people.person(frames.clip, one.track) is not None]
     names = {track: people.named.get((frames.clip, track), "") for track in frames.tracks}
     seconds = max(float(header.get("duration") or 0), float(frames.ends[-1]) if len(frames.times) else 0.0)
-    stem = FreeStems().take(frames.clip).replace("/", "_")
     for form in wanted:
-        place = folder / form
-        place.mkdir(exist_ok=True)
-        media = Media(Path(header["path"]), seconds, place, names)
-        for ending, text in _texts(form, shown, media, header, frames):
-            write_atomically(place / f"{stem}{ending}", encodable(text))
+        media = Media(Path(header["path"]), seconds, folder / form, names)
+        for ending, text in _texts(form, shown, media, header, frames, people):
+            yield f"{form}/{stem}{ending}", encodable(text)
 
 
 def _texts(
-    form: str, episodes: Sequence[Episode], media: Media, header: Mapping[str, Any], frames: ClipFrames
+    form: str,
+    episodes: Sequence[Episode],
+    media: Media,
+    header: Mapping[str, Any],
+    frames: ClipFrames,
+    people: People,
 ) -> list[tuple[str, str]]:
     """The files of a form: ending and text."""
     if form == "boris":
@@ -158,7 +165,7 @@ def _texts(
             ("-aggregated.csv", to_boris_aggregated(episodes, media, header)),
         ]
     if form == "openface":
-        return [(".csv", to_openface(frames))]
+        return [(".csv", to_openface(frames, people))]
     write: Callable[[Sequence[Episode], Media], str] = _OF_EPISODES[_ENDINGS[form].lower()]
     return [(_ENDINGS[form], write(episodes, media))]
 

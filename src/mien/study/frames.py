@@ -19,6 +19,17 @@ from mien.video.episodes import Episode, EpisodeFinder, EpisodeSettings
 _USUAL_STEP = 0.04  # seconds that the only frame of a clip stands for
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a file of frames is there, and can be read."""
+    from pyarrow import ArrowException, parquet
+
+    try:
+        parquet.read_metadata(path)
+    except (OSError, ArrowException):
+        return False
+    return True
+
+
 @dataclass(frozen=True, eq=False)
 class ClipFrames:
     """What was read of a clip: a row a face and frame, and one for a frame without a face.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,13 @@ def episode_rows(frames: ClipFrames, episodes: Iterable[Episode], people: People
 
 
 def measure_rows(
-    frames: ClipFrames, episodes: Sequence[Episode], people: People, segments: Iterable[Segment]
+    frames: ClipFrames,
+    episodes: Sequence[Episode],
+    people: People,
+    segments: Iterable[Segment],
+    *,
+    max_gap: float = 0.0,
+    broken: bool = False,
 ) -> Iterator[Row]:
     """Rows of measures.csv: one for every segment, person and expression of a clip.
 
@@ -68,66 +75,117 @@ def measure_rows(
         frames: of the clip.
         episodes: in it, of all tracks.
         people: who the tracks are.
-        segments: of the clip; those without an end last to its end.
+        segments: of the clip.
+        max_gap: seconds within which an episode of one person goes on in another track.
+        broken: whether the clip could not be read to its end; then segments may lie behind what was read.
 
     Raises:
-        StudyError: a segment begins when the clip is over, or two faces in one frame are the same person.
+        StudyError: a segment lies outside of what was read, or two faces in one frame are the same person.
     """
     found = frames.people(people)
+    theirs = {}
     for person, tracks in found.items():
         _check_one_face(frames, person, tracks)
+        theirs[person] = joined([one for one in episodes if one.track in tracks], max_gap)
     for segment in segments:
-        end = segment.end if segment.end is not None else float(frames.ends[-1]) if len(frames.ends) else 0.0
-        if end <= segment.start:
-            raise StudyError(
-                f"{segment.where}: segment from {segment.start:g} s, but {frames.clip} is read until {end:g} s; "
-                "expected a start before that"
-            )
+        start, end = _times(frames, segment, broken)
         place: Row = {
-            "clip": frames.clip, "segment": segment.name, "condition": segment.condition,
-            "start": segment.start, "end": end,
+            "clip": frames.clip, "segment": segment.name, "condition": segment.condition, "start": start, "end": end,
         }  # fmt: skip
         for person, tracks in found.items():
             own = np.isin(frames.of_faces("track"), tracks)
-            weights = _overlaps(frames.spans[own], segment.start, end)
-            seen = _seen(frames, own, weights, end - segment.start)
-            theirs = [one for one in episodes if one.track in tracks]
+            spans = frames.spans[own]
+            weights = _overlaps(spans, start, end)
+            seen = _seen(frames, own, weights, start, end)
+            first = float(spans[weights > 0, 0].min()) if (weights > 0).any() else start
             for label in frames.labels:
+                ours = [one for one in theirs[person] if one.emotion == label]
                 yield (
                     place
                     | {"person": person, "expression": label}
                     | seen
-                    | _expression(
-                        [one for one in theirs if one.emotion == label],
-                        segment.start,
-                        end,
-                        float(seen["observed"]),
-                    )
+                    | _expression(ours, start, end, max(start, first), float(seen["observed"]))
                     | {"mean_probability": _weighted(frames.of_faces(f"smoothed_{label}")[own], weights)}
                 )
 
 
-def _seen(frames: ClipFrames, own: NDArray[np.bool_], weights: NDArray[np.float64], length: float) -> Row:
+def joined(episodes: Iterable[Episode], max_gap: float) -> list[Episode]:
+    """A person's episodes, where one that was cut off by a change of track goes on in the next one.
+
+    Args:
+        episodes: of one person.
+        max_gap: seconds between them at most.
+    """
+    found: list[Episode] = []
+    for one in sorted(episodes, key=lambda one: (one.emotion, one.onset)):
+        last = found[-1] if found else None
+        if (
+            last is not None
+            and (last.emotion, last.open_end, one.open_start) == (one.emotion, True, True)
+            and one.onset - last.offset <= max_gap + _ROUNDING
+        ):
+            found[-1] = replace(last, offset=one.offset, open_end=one.open_end)
+        else:
+            found.append(one)
+    return found
+
+
+def _times(frames: ClipFrames, segment: Segment, broken: bool) -> tuple[float, float]:
+    """When a segment starts and ends, in seconds."""
+    first, last = float(frames.times[0]), float(frames.ends[-1])
+    start = first if segment.start is None else segment.start
+    end = segment.end if segment.end is not None else max(last, start) if broken else last
+    if (start >= last and not broken) or end <= first:
+        raise StudyError(
+            f"{segment.where}: segment from {start:g} to {end:g} s, but {frames.clip} was read from {first:g} to "
+            f"{last:g} s; expected a part of that"
+        )
+    return start, end
+
+
+def _seen(
+    frames: ClipFrames, own: NDArray[np.bool_], weights: NDArray[np.float64], start: float, end: float
+) -> Row:
+    read = max(0.0, min(end, float(frames.ends[-1])) - max(start, float(frames.times[0])))
     observed = float(weights.sum())
     return {
         "observed": observed,
-        "missing": max(0.0, length - observed),
+        "missing": max(0.0, read - observed),
+        "not_read": max(0.0, end - start - read),
         "uncertain": _weighted(frames.of_faces("smoothed_uncertain")[own], weights),
     }
 
 
-def _expression(episodes: Sequence[Episode], start: float, end: float, observed: float) -> Row:
+def _expression(
+    episodes: Sequence[Episode], start: float, end: float, first_seen: float, observed: float
+) -> Row:
+    """The measures of one expression of one person.
+
+    Args:
+        episodes: of it, in order.
+        start, end: of the segment.
+        first_seen: when the face is seen first in the segment.
+        observed: seconds in which it is.
+    """
     begun = [one for one in episodes if start - _ROUNDING <= one.onset < end - _ROUNDING]
     time = math.fsum(max(0.0, min(one.offset, end) - max(one.onset, start)) for one in episodes)
     known = observed > 0
+    ongoing = any(
+        one.offset > start + _ROUNDING
+        and (one.onset < start - _ROUNDING or (one.open_start and one.onset <= first_seen + _ROUNDING))
+        and one.onset < end - _ROUNDING
+        for one in episodes
+    )
+    # An onset that nobody saw is none: the expression was there when the face came into view.
+    seen_onset = bool(begun) and not ongoing and not begun[0].open_start
     return {
         "episodes": len(begun),
         "rate": 60 * len(begun) / observed if known else None,
         "episode_time": time,
         "share": min(1.0, time / observed) if known else None,
         "mean_duration": math.fsum(one.duration for one in begun) / len(begun) if begun else None,
-        "latency": max(0.0, min(one.onset for one in begun) - start) if begun else None,
-        "ongoing_at_start": any(one.onset < start - _ROUNDING < start < one.offset for one in episodes),
+        "latency": max(0.0, begun[0].onset - start) if seen_onset else None,
+        "ongoing_at_start": ongoing,
     }
 
 

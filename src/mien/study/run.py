@@ -8,15 +8,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mien._core.files import atomic_file
+from mien._core.locks import hold_lock
 from mien.errors import MissingExtraError, StudyError
+from mien.output.image_files import FreeStems
+from mien.output.rows import encodable
 from mien.recognition import EmotionRecognizer
 from mien.study.clips import Progress, ReadClips, Reading
 from mien.study.codebook import write_codebook
 from mien.study.columns import frame_columns
-from mien.study.forms import FORMS, write_forms
-from mien.study.lists import People, Segment, clip_names, read_people, read_segments
+from mien.study.forms import FORMS, form_texts
+from mien.study.lists import People, Say, Segment, clip_names, read_people, read_segments
 from mien.study.study_page import write_study_page
 from mien.study.tables import Tables
+from mien.study.written import WrittenFiles
 from mien.video.clips import find_clips
 from mien.video.episodes import EpisodeSettings
 from mien.video.face_tracker import PATIENCE
@@ -63,6 +67,7 @@ def run_study(
     segments: str | os.PathLike[str] | None = None,
     write: Iterable[str] = (),
     progress: Progress = lambda what, done, total: None,
+    say: Say = lambda sentence: None,
 ) -> StudyOutcome:
     """Read clips, and write the tables of a study into a folder: `docs/how-to/study.md` says what they hold.
 
@@ -79,6 +84,7 @@ def run_study(
         segments: CSV file with clip, start and end, and condition and segment; None for whole clips.
         write: forms of other programs, of `mien.study.forms.FORMS`, a file a clip.
         progress: called with (what, milliseconds done, milliseconds in all) of a clip.
+        say: told of lines in lists that are of other clips.
 
     Raises:
         ValueError: an option out of range.
@@ -91,19 +97,32 @@ def run_study(
     if unknown := [form for form in wanted if form not in FORMS]:
         raise StudyError(f"form {unknown[0]!r}: expected one of {', '.join(FORMS)}")
     sampling = Sampling(every, fps, start, end)
-    paths = find_clips(os.fspath(clip) for clip in clips)
+    # One clip once, by whatever path it was named.
+    unique: dict[Path, Path] = {}
+    for path in find_clips(os.fspath(clip) for clip in clips):
+        unique.setdefault(path.resolve(), path)
+    paths = list(unique.values())
     if not paths:
         raise StudyError("no clip; expected files, folders or patterns that hold some")
     named = dict(zip(clip_names(paths), paths, strict=True))
+    for option, file in (("people", people), ("segments", segments)):
+        if file is not None and Path(file).resolve().parent == folder.resolve():
+            raise StudyError(
+                f"{file}: a list of {option} in the folder of the study, which is written anew; move it"
+            )
     # Read first: a mistake in a list is known before hours of work.
-    who = read_people(Path(people), list(named)) if people else People()
-    stretches = read_segments(Path(segments), list(named)) if segments else [Segment(clip) for clip in named]
+    who = read_people(Path(people), list(named), say) if people else People()
+    stretches = read_segments(Path(segments), list(named), say) if segments else list(map(Segment, named))
     reading = Reading(recognizer or EmotionRecognizer(), sampling, patience, smoothing)
     store, settings = ReadClips(folder, reading), episodes or EpisodeSettings()
-    read = 0
-    for number, (clip, path) in enumerate(named.items(), 1):
-        read += store.read(clip, path, _numbered(progress, f"{number} of {len(named)}"))
-    tables = _write(folder, store, list(named), stretches, who, settings, wanted)
+    with hold_lock(folder / "lock", folder):
+        store.tidy()
+        written = WrittenFiles(folder)
+        written.check()
+        read = 0
+        for number, (clip, path) in enumerate(named.items(), 1):
+            read += store.read(clip, path, _numbered(progress, f"{number} of {len(named)}"))
+        tables = _write(folder, store, list(named), stretches, who, settings, wanted, written)
     return _outcome(tables, read, folder / PAGE)
 
 
@@ -115,15 +134,20 @@ def _write(
     who: People,
     settings: EpisodeSettings,
     forms: Sequence[str],
+    written: WrittenFiles,
 ) -> Tables:
     """Everything that is made of what was read."""
-    tables = Tables(store.labels, who, settings)
+    tables, stems = Tables(store.labels, who, settings), FreeStems()
     for clip in clips:
         header, frames = store.found(clip)
         tables.add(header, frames, [one for one in segments if one.clip == clip])
-        write_forms(forms, header, frames, tables.found[clip], who, folder)
+        stem = stems.take(clip)
+        for name, text in form_texts(forms, stem, header, frames, tables.found[clip], who, folder):
+            written.put(name, text)
     files = tables.files(segments)
-    store.write_tables({name: text for name, (_, text) in files.items()})
+    for name, (_, text) in files.items():
+        written.put(name, text)
+    written.finish()
     _write_frames(folder / FRAMES, store, clips, who)
     facts = store.settings | asdict(settings)
     write_codebook(
@@ -157,8 +181,14 @@ def _write_frames(path: Path, store: ReadClips, clips: Sequence[str], who: Peopl
             table = parquet.read_table(store.rows(clip))
             tracks = table["track"].to_pylist()
             names = [None if track is None else who.person(clip, track) for track in tracks]
-            table = table.add_column(0, "clip", pyarrow.array([clip] * len(table), pyarrow.string()))
-            table = table.add_column(1, "person", pyarrow.array(names, pyarrow.string()))
+            path_now = encodable(store.found(clip)[0]["path"])
+            text = pyarrow.string()
+            table = table.set_column(0, "source", pyarrow.array([path_now] * len(table), text))
+            table = table.add_column(0, "clip", pyarrow.array([clip] * len(table), text))
+            table = table.add_column(1, "person", pyarrow.array(names, text))
+            # Who does not take part is left out here, too.
+            kept = [track is None or name is not None for track, name in zip(tracks, names, strict=True)]
+            table = table.filter(pyarrow.array(kept, pyarrow.bool_()))
             writer = writer or parquet.ParquetWriter(file, table.schema)
             writer.write_table(table)
         if writer is not None:

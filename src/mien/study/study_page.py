@@ -74,9 +74,12 @@ def write_study_page(
 
 
 def _frames_read(settings: Mapping[str, Any]) -> str:
+    every = settings["every"] or 1
+    frames = "every frame" if every == 1 else f"one of {every} frames"
     if settings["fps"]:
-        return f"{settings['fps']:g} frames per second"
-    return f"every {settings['every']}th frame" if (settings["every"] or 1) > 1 else "every frame"
+        frames = f"{settings['fps']:g} frames per second"
+    end = "" if settings["end"] is None else f" to {settings['end']:g} s"
+    return frames if not settings["start"] and not end else f"{frames} from {settings['start']:g} s{end}"
 
 
 def _add_comparisons(page: Report, rows: Mapping[str, Sequence[Row]], folder: Path) -> None:

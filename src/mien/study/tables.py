@@ -44,8 +44,17 @@ class Tables:
         self.rows["clips"].append(_clip_row(header, frames))
         self.rows["people"] += people_rows(frames, self._who)
         self.rows["episodes"] += episode_rows(frames, episodes, self._who)
+        if not header.get("error"):
+            self._who.check(frames.clip, frames.tracks)
         if len(frames.times):
-            self.rows["measures"] += measure_rows(frames, episodes, self._who, segments)
+            self.rows["measures"] += measure_rows(
+                frames,
+                episodes,
+                self._who,
+                segments,
+                max_gap=self._settings.max_gap,
+                broken=bool(header.get("error")),
+            )
         named = (track for track in frames.tracks if self._who.is_named(frames.clip, track))
         self._named |= {name for track in named if (name := self._who.person(frames.clip, track))}
 
