@@ -607,9 +607,7 @@ class TestGoingOn:
         before = people.read_bytes()
         with pytest.raises(StudyError, match=r"people.csv: was changed since it was written.*move it"):
             run_study([clips / "two.mp4"], folder)
-        with pytest.raises(
-            StudyError, match=r"people.csv: a list of people in the folder of the study.*move it"
-        ):
+        with pytest.raises(StudyError, match=r"people.csv: a list in the folder of the study.*move it"):
             run_study([clips / "two.mp4"], folder, people=people)
         assert people.read_bytes() == before
         people.rename(tmp_path / "who.csv")

@@ -97,19 +97,8 @@ def run_study(
     if unknown := [form for form in wanted if form not in FORMS]:
         raise StudyError(f"form {unknown[0]!r}: expected one of {', '.join(FORMS)}")
     sampling = Sampling(every, fps, start, end)
-    # One clip once, by whatever path it was named.
-    unique: dict[Path, Path] = {}
-    for path in find_clips(os.fspath(clip) for clip in clips):
-        unique.setdefault(path.resolve(), path)
-    paths = list(unique.values())
-    if not paths:
-        raise StudyError("no clip; expected files, folders or patterns that hold some")
-    named = dict(zip(clip_names(paths), paths, strict=True))
-    for option, file in (("people", people), ("segments", segments)):
-        if file is not None and Path(file).resolve().parent == folder.resolve():
-            raise StudyError(
-                f"{file}: a list of {option} in the folder of the study, which is written anew; move it"
-            )
+    named = _named(clips)
+    _check_lists(folder, people, segments)
     # Read first: a mistake in a list is known before hours of work.
     who = read_people(Path(people), list(named), say) if people else People()
     stretches = read_segments(Path(segments), list(named), say) if segments else list(map(Segment, named))
@@ -124,6 +113,25 @@ def run_study(
             read += store.read(clip, path, _numbered(progress, f"{number} of {len(named)}"))
         tables = _write(folder, store, list(named), stretches, who, settings, wanted, written)
     return _outcome(tables, read, folder / PAGE)
+
+
+def _named(clips: Iterable[str | os.PathLike[str]]) -> dict[str, Path]:
+    """The clips by their names in the study: each once, by whatever path it was named."""
+    unique: dict[Path, Path] = {}
+    for path in find_clips(os.fspath(clip) for clip in clips):
+        unique.setdefault(path.resolve(), path)
+    if not unique:
+        raise StudyError("no clip; expected files, folders or patterns that hold some")
+    paths = list(unique.values())
+    return dict(zip(clip_names(paths), paths, strict=True))
+
+
+def _check_lists(folder: Path, *lists: str | os.PathLike[str] | None) -> None:
+    for file in lists:
+        if file is not None and Path(file).resolve().parent == folder.resolve():
+            raise StudyError(
+                f"{file}: a list in the folder of the study, which is written anew; move it elsewhere"
+            )
 
 
 def _write(
