@@ -92,13 +92,9 @@ def run_study(
         MissingExtraError: pyarrow is not installed.
         OSError: something cannot be written.
     """
-    _check_installed()
-    folder, wanted = Path(output), list(write)
-    if unknown := [form for form in wanted if form not in FORMS]:
-        raise StudyError(f"form {unknown[0]!r}: expected one of {', '.join(FORMS)}")
-    sampling = Sampling(every, fps, start, end)
+    folder, wanted, sampling = Path(output), list(write), Sampling(every, fps, start, end)
+    _check(folder, wanted, people, segments)
     named = _named(clips)
-    _check_lists(folder, people, segments)
     # Read first: a mistake in a list is known before hours of work.
     who = read_people(Path(people), list(named), say) if people else People()
     stretches = read_segments(Path(segments), list(named), say) if segments else list(map(Segment, named))
@@ -108,11 +104,12 @@ def run_study(
         store.tidy()
         written = WrittenFiles(folder)
         written.check()
-        read = 0
-        for number, (clip, path) in enumerate(named.items(), 1):
-            read += store.read(clip, path, _numbered(progress, f"{number} of {len(named)}"))
+        read = [
+            store.read(clip, path, _numbered(progress, f"{number} of {len(named)}"))
+            for number, (clip, path) in enumerate(named.items(), 1)
+        ]
         tables = _write(folder, store, list(named), stretches, who, settings, wanted, written)
-    return _outcome(tables, read, folder / PAGE)
+    return _outcome(tables, sum(read), folder / PAGE)
 
 
 def _named(clips: Iterable[str | os.PathLike[str]]) -> dict[str, Path]:
@@ -126,7 +123,14 @@ def _named(clips: Iterable[str | os.PathLike[str]]) -> dict[str, Path]:
     return dict(zip(clip_names(paths), paths, strict=True))
 
 
-def _check_lists(folder: Path, *lists: str | os.PathLike[str] | None) -> None:
+def _check(folder: Path, forms: Sequence[str], *lists: str | os.PathLike[str] | None) -> None:
+    """Raise, before anything is read, where this cannot be done."""
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("mien study", "study") from None
+    if unknown := [form for form in forms if form not in FORMS]:
+        raise StudyError(f"form {unknown[0]!r}: expected one of {', '.join(FORMS)}")
     for file in lists:
         if file is not None and Path(file).resolve().parent == folder.resolve():
             raise StudyError(
@@ -201,10 +205,3 @@ def _write_frames(path: Path, store: ReadClips, clips: Sequence[str], who: Peopl
             writer.write_table(table)
         if writer is not None:
             writer.close()
-
-
-def _check_installed() -> None:
-    try:
-        import pyarrow.parquet  # noqa: F401
-    except ImportError:
-        raise MissingExtraError("mien study", "study") from None
