@@ -25,7 +25,7 @@ RENAMED_KEYS: dict[str, str] = {"certain": "selective_prediction", "undamaged": 
 
 COMMANDS = (
     "image", "demo", "bench", "models", "explain", "video", "camera", "serve", "batch", "summarize", "data", "crops",
-    "train", "train-detector", "distill", "evaluate", "card", "agree", "audit", "audit-model",
+    "train", "train-detector", "distill", "evaluate", "card", "study", "agree", "audit", "audit-model",
 )  # fmt: skip
 
 IMAGES = {

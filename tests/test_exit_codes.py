@@ -25,6 +25,8 @@ MISSING_OR_UNREADABLE = """
     video missing.mp4
     video text.mp4
     camera missing.mp4 --no-web
+    study missing.mp4 -o new-study
+    study text.mp4 -o text-study
     agree missing.csv missing.csv
     agree text.csv text.csv
     explain missing.jpg
@@ -83,6 +85,10 @@ WRONG_VALUE = """
     bench a.jpg --head nobody
     bench a.jpg --detector nobody
     demo --model nobody
+    study a.jpg -o fresh --write xls
+    study a.jpg -o fresh --lower-threshold 0.9
+    study a.jpg -o fresh --segments missing.csv
+    study a.jpg -o fresh --smoothing -1
     agree text.csv text.csv -o text.csv
     agree text.csv text.csv --step 0
     serve --model nobody

@@ -17,7 +17,17 @@ from typer.testing import CliRunner
 
 pytest.importorskip("pyarrow", reason="needs mien[study]")
 
-from mien import LABELS, Box, EpisodeSettings, Face, Prediction, TrackedFace, TrackedFrame, run_study
+from mien import (
+    LABELS,
+    Box,
+    EpisodeSettings,
+    Face,
+    Prediction,
+    TrackedFace,
+    TrackedFrame,
+    measure_agreement,
+    run_study,
+)
 from mien._core.locks import hold_lock
 from mien.cli.app import command_line
 from mien.errors import SettingsError, StudyError
@@ -489,6 +499,11 @@ class TestTables:
             assert all(one["meaning"] for one in columns.values())
         text = (study[0] / "codebook.md").read_text(encoding="utf-8")
         assert "`p_holm`" in text and "`upper_threshold` | 0.4" in text
+
+    def test_agreement_reads_them(self, study: tuple[Path, str]) -> None:
+        found = measure_agreement(study[0] / "episodes.csv", study[0] / "frames.parquet")
+        assert found.pairs[0].agreement == 1.0
+        assert found.pairs[0].labels["happy"].f1 == 1.0
 
     def test_the_page(self, study: tuple[Path, str]) -> None:
         page = (study[0] / "report.html").read_text(encoding="utf-8")

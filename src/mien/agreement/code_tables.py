@@ -22,10 +22,11 @@ _HEADER_ROWS = 100
 
 _FRAMES = frozenset(("source", "time", "track", "emotion"))
 _EPISODES = frozenset(("source", "track", "emotion", "onset", "offset"))
+_STUDY = frozenset(("clip", "track", "person", "expression", "onset", "offset"))
 _CODES = frozenset(("start", "end", "label"))
 _BORIS = frozenset(("behavior", "start (s)", "stop (s)"))
 _BORIS_EVENTS = frozenset(("behavior", "time"))
-_KINDS = (_FRAMES, _EPISODES, _CODES, _BORIS, _BORIS_EVENTS)
+_KINDS = (_FRAMES, _EPISODES, _STUDY, _CODES, _BORIS, _BORIS_EVENTS)
 _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d*)?)")
 
 Row = Mapping[str, Any]
@@ -58,16 +59,16 @@ def _table(file: Path, columns: Iterable[str], rows: Iterable[tuple[str, Row]]) 
     if kind is None:
         raise DatasetError(
             f"{file}: columns {', '.join(islice(names, 12)) or 'without names'}: expected clip, start, end, label (and "
-            "person), an export of BORIS, or what mien video writes with --output or --episodes"
+            "person), an export of BORIS, or what mien video writes with --output or --episodes, or mien study"
         )
     codes, lower = Codes(str(file)), ((at, {k: row.get(v) for k, v in names.items()}) for at, row in rows)
     if kind is _FRAMES:
         codes.kind, codes.gap, codes.labels = "frames", UNSEEN, label_columns(columns)
         frames = FrameRows(codes)
         for at, row in rows:
-            frames.add(_text(row.get("source")) or file.stem, row, at)
+            frames.add(_text(row.get("clip")) or _text(row.get("source")) or file.stem, row, at)
         frames.finish()
-    elif kind is _EPISODES:
+    elif kind in (_EPISODES, _STUDY):
         _add_episodes(codes, file, lower)
     elif kind is _BORIS_EVENTS:
         _add_events(codes, file, lower)
@@ -98,8 +99,12 @@ def _add(codes: Codes, clip: str, at: str, times: tuple[Any, Any], label: str, p
 def _add_episodes(codes: Codes, file: Path, rows: Iterable[tuple[str, Row]]) -> None:
     codes.kind = "episodes"
     for at, row in rows:
-        clip, times = _text(row["source"]) or file.stem, (row["onset"], row["offset"])
-        _add(codes, clip, at, times, _text(row["emotion"]), _person(row["track"]))
+        clip = _text(row.get("clip")) or _text(row.get("source")) or file.stem
+        person = _text(row.get("person"))
+        # A name that nobody gave is "clip:track".
+        named = _person(row["track"]) if person in ("", f"{clip}:{_text(row['track'])}") else person
+        label = _text(row.get("emotion")) or _text(row.get("expression"))
+        _add(codes, clip, at, (row["onset"], row["offset"]), label, named)
         last = codes.clips[clip].segments[-1:]
         if row.get("uncertain") not in (None, "") and last:
             codes.uncertain += seconds(row["uncertain"], at) * (last[0].end - last[0].start)

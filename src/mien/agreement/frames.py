@@ -15,7 +15,9 @@ from mien.video.episodes import EpisodeSettings, find_episodes
 _NOWHERE = Face(Box(0, 0, 1, 1), 1.0)  # where a face is does not matter here
 _USUAL_STEP = 0.04  # seconds that the only frame of a clip stands for
 _SMOOTHED = "smoothed_"
-_OTHERS = frozenset((*COLUMNS, "width", "height", "faces"))
+_OTHERS = frozenset(
+    (*COLUMNS, "width", "height", "faces", "clip", "person")
+)  # the last two are of mien study
 
 
 def label_columns(columns: Iterable[str]) -> tuple[str, ...]:
