@@ -29,6 +29,7 @@ from mien import (
     run_study,
 )
 from mien._core.locks import hold_lock
+from mien.agreement.code_reading import read_codes
 from mien.cli.app import command_line
 from mien.errors import SettingsError, StudyError
 from mien.output.rows import encodable
@@ -504,6 +505,10 @@ class TestTables:
         found = measure_agreement(study[0] / "episodes.csv", study[0] / "frames.parquet")
         assert found.pairs[0].agreement == 1.0
         assert found.pairs[0].labels["happy"].f1 == 1.0
+        assert {one.person for one in read_codes(study[0] / "frames.parquet").clips["one.mp4"].segments} == {
+            "Eileen",
+            "Grace",
+        }
 
     def test_the_page(self, study: tuple[Path, str]) -> None:
         page = (study[0] / "report.html").read_text(encoding="utf-8")

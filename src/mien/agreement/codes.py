@@ -45,11 +45,13 @@ class ClipCodes:
         segments: in no order; a label of several people, or several labels at a time, may overlap.
         length: seconds of the clip that were coded; 0 where the file does not say.
         frames: the frames that the segments were made of, where they are mien's.
+        people: track in these frames -> the name that a study gave it; the others are named by their number.
     """
 
     segments: list[Segment] = field(default_factory=list)
     length: float = 0.0
     frames: list[TrackedFrame] = field(default_factory=list)
+    people: dict[int, str] = field(default_factory=dict)
 
     def end(self) -> float:
         """The seconds that are known to be coded."""
@@ -125,6 +127,7 @@ class Codes:
             mine = self.clip(name)
             mine.segments += codes.segments
             mine.frames += codes.frames
+            mine.people |= codes.people
             mine.length = max(mine.length, codes.length)
 
 

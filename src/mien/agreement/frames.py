@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from mien.agreement.codes import NONE, UNCERTAIN, Codes, Segment
+from mien.agreement.codes import NONE, UNCERTAIN, ClipCodes, Codes, Segment
 from mien.errors import DatasetError
 from mien.results import COLUMNS, Box, Face, Prediction, TrackedFace, TrackedFrame, smoothed_columns
 from mien.video.episodes import EpisodeSettings, find_episodes
@@ -41,12 +41,19 @@ class FrameRows:
         Raises:
             DatasetError: a row without a time, a track or a probability.
         """
-        frames = self._codes.clip(clip).frames
+        place = self._codes.clip(clip)
+        frames = place.frames
         if row.get("time") in (None, ""):
             if row.get("error") in (None, ""):
                 raise DatasetError(f"{at}: no time: expected frames of a clip, as mien video writes them")
             return  # that the clip could not be read, or not to its end
         time, faces = _number(row["time"], at), _faces(row, self._codes.labels, at)
+        name = str(row.get("person") or "")
+        if faces and name not in (
+            "",
+            f"{clip}:{faces[0].track}",
+        ):  # which is a study's for a face without a name
+            place.people[faces[0].track] = name
         if frames and frames[-1].time == time:
             faces = (*frames.pop().faces, *faces)
         frames.append(TrackedFrame(clip, faces=faces, time=time, labels=self._codes.labels))
@@ -59,7 +66,7 @@ class FrameRows:
             clip.length = max([0.0, *(end for _, _, end in spans)])
             clip.segments = joined(
                 (
-                    str(face.track),
+                    clip.people.get(face.track, str(face.track)),
                     UNCERTAIN if face.smoothed.uncertain else str(face.smoothed.emotion),
                     start,
                     end,
@@ -69,18 +76,24 @@ class FrameRows:
             )
 
 
-def episode_segments(frames: Sequence[TrackedFrame], settings: EpisodeSettings) -> list[Segment]:
+def episode_segments(clip: ClipCodes, settings: EpisodeSettings) -> list[Segment]:
     """The episodes of a clip's frames."""
     return [
-        Segment(one.onset, one.offset, one.emotion, str(one.track)) for one in find_episodes(frames, settings)
+        Segment(one.onset, one.offset, one.emotion, clip.people.get(one.track, str(one.track)))
+        for one in find_episodes(clip.frames, settings)
     ]
 
 
-def seen_segments(frames: Sequence[TrackedFrame]) -> list[Segment]:
+def seen_segments(clip: ClipCodes) -> list[Segment]:
     """When each person was seen: with "none", or with "uncertain" where the answer is flagged."""
     return joined(
-        (str(face.track), UNCERTAIN if face.smoothed.uncertain else NONE, start, end)
-        for frame, start, end in _spans(frames)
+        (
+            clip.people.get(face.track, str(face.track)),
+            UNCERTAIN if face.smoothed.uncertain else NONE,
+            start,
+            end,
+        )
+        for frame, start, end in _spans(clip.frames)
         for face in frame.faces
     )
 

@@ -131,12 +131,12 @@ def _segments(
     if coder.kind != "frames":
         return clip.segments, clip.segments
     found = episodes_of(coder, clip, episodes or EpisodeSettings())
-    return (clip.segments if episodes is None else [*found, *seen_segments(clip.frames)]), found
+    return (clip.segments if episodes is None else [*found, *seen_segments(clip)]), found
 
 
 def episodes_of(coder: Codes, clip: ClipCodes, settings: EpisodeSettings) -> list[Segment]:
     """The episodes of mien's frames, with the labels that a map makes of them."""
-    found = episode_segments(clip.frames, settings)
+    found = episode_segments(clip, settings)
     return [
         Segment(one.start, one.end, label, one.person)
         for one in found
