@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -344,6 +345,38 @@ class TestCamera:
         assert download(page, "save-picture")[1].startswith(b"\x89PNG")
         page.get_by_role("button", name="Freeze").click()
         until(page, f"{look} !== {json.dumps(frozen)}")
+
+    def test_a_face_is_followed_and_smoothed(self, open_page: Any):
+        page = open_page()
+        got = page.evaluate(
+            """async () => {
+                const { Following } = await import("/page/following.js");
+                const face = (x, happy) => ({ x1: x, y1: 0, x2: x + 10, y2: 10, happy, sad: 1 - happy });
+                const following = new Following(["happy", "sad"]);
+                const seen = [following.next([face(0, 1), face(50, 0)], 0)];
+                seen.push(following.next([face(1, 0), face(50, 0)], 0.3));
+                following.choose(face(50, 0));
+                seen.push(following.next([face(2, 1), face(52, 0.5)], 0.4)); // the smaller one
+                seen.push(following.next([face(2, 1)], 0.9)); // out of sight
+                seen.push(following.next([face(2, 1)], 1.5)); // for too long: the largest again
+                return seen.map((one) => one && [one.x1, one.happy, one.sad]);
+            }"""
+        )
+        decayed = math.exp(-1)
+        assert got[0] == [0, 1, 0]
+        assert got[1] == [1, pytest.approx(decayed), pytest.approx(1 - decayed)]
+        assert got[2] == [52, 0.5, 0.5]
+        assert got[3] is None
+        assert got[4] == [2, 1, 0]
+
+    def test_another_face_is_chosen_by_a_click(self, page: Any):
+        page.locator(".face").first.wait_for()
+        assert "largest" in page.inner_text("#followed")
+        page.locator(".face").first.locator(".word").click()
+        assert page.inner_text("#followed").startswith("of the chosen face")
+        size = page.locator("#picture").bounding_box()
+        page.mouse.click(size["x"] + size["width"] - 8, size["y"] + size["height"] / 2)
+        assert page.inner_text("#followed").startswith("of the largest face")
 
     def test_it_can_be_turned_off(self, page: Any, server: Server):
         page.get_by_role("button", name="Camera").click()

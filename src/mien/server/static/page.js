@@ -2,6 +2,7 @@
 
 import { Camera } from "./camera.js";
 import { MINUTE, draw, drawTimeline } from "./drawing.js";
+import { Following } from "./following.js";
 import { markCard, showFaces } from "./faces.js";
 import { savePicture, saveTable } from "./saving.js";
 import { labels, recognize } from "./server.js";
@@ -29,6 +30,7 @@ const state = {
   work: 0, // counts what was started, so that late answers to earlier things are dropped
 };
 let words = [];
+let following; // the face of the timeline
 let timelineDrawn = 0;
 
 const asked = new URLSearchParams(location.search); // "?camera" turns it on, "?watch" shows the one that the server reads
@@ -151,6 +153,8 @@ async function enterCamera() {
   ++state.work;
   freeze(false);
   await camera.start();
+  following = new Following(words);
+  showFollowed();
   const at = new Date().toISOString().slice(0, 19).replaceAll(":", "-");
   Object.assign(state, { mode: "camera", image: null, faces: [], results: [], moments: [], name: `camera-${at}` });
   show();
@@ -177,7 +181,9 @@ function tellFrame(frame, result, seconds) {
   const time = performance.now() / 1000;
   Object.assign(state, { image: frame, faces: leftToRight(result.faces, camera.mirrored), late: seconds > LATE });
   state.results.push(result);
-  state.moments.push({ time, face: result.faces[0] });
+  const chosen = following.chosen;
+  state.moments.push({ time, face: following.next(result.faces, time) });
+  if (chosen && !following.chosen) showFollowed(); // it was lost
   const recent = state.moments.findIndex((moment) => moment.time > time - MINUTE - 1);
   state.moments.splice(0, recent);
   state.results.splice(0, recent);
@@ -211,17 +217,43 @@ function point(at) {
   if (state.image) show();
 }
 
-canvas.addEventListener("pointermove", (event) => {
-  const [x, y] = [event.offsetX / canvas.clientWidth * canvas.width, event.offsetY / canvas.clientHeight * canvas.height];
+/** The number of the face under the pointer, or -1. */
+function faceAt(event) {
+  // The camera's picture stands in the middle of its place, which may have another shape.
+  const scale = Math.min(canvas.clientWidth / canvas.width, canvas.clientHeight / canvas.height);
+  const x = (event.offsetX - canvas.clientWidth / 2) / scale + canvas.width / 2;
+  const y = (event.offsetY - canvas.clientHeight / 2) / scale + canvas.height / 2;
   const mirrored = state.mode === "camera" && camera.mirrored;
-  const at = state.faces.findIndex(({ x1, y1, x2, y2 }) => {
+  return state.faces.findIndex(({ x1, y1, x2, y2 }) => {
     const [left, right] = mirrored ? [canvas.width - x2, canvas.width - x1] : [x1, x2];
     return left <= x && x <= right && y1 <= y && y <= y2;
   });
+}
+
+canvas.addEventListener("pointermove", (event) => {
+  const at = faceAt(event);
   if (at === state.shown) return;
   markCard(find("faces"), at);
   point(at);
 });
+canvas.addEventListener("click", (event) => follow(state.faces[faceAt(event)]));
+find("faces").addEventListener("click", (event) => {
+  const card = event.target.closest(".face");
+  if (card && !event.target.closest("button")) follow(state.faces[[...card.parentElement.children].indexOf(card)]);
+});
+
+/** Make the timeline that of a face; without one, that of the largest again. */
+function follow(face) {
+  if (state.mode !== "camera") return;
+  if (face) following.choose(face);
+  else following.forget();
+  state.moments = [];
+  showFollowed();
+}
+
+function showFollowed() {
+  find("followed").textContent = following.chosen ? "of the chosen face; click beside the faces for the largest" : "of the largest face; click another to follow it";
+}
 canvas.addEventListener("pointerleave", () => { markCard(find("faces"), -1); point(-1); });
 
 function show() {
