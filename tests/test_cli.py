@@ -363,7 +363,7 @@ def test_commands_that_find_faces_take_the_same_options_with_the_defaults_of_pyt
     finding = {name: c for name, c in commands().items() if any(p.name == "detector" for p in c.params)}
     crops = finding.pop("crops")  # it recognises nothing, and a crop needs more pixels
     assert finding.keys() == {
-        "image", "demo", "bench", "explain", "video", "camera", "serve", "batch", "evaluate",
+        "image", "demo", "bench", "explain", "video", "study", "camera", "serve", "batch", "evaluate",
     }  # fmt: skip
     group = {one.name: one.default for one in fields(RecognizerOptions)}
     assert group == {
@@ -382,7 +382,7 @@ def test_commands_that_find_faces_take_the_same_options_with_the_defaults_of_pyt
     for callee in (EmotionRecognizer, run_batch, Settings):
         assert group.keys() <= inspect.signature(callee).parameters.keys()
     python = inspect.signature(EmotionRecognizer.recognize_video).parameters
-    for name in ("video", "camera"):
+    for name in ("video", "study", "camera"):
         shown = {p.name: p.default for p in finding[name].params}
         for option in ("patience", "smoothing", "every", "fps", "start", "end"):
             assert shown[option] == python[option].default
@@ -402,7 +402,8 @@ def test_what_a_command_writes_is_named_by_output():
 def test_every_command_that_predicts_takes_a_head():
     taking = {name for name, c in commands().items() if any(p.name == "head" for p in c.params)}
     assert taking == {
-        "image", "demo", "bench", "explain", "video", "camera", "serve", "batch", "evaluate", "audit-model",
+        "image", "demo", "bench", "explain", "video", "study", "camera", "serve", "batch", "evaluate",
+        "audit-model",
     }  # fmt: skip
 
 

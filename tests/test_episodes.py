@@ -235,7 +235,7 @@ class TestFiles:
                 if kind is float:
                     assert float(line[name]) == row[name] == pytest.approx(typed[name], abs=1e-6)
                 elif kind is bool:
-                    assert line[name] == str(row[name]).lower() and typed[name] is row[name]
+                    assert line[name] == str(row[name]).upper() and typed[name] is row[name]
                 else:
                     assert line[name] == str(row[name]) == str(typed[name])
 

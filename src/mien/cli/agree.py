@@ -39,7 +39,7 @@ CodesArgument = Annotated[
     ),
 ]
 ResultsArgument = Annotated[
-    Path,
+    Path | None,
     typer.Argument(
         help="What mien video wrote with --output or --episodes, or codes of a second person.",
         show_default=False,
@@ -90,6 +90,8 @@ def agree(
     """Measure how well codes of clips agree: people with mien, or people with each other."""
     from mien.agreement.agreement import measure_agreement
 
+    if results is None:  # Typer before 0.17 asks for no second one where a third may follow
+        raise typer.BadParameter("missing: expected two files or folders of codes", param_hint="results")
     inputs = [codes, results, *(more or [])]
     _check(inputs, label_map, clips, output, report)
     check_hidden("--no-thumbnails", no_thumbnails, {"--report": report})
