@@ -78,7 +78,12 @@ def run_study(
         clips: files, folders and glob patterns.
         output: folder of the study, made if missing.
         recognizer: None for one with the defaults.
-        every, fps, start, end, patience, smoothing: as `EmotionRecognizer.recognize_video` takes them.
+        every: read every N-th frame; not together with `fps`.
+        fps: read this many frames per second; without either, all.
+        start: first second of each clip to read.
+        end: where to stop, in seconds; None for the end.
+        patience: seconds for which a face may be out of sight and come back as the same track.
+        smoothing: time constant of the smoothed probabilities in seconds; 0 for none.
         episodes: what counts as an episode; None for the defaults.
         people: CSV file with clip, track and person; None where each tracked face is a person of its own.
         segments: CSV file with clip, start and end, and condition and segment; None for whole clips.
@@ -100,6 +105,20 @@ def run_study(
     stretches = read_segments(Path(segments), list(named), say) if segments else list(map(Segment, named))
     reading = Reading(recognizer or EmotionRecognizer(), sampling, patience, smoothing)
     store, settings = ReadClips(folder, reading), episodes or EpisodeSettings()
+    return _study(folder, named, store, stretches, who, settings, wanted, progress)
+
+
+def _study(
+    folder: Path,
+    named: dict[str, Path],
+    store: ReadClips,
+    segments: Sequence[Segment],
+    who: People,
+    settings: EpisodeSettings,
+    forms: Sequence[str],
+    progress: Progress,
+) -> StudyOutcome:
+    """Read what is not read yet, and write everything."""
     with hold_lock(folder / "lock", folder):
         store.tidy()
         written = WrittenFiles(folder)
@@ -108,7 +127,7 @@ def run_study(
             store.read(clip, path, _numbered(progress, f"{number} of {len(named)}"))
             for number, (clip, path) in enumerate(named.items(), 1)
         ]
-        tables = _write(folder, store, list(named), stretches, who, settings, wanted, written)
+        tables = _write(folder, store, list(named), segments, who, settings, forms, written)
     return _outcome(tables, sum(read), folder / PAGE)
 
 
