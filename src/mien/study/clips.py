@@ -165,9 +165,12 @@ class ReadClips:
         return error
 
     def found(self, clip: str) -> tuple[dict[str, Any], ClipFrames]:
-        """What the header and the reading say of a clip that `read` has seen, and its frames."""
-        file = self._files[clip]
-        return _json_of(file.with_suffix(".json")) | {"clip": clip}, ClipFrames.read(clip, file, self.labels)
+        """The header of a clip that `read` has seen, and its frames."""
+        return self.header(clip), ClipFrames.read(clip, self._files[clip], self.labels)
+
+    def header(self, clip: str) -> dict[str, Any]:
+        """What the header and the reading say of a clip that `read` has seen."""
+        return _json_of(self._files[clip].with_suffix(".json")) | {"clip": clip}
 
     def rows(self, clip: str) -> Path:
         """The Parquet file of the frames of a clip that `read` has seen."""

@@ -212,7 +212,7 @@ def _write_frames(path: Path, store: ReadClips, clips: Sequence[str], who: Peopl
             table = parquet.read_table(store.rows(clip))
             tracks = table["track"].to_pylist()
             names = [None if track is None else who.person(clip, track) for track in tracks]
-            path_now = encodable(store.found(clip)[0]["path"])
+            path_now = encodable(store.header(clip)["path"])
             text = pyarrow.string()
             table = table.set_column(0, "source", pyarrow.array([path_now] * len(table), text))
             table = table.add_column(0, "clip", pyarrow.array([clip] * len(table), text))

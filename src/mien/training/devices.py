@@ -19,7 +19,7 @@ def precision(*, mixed: bool) -> str:
     """The dtype policy of a network: "mixed_bfloat16" where that is asked for and not slower, else "float32".
 
     An x86 processor without instructions for bfloat16 converts every number: `mien-s` trained at 10 images/s in
-    place of 150 (TensorFlow 2.21, two AVX2 cores of an AMD EPYC, 2026-11-30). The weights are float32 either way.
+    place of 161 (TensorFlow 2.21, two AVX2 cores of an AMD EPYC, 2026-11-30). The weights are float32 either way.
     """
     return "mixed_bfloat16" if mixed and _computes_bfloat16() else "float32"
 

@@ -4,24 +4,11 @@
   const json = document.currentScript.previousElementSibling;
   const root = json.previousElementSibling;
   const data = JSON.parse(json.textContent);
-  const SVG = "http://www.w3.org/2000/svg";
   const WIDTH = 1000, HEIGHT = 46, FLOOR = 38;  // of a lane, and where its bars stand
   const start = data.start, end = Math.max(data.end, data.start + 0.2);
   const kept = `mien names ${data.source}`;
   let now = start, video = null;
 
-  const element = (parent, name, attributes = {}, text = "") => {
-    const made = name.startsWith("svg:")
-      ? document.createElementNS(SVG, name.slice(4)) : document.createElement(name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    if (text) made.textContent = text;
-    parent.append(made);
-    return made;
-  };
-  const clock = (seconds) => {
-    const tenths = Math.round(10 * Math.max(0, seconds));
-    return `${Math.floor(tenths / 600)}:${((tenths % 600) / 10).toFixed(1).padStart(4, "0")}`;
-  };
   const percent = (share) => `${Math.round(100 * share)} %`;
   const x = (time) => WIDTH * (time - start) / (end - start);
 

@@ -71,7 +71,7 @@ def write_clip_report(
 
 _FILES = files("mien.video")
 _SCRIPT = "\n".join(
-    _FILES.joinpath(name).read_text(encoding="utf-8") for name in ("player.js", "timeline.js")
+    _FILES.joinpath(name).read_text(encoding="utf-8") for name in ("parts.js", "player.js", "timeline.js")
 )
 _STYLE = _FILES.joinpath("player.css").read_text(encoding="utf-8")
 

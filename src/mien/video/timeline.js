@@ -4,25 +4,11 @@
   const json = document.currentScript.previousElementSibling;
   const root = json.previousElementSibling;
   const data = JSON.parse(json.textContent);
-  const SVG = "http://www.w3.org/2000/svg";
   const WIDTH = 1000, HEIGHT = 170, LEFT = 52, RIGHT = 8, TOP = 8, BOTTOM = 24;
   const whole = { start: data.start, end: Math.max(data.end, data.start + 0.2) };
   let view = { ...whole };
   let stacked = true;
 
-  const element = (parent, name, attributes = {}, text = "") => {
-    const made = name.startsWith("svg:")
-      ? document.createElementNS(SVG, name.slice(4)) : document.createElement(name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    if (text) made.textContent = text;
-    parent.append(made);
-    return made;
-  };
-  const clock = (seconds, digits = 1) => {
-    const minutes = Math.floor(seconds / 60 + 1e-9);
-    const rest = Math.max(0, seconds - 60 * minutes).toFixed(digits);
-    return `${minutes}:${rest.padStart(digits ? digits + 3 : 2, "0")}`;
-  };
   const color = (i) => `var(--${data.labels[i]}, ${data.colors[i]})`;
   const x = (time) => LEFT + (WIDTH - LEFT - RIGHT) * (time - view.start) / (view.end - view.start);
   const y = (share) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - share);
