@@ -25,7 +25,8 @@ RENAMED_KEYS: dict[str, str] = {"certain": "selective_prediction", "undamaged": 
 
 COMMANDS = (
     "image", "demo", "bench", "models", "explain", "video", "camera", "serve", "batch", "summarize", "data", "crops",
-    "train", "train-detector", "distill", "evaluate", "card", "study", "agree", "audit", "audit-model",
+    "train", "train-detector", "distill", "ensemble", "evaluate", "card", "study", "agree", "audit",
+    "audit-model",
 )  # fmt: skip
 
 IMAGES = {
@@ -190,6 +191,7 @@ WRONG = {
         "audit-model input/empty --output audit",
         "train missing --output run",
         "distill missing --teacher mien-s --output soft.npz",
+        "ensemble missing --member mien-s --member mien-s --output both",
         "train-detector missing --output run",
     ],
 }

@@ -56,6 +56,7 @@ MISSING_OR_UNREADABLE = """
     train-detector text.parquet -o new
     train-detector text.parquet -o new --faces missing
     distill missing --teacher mien-s -o new.npz
+    ensemble missing --member mien-s --member mien-s -o new
 """
 
 WRONG_VALUE = """
@@ -125,12 +126,16 @@ WRONG_VALUE = """
     train-detector missing -o fresh --set nonsense=1
     distill tree --teacher nobody -o fresh.npz
     distill tree --teacher mien-s --config nobody -o fresh.npz
+    ensemble tree --member mien-s --member nobody -o fresh
+    ensemble tree --member mien-s -o fresh
+    ensemble tree --member mien-s --member mien-s -o fresh --storage int4
 """
 
 EXTRAS = {
     "train": "keras",
     "train-detector": "keras",
     "distill": "keras",
+    "ensemble": "keras",
     "serve": "fastapi",
     "batch": "fsspec",
 }

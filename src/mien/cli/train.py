@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,15 @@ from mien.cli.support import (
 )
 
 commands = typer.Typer()
+
+
+class Storage(StrEnum):
+    """How the weights of an ONNX file are stored."""
+
+    FLOAT16 = "float16"
+    INT8 = "int8"
+    FLOAT32 = "float32"
+
 
 NetworkOption = Annotated[
     str | None,
@@ -187,3 +197,31 @@ def distill(
     soft.save(output)
     same = shlex.join(["--config", config, *(word for text in setting or () for word in ("--set", text))])
     typer.echo(f"wrote {output}: train with {same} --set teachers={output}")
+
+
+@commands.command(
+    epilog="Example: mien ensemble fer2013.csv --member runs/a --member runs/b --output models/both"
+)
+def ensemble(
+    data: DataArgument,
+    member: Annotated[list[str], typer.Option(help="A run or a model; two or more.", show_default=False)],
+    output: Annotated[Path, output_option("Folder of the new model.")],
+    storage: Annotated[
+        Storage, typer.Option(help="Of the weights; int8 is a quarter of float32.")
+    ] = Storage.FLOAT16,
+    votes: VotesOption = None,
+) -> None:
+    """Join trained models into one that answers with the mean of their probabilities.
+
+    Temperatures and the threshold of `uncertain` are fitted on images of the data that no member was trained on. The
+    result is a model like any other, for `--model`; it takes the members' time together and cannot be trained further.
+    """
+    from mien.training.ensembles.ensemble import check_folder, ensemble
+
+    check_outside("--output", output, data)
+    check_folder(output)
+    with progress_bar() as progress:
+        folder = ensemble(
+            member, load(data, votes), output, name=output.name, storage=storage, progress=progress
+        )
+    typer.echo(f"wrote {folder}: try it with mien image PHOTO --model {folder}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mien._core.files import write_atomically
 from mien._core.text import Table, count, percent
@@ -59,8 +60,8 @@ Tells {labels} apart in a grey crop of one face, {size} x {size} pixels.
 
 - Input `crops`: uint8 (n, {size}, {size}); normalisation is inside.
 - Outputs, probabilities: {outputs}.
-- Trained on {data}, {train} images (SHA-256 of the data {sha256}…){more}.
-- Made with {created_with}; its settings are in `config.json`.
+- Trained on {data}, {train} images{sha256}{more}.
+- Made with {created_with}; its settings are in `config.json`.{members}
 
 ## Scores on the validation split, one view per image
 
@@ -111,9 +112,10 @@ def write_folder_card(folder: Path) -> None:
         outputs=", ".join(f"`{head}` (n, {len(labels)})" for head, labels in config.outputs.items()),
         data=config.data["name"],
         train=images["train"],
-        sha256=config.data["sha256"][:16],
+        sha256=f" (SHA-256 of the data {config.data['sha256'][:16]}…)" if "sha256" in config.data else "",
         more=_unlabelled(config),
         created_with=config.created_with,
+        members=f"\n- {_ensemble(config)}" if config.members else "",
         scores=Table(
             ("head", "n", "accuracy", "balanced accuracy", "macro F1", "calibration error"), rows
         ).markdown(),
@@ -121,8 +123,8 @@ def write_folder_card(folder: Path) -> None:
         blend=f", the mix of heads ({_words(config.blend)})" if len(config.blend) > 1 else "",
         calibration=_HELD_BACK.format(images["calibration"]) if "calibration" in images else _SAME,
         uncertain_below=config.uncertain_below,
-        chosen=_CHOSEN if config.training.get("early_stopping") else "",
-        origin=_BEGAN.format(config.training["init"]) if config.training.get("init") else "",
+        chosen=_CHOSEN if any(recipe.get("early_stopping") for recipe in config.recipes) else "",
+        origin="".join(_BEGAN.format(recipe["init"]) for recipe in config.recipes if recipe.get("init")),
         limits=_limits(config),
     )
     write_atomically(folder / "README.md", text)
@@ -220,26 +222,40 @@ def _unlabelled(config: ModelConfig) -> str:
     return f"; and {count(more['images'], 'image')} without labels, taught by other models" if more else ""
 
 
+def _ensemble(config: ModelConfig) -> str:
+    """What the networks of an ensemble are."""
+    names = [str(member.get("name", "not recorded")) for member in config.members]
+    return f"An ensemble: the mean of the probabilities of {count(len(names), 'network')}, {' and '.join(names)}."
+
+
 def _recipe(config: ModelConfig) -> str:
-    training = {name: value for name, value in config.training.items() if name != "augmentation"}
     lines = [_counts(config), f"- Made with {config.created_with or 'not recorded'}."]
     if teachers := config.data.get("teachers"):
         lines.append(
             f"- Distilled from {count(len(teachers), 'teacher')}, whose predictions on training images are part of "
             "the targets."
         )
-    files = ("", training.get("teachers"), training.get("unlabelled"))
-    if training:
-        lines.append(
-            "- Settings: "
-            + ", ".join(f"{name} {value}" for name, value in training.items() if value not in files)
-            + "."
-        )
-        changes = config.training.get("augmentation", {})
-        lines.append(
-            "- Augmentation: " + ", ".join(f"{name} {value}" for name, value in changes.items()) + "."
-        )
+    if not config.members:
+        return "\n".join([*lines, *_settings(config.training)])
+    lines.append(f"- {_ensemble(config)}")
+    for member in config.members:
+        lines += [
+            f"\n### `{member['name']}`\n",
+            f"- Made with {member.get('created_with') or 'not recorded'}; SHA-256 {member['sha256']}.",
+            *_settings(member.get("training", {})),
+        ]
     return "\n".join(lines)
+
+
+def _settings(settings: Mapping[str, Any]) -> list[str]:
+    """The settings of a training."""
+    if not settings:
+        return []
+    training = {name: value for name, value in settings.items() if name != "augmentation"}
+    files = ("", training.get("teachers"), training.get("unlabelled"))
+    named = ", ".join(f"{name} {value}" for name, value in training.items() if value not in files)
+    changes = ", ".join(f"{name} {value}" for name, value in settings.get("augmentation", {}).items())
+    return [f"- Settings: {named}.", f"- Augmentation: {changes}."]
 
 
 def _score_table(scores: dict[str, EvaluationReport]) -> str:

@@ -62,7 +62,8 @@ def familiarity(predictions: Predictions) -> str:
 
 
 def _familiarity(predictions: Predictions) -> str:
-    trained, origin = predictions.config.data, predictions.config.training.get("init")
+    trained, recipes = predictions.config.data, predictions.config.recipes
+    origin = next((recipe["init"] for recipe in recipes if recipe.get("init")), None)
     if origin and trained.get("sha256") != predictions.dataset.fingerprint():
         return _UNKNOWN.format(why=f"its training started from the weights of {origin}, which may know them")
     if "sha256" not in trained:
@@ -77,7 +78,7 @@ def _familiarity(predictions: Predictions) -> str:
             "The model was trained on this split: the scores say how well it remembers these images, not how "
             "well it does on new ones."
         )
-    chosen = _CHOSEN if predictions.config.training.get("early_stopping") else ""
+    chosen = _CHOSEN if any(recipe.get("early_stopping") for recipe in recipes) else ""
     if predictions.split == "validation" and "calibration" in trained.get("images", {}):
         return (
             "The model was trained on other splits of this dataset. Its temperatures and threshold of "

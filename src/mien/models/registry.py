@@ -68,6 +68,7 @@ class ModelConfig:
         data: what it was trained on.
         metrics: scores on the validation split, per output.
         training: the settings it was trained with.
+        members: of an ensemble, the models whose mean it answers: name, SHA-256, data and training of each.
         created_with: version of mien.
         same_as: SHA-256 of earlier files of this network, which give the same answers to the last bit.
     """
@@ -83,6 +84,7 @@ class ModelConfig:
     data: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    members: tuple[Mapping[str, Any], ...] = ()
     created_with: str = ""
     same_as: tuple[str, ...] = ()
 
@@ -92,6 +94,7 @@ class ModelConfig:
             raise ValueError(f"labels {tuple(self.labels)}: expected words")
         object.__setattr__(self, "labels", tuple(map(as_emotion, self.labels)))
         object.__setattr__(self, "same_as", tuple(self.same_as))
+        object.__setattr__(self, "members", tuple(self.members))
         object.__setattr__(self, "outputs", {k: tuple(map(as_emotion, v)) for k, v in self.outputs.items()})
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
             raise ValueError(f"labels {self.labels}: expected two or more, all different")
@@ -114,6 +117,11 @@ class ModelConfig:
         """The outputs that were trained, with their labels: all that are not made of others."""
         # Every trained head has a temperature; a default output without one repeats a head, or mixes some.
         return {name: labels for name, labels in self.outputs.items() if name in self.temperature}
+
+    @property
+    def recipes(self) -> tuple[Mapping[str, Any], ...]:
+        """The settings of the training of every network in it: several of an ensemble."""
+        return tuple(member.get("training", {}) for member in self.members) or (self.training,)
 
     def output(self, head: str) -> str:
         """The output that a head's name means: "auto" the default, "labels" the head of the dataset's own labels.

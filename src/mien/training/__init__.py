@@ -10,6 +10,7 @@
     combine             the settings of a recipe or a file, with changes on top
     Augmentation        how far pictures are changed while training
     augment             pictures, changed at random
+    ensemble            several trained models as one, which answers with their mean
     hold_out            a dataset with a validation split, taken from its training split
     NETWORKS            the networks by name; one of your own is a function more
     build_model         a network with its heads
@@ -65,6 +66,7 @@ except ModuleNotFoundError as error:
 # Now, and not at their first use: `train` is the name of a module, too, and would be that as soon as it is imported.
 from mien.training.augmentation import Augmentation, augment  # noqa: E402
 from mien.training.config import TrainConfig, combine  # noqa: E402
+from mien.training.ensembles.ensemble import ensemble  # noqa: E402
 from mien.training.networks import NETWORKS, build_model  # noqa: E402
 from mien.training.splits import hold_out  # noqa: E402
 from mien.training.train import train  # noqa: E402
@@ -82,6 +84,7 @@ __all__ = [
     "augment",
     "build_model",
     "combine",
+    "ensemble",
     "hold_out",
     "load_photographs",
     "train",

@@ -5,7 +5,7 @@ The runtime makes them float32 once, when it loads the model, so predictions tak
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 import onnx
@@ -33,6 +33,34 @@ def with_int8_weights(data: bytes) -> bytes:
     return _stored(data, _as_int8)
 
 
+def with_full_weights(data: bytes) -> bytes:
+    """An ONNX model whose weights are stored as float32, if they were stored by a function of this module."""
+    model = onnx.load_from_string(data)
+    graph = model.graph
+    weights = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
+    restored: set[str] = set()
+    for node in graph.node:
+        if _restores(node, weights, restored):
+            first, *scale = (weights[name].astype(np.float32) for name in node.input)
+            weights[node.output[0]] = first * scale[0] if scale else first
+            restored.add(node.output[0])
+    nodes = [node for node in graph.node if node.output[0] not in restored]
+    used = {name for node in nodes for name in node.input}
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(
+        numpy_helper.from_array(values, name) for name, values in weights.items() if name in used
+    )
+    graph.node.extend(nodes)
+    return checked(model)
+
+
+def _restores(node: NodeProto, weights: Collection[str], restored: Collection[str]) -> bool:
+    """Whether a node makes a weight of stored numbers: a cast of them, or such a cast times its scale."""
+    if node.op_type == "Cast":
+        return node.input[0] in weights and node.attribute[0].i == TensorProto.FLOAT
+    return node.op_type == "Mul" and node.input[0] in restored and all(name in weights for name in node.input)
+
+
 def _stored(data: bytes, pack: Callable[[str, NDArray[np.float32]], Packed]) -> bytes:
     model = onnx.load_from_string(data)
     graph = model.graph
@@ -49,6 +77,11 @@ def _stored(data: bytes, pack: Callable[[str, NDArray[np.float32]], Packed]) -> 
     del graph.initializer[:], graph.node[:]
     graph.initializer.extend(weights)
     graph.node.extend(nodes)
+    return checked(model)
+
+
+def checked(model: onnx.ModelProto) -> bytes:
+    """The bytes of a model, if it is one by ONNX' rules."""
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -15,26 +14,16 @@ from numpy.typing import NDArray
 
 from mien._core.files import write_atomically
 from mien._core.version import __version__
-from mien.errors import ExportError
 from mien.metrics.calibration import fit_temperature, softmax, threshold_for_precision
-from mien.models.onnx_runtime import open_session
 from mien.models.registry import MODEL_FILE, WEIGHTS_FILE, ModelConfig
 from mien.training.augmentation import center_view
-from mien.training.compact import with_half_weights, with_int8_weights
 from mien.training.export_onnx import UNLICENSED, describe, write_onnx
+from mien.training.storage import BATCH, HALF_TOLERANCE, Arrays, stored
 from mien.training.targets import EXPRESSION, HeldOut
 from mien.training.weights import halved, write_weights
 
-TOLERANCE, HALF_TOLERANCE, INT8_TOLERANCE = 1e-4, 5e-3, 0.1  # of probabilities, by the storage of the weights
-_HALF = (with_half_weights, HALF_TOLERANCE)
-STORAGES = {"float32": (), "float16": (_HALF,), "int8": ((with_int8_weights, INT8_TOLERANCE), _HALF)}
-"""How the weights may be stored: what is tried, one after the other."""
-
 PRECISION = 0.9  # accuracy of predictions that are not flagged as uncertain, if it can be reached
 CERTAINTY = 0.95  # that they are, and that probabilities are not overconfident: few images say little
-_BATCH = 256
-
-Arrays = Mapping[str, NDArray[np.float32]]
 
 
 def export_onnx(
@@ -76,7 +65,7 @@ def export_onnx(
     logits = _predict(model, images, view)
     offsets = {} if offset is None else {EXPRESSION: offset}
     shifted = {head: values + offsets.get(head, 0) for head, values in logits.items()}
-    temperature = _fit_temperatures(shifted, held_out)
+    temperature = fit_temperatures(shifted, held_out)
     serving = _serving_model(model, heads, images.shape[1], view, temperature, offsets)
     probabilities = _write(serving, path, images, storage)
     labels = next(iter(heads.values()))
@@ -91,7 +80,7 @@ def export_onnx(
         input_size=images.shape[1],
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         temperature=temperature,
-        uncertain_below=_fit_threshold(probabilities[EXPRESSION], held_out.right),
+        uncertain_below=fit_threshold(probabilities[EXPRESSION], held_out.right),
         created_with=f"mien {__version__}, keras {keras.__version__} on {keras.backend.backend()}",
     )
     config.save(folder)
@@ -112,7 +101,7 @@ def words_of(
     }
 
 
-def _fit_temperatures(logits: Arrays, held_out: HeldOut) -> dict[str, float]:
+def fit_temperatures(logits: Arrays, held_out: HeldOut) -> dict[str, float]:
     """Of every head, to its own targets; that of the default answer to what is right: confidence is how often it is."""
     fitted = {}
     for head, values in logits.items():
@@ -125,7 +114,7 @@ def _fit_temperatures(logits: Arrays, held_out: HeldOut) -> dict[str, float]:
     return fitted
 
 
-def _fit_threshold(probabilities: NDArray[np.float32], right: NDArray[np.int64]) -> float:
+def fit_threshold(probabilities: NDArray[np.float32], right: NDArray[np.int64]) -> float:
     """The confidence from which on answers are right often enough, by the images for which something is right."""
     judged = right >= 0
     correct = (probabilities.argmax(axis=1) == right)[judged]
@@ -135,8 +124,8 @@ def _fit_threshold(probabilities: NDArray[np.float32], right: NDArray[np.int64])
 def _predict(model: keras.Model, images: NDArray[np.uint8], view: int) -> dict[str, NDArray[np.float32]]:
     """The network's logits, batch by batch: as one array of floats the images would not fit into memory."""
     parts = [
-        model.predict_on_batch(center_view(images[i : i + _BATCH], view)[..., None])
-        for i in range(0, len(images), _BATCH)
+        model.predict_on_batch(center_view(images[i : i + BATCH], view)[..., None])
+        for i in range(0, len(images), BATCH)
     ]
     return {head: np.concatenate([np.asarray(part[head]) for part in parts]) for head in parts[0]}
 
@@ -161,16 +150,8 @@ def _write(
     """Write the ONNX file, in fewer bytes if the result is the same; returns its probabilities on the images."""
     size = images.shape[1]
     write_onnx(serving, path, keras.InputSpec(shape=(None, size, size), dtype="uint8", name="crops"))
-    data = path.read_bytes()
-    probabilities = _check_parity(serving, data, path, images, TOLERANCE)
-    for smaller, tolerance in STORAGES[storage]:
-        compact = smaller(data)
-        try:
-            probabilities = _check_parity(serving, compact, path, images, tolerance)
-        except ExportError:
-            continue  # a network that needs more digits keeps them
-        write_atomically(path, compact)
-        break
+    data, probabilities = stored(path.read_bytes(), path, serving.predict_on_batch, images, storage)
+    write_atomically(path, data)
     return probabilities
 
 
@@ -197,28 +178,3 @@ def _serving_model(
             for name, x in {EXPRESSION: default, **outputs}.items()
         },
     )
-
-
-def _check_parity(
-    serving: keras.Model, data: bytes, path: Path, images: NDArray[np.uint8], tolerance: float
-) -> dict[str, NDArray[np.float32]]:
-    """The ONNX model's probabilities on the images, if they are Keras' own."""
-    session = open_session(data, path, ExportError)
-    names = [output.name for output in session.get_outputs()]
-    got: dict[str, list[Any]] = {name: [] for name in names}
-    worst = 0.0
-    for i in range(0, len(images), _BATCH):
-        batch = images[i : i + _BATCH]
-        expected = serving.predict_on_batch(batch)
-        for name, values in zip(
-            names, session.run(names, {session.get_inputs()[0].name: batch}), strict=True
-        ):
-            got[name].append(values)
-            # Unlike `max`, this keeps a NaN.
-            worst = float(np.maximum(worst, np.abs(values - np.asarray(expected[name])).max()))
-    if not worst <= tolerance:
-        raise ExportError(
-            f"the exported model differs from the trained one by {worst:.1e}, expected {tolerance:.0e} at most; "
-            "try another version of keras or tf2onnx"
-        )
-    return {name: np.concatenate(parts) for name, parts in got.items()}
