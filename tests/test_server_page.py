@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from browser import SLOW, until
+from clips import scene, story, write_clip
 from photographs import photographs
 from pictures import astronaut, encode, grace_hopper_path, pattern
 from PIL import Image
@@ -507,3 +508,43 @@ def weak_texts(page: Any) -> list[tuple[str, float]]:
         for text, ink, ground, size in found
         if (ratio := contrast(rgb(ink), rgb(ground))) < (3 if size >= 24 else 4.5)
     ]
+
+
+class TestClips:
+    @pytest.mark.parametrize("size", SIZES)
+    def test_a_clip_becomes_its_page(self, open_page: Any, tmp_path: Path, size: str) -> None:
+        clip = write_clip(tmp_path / "two people.mp4", story())
+        page = open_page(size=size)
+        page.set_input_files("#file", clip)
+        until(page, "document.getElementById('clip').classList.contains('done')")
+        assert page.locator("[data-part=name]").inner_text() == "two people.mp4"
+        assert page.locator("[data-part=sentence]").inner_text() == "4 people in 0:06"
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        with page.context.expect_page() as opened:
+            page.locator("[data-part=open]").click()
+        report = opened.value
+        report.wait_for_load_state()
+        assert report.title() == "Expressions in two people.mp4"
+        until(report, "document.querySelector('video').readyState > 0")
+        report.close()
+        with page.expect_download() as saved:
+            page.locator("[data-part=save]").click()
+        assert saved.value.suggested_filename == "two people.html"
+        page.locator("[data-part=stop]").click()
+        assert page.evaluate("document.body.dataset.mode") == "empty"
+
+    def test_what_is_no_clip_is_said(self, open_page: Any) -> None:
+        page = open_page()
+        drop(page, b"nothing of the kind", "holiday.mov", "video/quicktime")
+        until(page, "document.getElementById('alert').textContent.startsWith('holiday.mov: not a video')")
+        assert page.evaluate("document.body.dataset.mode") == "empty"
+
+    def test_a_photo_takes_the_place_of_a_clip(self, open_page: Any, tmp_path: Path) -> None:
+        frames = (scene((0, 200 + i % 40, 90)) for i in range(1500))
+        page = open_page()
+        drop(page, write_clip(tmp_path / "long.mp4", frames).read_bytes(), "long.mp4", "video/mp4")
+        until(page, "document.querySelector('[data-part=sentence]').textContent.includes(' of 1:00')")
+        with page.expect_request(lambda request: request.method == "DELETE"):
+            drop(page, grace_hopper_path().read_bytes())
+        assert cards(page)
+        assert page.evaluate("document.body.dataset.mode") == "photo"

@@ -35,6 +35,15 @@ class LimitOptions:
     max_streams: Annotated[
         int, typer.Option(help="Cameras (WebSocket streams) at a time.", min=1, rich_help_panel=LIMITS)
     ] = Settings.max_streams
+    max_clip_bytes: Annotated[
+        int, typer.Option(help="Bytes of a clip; 0 to take none.", min=0, rich_help_panel=LIMITS)
+    ] = Settings.max_clip_bytes
+    max_clip_seconds: Annotated[
+        float, typer.Option(help="Seconds of a clip that are analysed.", min=1, rich_help_panel=LIMITS)
+    ] = Settings.max_clip_seconds
+    max_clips: Annotated[
+        int, typer.Option(help="Clips that are analysed at a time.", min=1, rich_help_panel=LIMITS)
+    ] = Settings.max_clips
     max_bodies: Annotated[
         int, typer.Option(help="Requests that are received at a time.", min=1, rich_help_panel=LIMITS)
     ] = Settings.max_bodies

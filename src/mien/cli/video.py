@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -96,7 +96,7 @@ class PageOptions:
 
         return output_paths(self.report, clips, ".html", paths=paths) if self.report else [None] * len(clips)
 
-    def named(self) -> dict[str, bool]:
+    def named(self) -> dict[str, Any]:
         """The options by the names of the arguments of `Clip`."""
         return {"thumbnails": not self.no_thumbnails, "player": not self.no_player}
 

@@ -16,6 +16,9 @@ from mien.output.writers import open_writer
 from mien.results import FrameResult
 from mien.server import metrics as counters
 from mien.server import openapi, page, problems, schemas
+from mien.server.clips.analysis import Jobs
+from mien.server.clips.kept import Kept
+from mien.server.clips.routes import add_clips
 from mien.server.drain import Drain
 from mien.server.guard import Guard
 from mien.server.inference import Reader
@@ -44,11 +47,15 @@ def create_app(settings: Settings, watched: Watched | None = None) -> FastAPI:
     counts = counters.Measured()
     reader = Reader(settings, counts)
     work = Work(settings.workers, settings.queue, settings.timeout)
+    kept = Kept()
+    jobs = Jobs(settings, reader, kept, counts)
     streams = Places(settings.max_streams, "streams are open", patience=_CLOSING)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        jobs.close()
+        kept.close()
         work.close()
 
     # FastAPI's own pages about the API load scripts from elsewhere.
@@ -60,6 +67,7 @@ def create_app(settings: Settings, watched: Watched | None = None) -> FastAPI:
     page.install(app)
     _add_state(app, reader, work, counts)
     _add_api(app, settings, reader, work)
+    add_clips(app, settings, jobs, kept)
     _add_streams(app, settings, streams, Answers(reader, work, counts))
     if watched is not None:
         _add_watched(app, watched, streams)

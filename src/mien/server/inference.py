@@ -86,6 +86,11 @@ class Reader:
         end = time.monotonic() + self._settings.timeout
         return replace(self._read_one("stream", data, end), frame=number, time=seconds)
 
+    def for_a_clip(self) -> EmotionRecognizer:
+        """A recognizer of its own, for a thread that follows faces through a clip."""
+        detector = LargestFaces(self._settings, lambda: None)
+        return EmotionRecognizer(self.classifier, detector=detector, min_quality=self._settings.min_quality)
+
     @contextmanager
     def _memory(self, data: bytes, until: float) -> Iterator[None]:
         """The memory that the picture takes, waited for and held.

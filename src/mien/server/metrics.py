@@ -26,6 +26,7 @@ class Measured:
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
         )
         self.pictures = Counter("mien_pictures", "Pictures and frames.", ("outcome",), registry=registry)
+        self.clips = Counter("mien_clips", "Clips analysed.", ("outcome",), registry=registry)
         self.faces = Counter("mien_faces", "Faces recognised.", registry=registry)
         self.batch = Histogram(
             "mien_batch_faces",

@@ -15,7 +15,8 @@ from mien.server.schemas import EncodedPictures, ProblemDetails, example_result
 
 DESCRIPTION = """Facial expression recognition: a probability for each expression of every face in a picture.
 
-An expression is what a face shows, not what a person feels. Pictures are read in memory, and never stored or logged.
+An expression is what a face shows, not what a person feels. Pictures are read in memory, and never stored or logged;
+a clip lies in a temporary file while it is analysed, and for an hour beside its page.
 `WS /v1/stream` takes encoded frames as binary messages and returns a result for each, or drops it for a newer one.
 """
 
@@ -46,6 +47,17 @@ def recognize_body() -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
+def clip_body() -> dict[str, Any]:
+    """The request body of `POST /v1/clips`, which goes into a file as it comes."""
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {"video/mp4": binary, "application/octet-stream": binary},
+        }
+    }
+
+
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Answers that are problem details, by status."""
     retry = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
@@ -62,6 +74,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 _PROBLEMS = {
     401: "The token is missing or another.",
     403: "A page of another site asked.",
+    404: "No such clip, or not any more.",
     408: "The body came too slowly.",
     413: "The body is too large.",
     415: "The body is of another type.",

@@ -56,7 +56,10 @@ def install(app: FastAPI) -> None:
 
 
 class SetHeaders:
-    """Sets `HEADERS` on every answer; files are asked for each time, and answers of the API are kept by no cache."""
+    """Sets `HEADERS` on every answer that has none of its own.
+
+    Files are asked for each time, and answers of the API are kept by no cache.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -67,7 +70,9 @@ class SetHeaders:
 
         async def with_headers(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                headers = [*message.get("headers", ()), *self._headers]
+                headers = list(message.get("headers", ()))
+                own = {name for name, _ in headers}
+                headers = [*headers, *((name, value) for name, value in self._headers if name not in own)]
                 is_file = any(name == b"etag" for name, _ in headers)
                 headers.append((b"cache-control", b"no-cache" if is_file else b"no-store"))
                 message = {**message, "headers": headers}

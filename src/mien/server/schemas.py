@@ -47,6 +47,20 @@ class Model(_Strict):
     served: bool
 
 
+class ClipState(_Strict):
+    """A clip that is analysed: how far it is, and in the end its page."""
+
+    href: str
+    name: str
+    state: Literal["running", "done", "failed", "stopped"]
+    done: float
+    total: float | None
+    frames: int
+    people: int
+    page: str | None
+    error: str | None
+
+
 class Unreadable(_Strict):
     """A picture that could not be read, and why."""
 

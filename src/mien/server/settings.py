@@ -37,6 +37,9 @@ class Settings:
         max_pictures: in one request.
         max_faces: of a picture; the largest are kept.
         max_streams: WebSockets at a time.
+        max_clip_bytes: of a clip, which lies in a temporary file; 0 to take none.
+        max_clip_seconds: of a clip that are analysed; the rest is left out.
+        max_clips: analysed at a time.
         max_bodies: requests whose bodies are received at a time.
         max_memory: bytes that the bodies and the decoded pictures of all requests together may take; a quarter is for
             bodies.
@@ -63,6 +66,9 @@ class Settings:
     max_pictures: int = 16
     max_faces: int = 100
     max_streams: int = 8
+    max_clip_bytes: int = 500_000_000
+    max_clip_seconds: float = 1800.0
+    max_clips: int = 1
     max_bodies: int = 64
     max_memory: int = 1_500_000_000
     workers: int = CORES
@@ -87,6 +93,7 @@ class Settings:
 _LIMITS = {
     "port": (0, 65535),
     "queue": (0, math.inf),
+    "max_clip_bytes": (0, math.inf),
     "batch_seconds": (0, math.inf),
     "detector_size": (32, math.inf),
     "min_size": (1, math.inf),
@@ -99,6 +106,8 @@ _LIMITS = {
         "max_pictures",
         "max_faces",
         "max_streams",
+        "max_clips",
+        "max_clip_seconds",
         "max_bodies",
         "max_memory",
         "workers",

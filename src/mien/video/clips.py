@@ -47,6 +47,7 @@ class Clip:
         report: file for its page; None for none.
         blur_faces: whether faces are made unrecognisable in the annotated clip, which is silent then, and on the page.
         thumbnails: whether the page has pictures of faces.
+        name: that the page calls the clip by; None for its path.
         player: whether the page plays the clip; with `blur_faces` the annotated one, or none.
 
     Raises:
@@ -63,6 +64,7 @@ class Clip:
     blur_faces: bool = False
     thumbnails: bool = True
     player: bool = True
+    name: str | None = None
 
     def __post_init__(self) -> None:
         FaceTracker(self.recognizer, patience=self.patience, smoothing=self.smoothing)
@@ -104,7 +106,7 @@ class Clip:
         wanted, config = self.sampling, self.recognizer.classifier.config
         rate = "all" if wanted.fps is None else f"{wanted.fps:g} a second"
         settings = {
-            "clip": self.path,
+            "clip": self.name or self.path,
             "frames read": f"every {wanted.every}." if wanted.every else rate,
             "part": f"from {wanted.start:g} s" + ("" if wanted.end is None else f" to {wanted.end:g} s"),
             "model": f"{config.name} ({config.sha256[:12]})",
@@ -116,7 +118,7 @@ class Clip:
         write_clip_report(
             record,
             path,
-            source=str(self.path),
+            source=self.name or str(self.path),
             settings=settings,
             clip=played if self.player else None,
             thumbnails=self.thumbnails,

@@ -1,6 +1,7 @@
 // The page: what buttons, drops and pastes do, and what is shown. One state, one way to show it.
 
 import { Camera } from "./camera.js";
+import { ClipPanel, isClip } from "./clip.js";
 import { MINUTE, draw, drawTimeline } from "./drawing.js";
 import { Following } from "./following.js";
 import { markCard, showFaces } from "./faces.js";
@@ -18,7 +19,7 @@ const find = (id) => document.getElementById(id);
 const [canvas, timeline, video] = ["picture", "timeline", "video"].map(find);
 
 const state = {
-  mode: "empty", // or "photo", "camera"
+  mode: "empty", // or "photo", "camera", "clip"
   image: null, // what the faces were found in: a canvas
   faces: [],
   results: [], // for the table: in pixels of the picture as it was given
@@ -36,6 +37,9 @@ let timelineDrawn = 0;
 const asked = new URLSearchParams(location.search); // "?camera" turns it on, "?watch" shows the one that the server reads
 const lost = (reason) => { leaveCamera(); alarm(reason); };
 const camera = asked.has("watch") ? new Watch(tellFrame, lost) : new Camera(video, tellFrame, lost);
+
+const clip = new ClipPanel(find("clip"), alarm);
+find("clip").addEventListener("closed", () => leaveClip());
 
 const actions = {
   choose: () => find("file").click(),
@@ -62,7 +66,8 @@ document.addEventListener("drop", (event) => {
 new ResizeObserver(() => state.image && show()).observe(document.querySelector(".view"));
 
 function takeFile([file]) { // at once: browsers empty these lists when their event is over
-  if (file) attempt(() => read(file, file.name.replace(/\.[^.]*$/, "") || "picture", file.name));
+  if (file && isClip(file)) attempt(() => enterClip(file));
+  else if (file) attempt(() => read(file, file.name.replace(/\.[^.]*$/, "") || "picture", file.name));
 }
 
 /** Do it; what goes wrong becomes a sentence on the page. */
@@ -82,10 +87,32 @@ function alarm(sentence) {
   find("alert").textContent = sentence;
 }
 
+/** The clip in place of a picture; if it cannot be analysed, what was there before. */
+async function enterClip(file) {
+  const work = ++state.work;
+  if (state.mode === "camera") leaveCamera();
+  state.mode = "clip";
+  show();
+  status("");
+  try {
+    await clip.analyse(file);
+  } catch (error) {
+    if (work === state.work) leaveClip();
+    throw error;
+  }
+}
+
+function leaveClip() {
+  state.mode = state.image ? "photo" : "empty";
+  show();
+  status(summary(state.faces));
+}
+
 async function read(file, name, source = name) {
   const work = ++state.work;
   const { image, scale } = await shrink(file);
   if (state.mode === "camera") camera.stop();
+  if (state.mode === "clip") clip.stop();
   Object.assign(state, { mode: "photo", image, faces: [], results: [], name });
   document.body.classList.add("busy");
   show();
@@ -152,6 +179,7 @@ function enlarge(face, scale) {
 async function enterCamera() {
   ++state.work;
   freeze(false);
+  if (state.mode === "clip") await clip.stop();
   await camera.start();
   following = new Following(words);
   showFollowed();
@@ -261,7 +289,7 @@ function show() {
   document.querySelector(".tools [data-do=camera]").setAttribute("aria-pressed", state.mode === "camera");
   showFaces(find("faces"), state.faces, words, point);
   document.body.classList.toggle("several", state.faces.length > 1);
-  if (!state.image || (state.mode === "camera" && !camera.frozen)) return;
+  if (!state.image || state.mode === "clip" || (state.mode === "camera" && !camera.frozen)) return;
   const { width, height } = state.image;
   draw(canvas, state.image, state.faces, { width, height, mirrored: state.mode === "camera" && camera.mirrored, shown: state.shown });
   canvas.setAttribute("aria-label", `${state.name}: ${summary(state.faces)}`);
@@ -299,6 +327,6 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTheme)
 showTheme();
 
 if (!["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)) {
-  find("privacy").textContent = `Pictures go to ${location.hostname} and nowhere else: they stay in its memory and are not stored.`;
+  find("privacy").textContent = `Pictures and clips go to ${location.hostname} and nowhere else: pictures stay in its memory, a clip is in a temporary file for an hour at most.`;
 }
 if (asked.has("camera") || asked.has("watch")) attempt(enterCamera);

@@ -18,6 +18,28 @@ export async function recognize(blob) {
   return body[0];
 }
 
+/** Sends a clip to be analysed; what it becomes is asked for at its `href`. */
+export async function sendClip(file) {
+  const headers = { "Content-Type": "application/octet-stream" };
+  return answerOf(await ask(`/v1/clips?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file, headers }));
+}
+
+/** How far a clip is. */
+export async function clipState(href) {
+  return answerOf(await ask(href));
+}
+
+/** Stops a clip; nothing is lost if the server cannot be reached, for it stops what nobody asks for. */
+export async function stopClip(href) {
+  await ask(href, { method: "DELETE" }).catch(() => {});
+}
+
+async function answerOf(answer) {
+  const body = await answer.json();
+  if (!answer.ok) throw new Refusal(body.detail, answer.status);
+  return body;
+}
+
 /** The labels of the model that is served, in its order. */
 export async function labels() {
   const answer = await ask("/v1/models");
