@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from itertools import combinations
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,7 +14,7 @@ from PIL import Image
 
 from mien.labels import LABELS
 from mien.output.annotate import _area, _label_image, _render, annotate
-from mien.output.palette import COLORS, DARK, LIGHT, color_of, contrast, text_color_on
+from mien.output.palette import COLORS, DARK, LIGHT, LOOK, color_of, contrast, text_color_on
 from mien.results import Box, Face, FaceEmotion, Prediction
 
 
@@ -248,3 +250,15 @@ def test_drawing_does_not_import_matplotlib():
         "sys.exit('matplotlib' in sys.modules or not drawn.any())"
     )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+def test_one_file_of_colours() -> None:
+    look = LOOK.read_text(encoding="utf-8")
+    for label, color in COLORS.items():
+        assert f"--{label}: #{bytes(color).hex()};" in look
+        for ground in ("#ffffff", "#f4f3f0", "#1b1d26", "#121319"):
+            assert ground in look
+            assert contrast(color, tuple(bytes.fromhex(ground[1:]))) >= 3
+    site = Path(__file__).parents[1] / "docs" / "site.css"
+    used = set(re.findall(r"#[0-9a-f]{6}", site.read_text(encoding="utf-8")))
+    assert used and used <= set(re.findall(r"#[0-9a-f]{6}", look))

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mien._core.text import percent
-from mien.evaluation.score_charts import SERIES
-from mien.output.figures import INK, new_figure, save_figure, set_style
+from mien.output.figures import INK, SERIES, new_figure, save_figure, set_style
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

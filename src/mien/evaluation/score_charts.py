@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 
 from mien._core.text import percent
 from mien.metrics.calibration import BINS, in_bins, selective_accuracy
-from mien.output.figures import INK, VALIDATION, new_figure, save_figure, set_style
+from mien.output.figures import GRID, INK, SERIES, SHADES, VALIDATION, new_figure, save_figure, set_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which people with any colour vision can distinguish.
-SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7")
 _LINES = ("-", "--", ":", "-.")
 
 
@@ -170,9 +168,9 @@ def _reliability_figure(
     figure = new_figure(5.4, 6.0)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3.4, 1])
     top.plot([0, 1], [0, 1], "--", color=INK, linewidth=1, label="perfectly calibrated")
-    top.bar(starts[filled], accuracy, 1 / bins, align="edge", color="#9fc9e6", edgecolor="white")
+    top.bar(starts[filled], accuracy, 1 / bins, align="edge", color=SERIES[0], alpha=0.5, edgecolor="white")
     top.plot(confidence, accuracy, "o-", color=VALIDATION, markersize=4, label="accuracy in each bin")
-    bottom.bar(starts, counts, 1 / bins, align="edge", color="#b0b0b0", edgecolor="white")
+    bottom.bar(starts, counts, 1 / bins, align="edge", color=SHADES[-1], alpha=0.6, edgecolor="white")
     for axes in (top, bottom):
         set_style(axes, "y")
         axes.set(xlim=(0, 1))
@@ -226,7 +224,7 @@ def _per_class_figure(series: Mapping[str, Sequence[float]], labels: Sequence[st
     figure = new_figure(6.0, 1.3 + 0.22 * (len(series) + 1) * len(labels))
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="x", color="#d8d8d8", linewidth=0.8)
+    axes.grid(axis="x", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     height = 0.84 / len(series)
     for place, (name, values) in enumerate(series.items()):
@@ -251,7 +249,7 @@ def _groups_figure(groups: Mapping[str, tuple[float, tuple[float, float]]]) -> F
     figure = new_figure(6.4, 0.9 + 0.32 * len(groups))
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="x", color="#d8d8d8", linewidth=0.8)
+    axes.grid(axis="x", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     first = next(iter(groups.values()))[0]
     axes.axvline(first, color=INK, linewidth=1, linestyle="--")

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from mien._core.opencv import cv2
 from mien.explanation.occlusion import REGION, Heat, Region
 from mien.output.annotate import annotate
-from mien.output.figures import new_figure, save_figure
+from mien.output.figures import hex_color, new_figure, save_figure
+from mien.output.palette import ON_DARK
 from mien.results import FaceEmotion, Prediction
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from mien.explanation.explain import Explanation
 
 _COLORS = "inferno"  # perceptually uniform, and readable with any colour vision
-_OUTLINE = "#56b4e9"
+_OUTLINE = hex_color(ON_DARK)
 _LEAST_EFFECT = 0.05  # of the outlined place, beyond that of as much elsewhere, to say that it counts
 _LEAST_SCALE = 0.02  # the colours of a map without anything in it are not spread over noise
 _STRONGEST = 0.75  # of the colour, where the heat is highest: the face must show through

@@ -6,16 +6,31 @@ import warnings
 from os import PathLike
 from typing import TYPE_CHECKING, Literal
 
-from mien.output.palette import Color
+from mien.labels import Emotion
+from mien.output import palette
+from mien.output.palette import COLORS, Color
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-INK = "#202020"
-GRID = "#d8d8d8"
-TRAIN, VALIDATION = "#d55e00", "#0072b2"
+def hex_color(color: Color) -> str:
+    """A colour as matplotlib takes it: "#rrggbb"."""
+    return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+INK, GRID = hex_color(palette.INK), hex_color(palette.LINE)
+SHADES = tuple(
+    hex_color(COLORS[Emotion(word)])
+    for word in ("sad", "happy", "disgust", "fear", "angry", "surprise", "neutral")
+)
+"""Of series that stand for no expression."""
+
+SERIES = SHADES[:4]
+"""Of a chart with few of them."""
+
+VALIDATION, TRAIN = SERIES[:2]
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -44,11 +59,6 @@ def save_figure(figure: Figure, path: str | PathLike[str]) -> None:
         # A file name may hold any characters; those that the font lacks show as boxes, which says enough.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(path, format="png")
-
-
-def hex_color(color: Color) -> str:
-    """A colour as matplotlib takes it: "#rrggbb"."""
-    return "#{:02x}{:02x}{:02x}".format(*color)
 
 
 def shortened(text: str) -> str:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from mien._core.files import write_atomically
 from mien._core.opencv import cv2
 from mien._core.text import Table
+from mien.output.palette import LOOK
 
 _LARGE = 1000  # pixels; a chart that is wider is not shrunk to a narrow screen
 
-LOOK = Path(__file__).with_name("look.css")
 """Colours and type of the reports and of the server's page."""
 
 _STYLE = """

@@ -1,28 +1,42 @@
-"""The colours of the expressions, and of text on them, in pictures, charts and reports.
-
-They are Okabe and Ito's palette for all kinds of colour vision, with a light grey for neutral. The server's page has
-its own, in look.css, which can be distinguished from a light and from a dark ground.
-"""
+"""The colours of look.css, for what is no web page: annotated pictures and clips, charts."""
 
 from __future__ import annotations
 
+import re
 import zlib
+from pathlib import Path
 
-from mien.labels import Emotion
+from mien.labels import LABELS
 
 Color = tuple[int, int, int]
 
+LOOK = Path(__file__).with_name("look.css")
+"""The one file of colours and type, for the app, reports, charts, annotated files and the documentation."""
 
-COLORS: dict[str, Color] = {
-    Emotion.ANGRY: (213, 94, 0),
-    Emotion.DISGUST: (0, 158, 115),
-    Emotion.FEAR: (204, 121, 167),
-    Emotion.HAPPY: (240, 228, 66),
-    Emotion.SAD: (0, 114, 178),
-    Emotion.SURPRISE: (86, 180, 233),
-    Emotion.NEUTRAL: (208, 208, 208),
-}
-"""Label -> RGB."""
+
+def _look() -> dict[str, tuple[Color, Color]]:
+    """Name -> RGB on a light and on a dark ground."""
+    found = re.findall(
+        r"--([a-z-]+): (?:light-dark\()?#([0-9a-f]{6})(?:, #([0-9a-f]{6}))?", LOOK.read_text(encoding="utf-8")
+    )
+    return {name: (_rgb(light), _rgb(dark or light)) for name, light, dark in found}
+
+
+def _rgb(digits: str) -> Color:
+    red, green, blue = bytes.fromhex(digits)
+    return red, green, blue
+
+
+_LOOK = _look()
+
+COLORS: dict[str, Color] = {label: _LOOK[label][0] for label in LABELS}
+"""Label -> RGB: apart for all kinds of colour vision, and from a light and a dark ground."""
+
+INK, LINE = _LOOK["ink"][0], _LOOK["line"][0]
+"""Of text and of grids, on a light ground."""
+
+ON_DARK = _LOOK["accent"][1]
+"""Of what is marked in a picture."""
 
 
 DARK: Color = (16, 16, 16)

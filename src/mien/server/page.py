@@ -12,7 +12,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mien.images.sample import sample_portrait
-from mien.output.html import LOOK
+from mien.output.palette import LOOK
 
 _FILES = Path(__file__).parent / "static"
 # Windows takes types from its registry, where a program may have made a script plain text, which no browser runs.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.labels import Emotion
-from mien.output.figures import GRID, INK, hex_color, new_figure, save_figure, set_style, shortened
+from mien.output.figures import GRID, INK, SHADES, hex_color, new_figure, save_figure, set_style, shortened
 from mien.output.palette import color_of
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 
 _MARKS = "osD^vPX*"
-_SHADES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#505050", "#e69f00", "#56b4e9", "#000000")
+_SHADES = (*SHADES, INK)
 
 
 def conditions_chart(rows: Sequence[Row], path: Path) -> None:
