@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from mien.cli.app import command_line
 from mien.data.dataset import Dataset
-from mien.errors import DatasetError, ModelError
+from mien.errors import DatasetError, ModelError, TrainingError
 from mien.evaluation.predictions import predict_split
 from mien.evaluation.provenance import familiarity
 from mien.models.classifier import EmotionClassifier
@@ -166,6 +166,14 @@ def test_full_weights_again(both: Path, runs: tuple[Path, Path]) -> None:
     for smaller in (with_half_weights, with_int8_weights):
         assert with_full_weights(with_full_weights(smaller(full))) == with_full_weights(smaller(full))
     assert smaller(full) != full
+
+
+def test_cannot_be_trained_further(both: Path, tmp_path: Path) -> None:
+    settings = replace(SHORT, init=str(both))
+    with pytest.raises(
+        TrainingError, match="an ensemble of two-layers and two-layers, which cannot be trained"
+    ):
+        train(fer2013(), tmp_path / "run", settings)
 
 
 def test_command(runs: tuple[Path, Path], tmp_path: Path) -> None:

@@ -218,7 +218,7 @@ class TestOtherPaths:
     def test_models(self, client: httpx.Client):
         models = client.get("/v1/models").json()
         assert [m["name"] for m in models] == [c.name for c in available_models()]
-        assert [m["name"] for m in models if m["served"]] == ["mien-s"]
+        assert [m["name"] for m in models if m["served"]] == ["mien-s-2"]
 
     def test_a_model_of_ones_own(self, write_model: Any):
         with serving("--model", write_model("own")) as server, server.client() as client:
@@ -278,7 +278,15 @@ class TestOtherPaths:
 
     def test_openapi_describes_what_there_is(self, client: httpx.Client):
         document = client.get("/openapi.json").json()
-        assert set(document["paths"]) == {"/v1/recognize", "/v1/models", "/health", "/ready", "/metrics"}
+        assert set(document["paths"]) == {
+            "/v1/recognize",
+            "/v1/clips",
+            "/v1/clips/{clip}",
+            "/v1/models",
+            "/health",
+            "/ready",
+            "/metrics",
+        }
         operation = document["paths"]["/v1/recognize"]["post"]
         assert {"200", "401", "403", "408", "413", "415", "421", "422", "503"} == set(operation["responses"])
         example = operation["requestBody"]["content"]["application/json"]["example"]

@@ -38,11 +38,12 @@ from mien.labels import FERPLUS_LABELS, LABELS
 from mien.metrics.calibration import softmax
 from mien.models.classifier import EmotionClassifier
 from mien.models.registry import ModelConfig
-from mien.training import export
+from mien.training import storage
 from mien.training.augmentation import Augmentation, center_view
 from mien.training.batches import ValidationBatches, as_batch, steps_per_epoch, training_batches
 from mien.training.callbacks import Checkpoint, History
 from mien.training.config import TrainConfig, combine
+from mien.training.export import export_onnx
 from mien.training.networks import build_model
 from mien.training.optimization import LogitAdjusted, compile_model, stages
 from mien.training.splits import hold_out
@@ -233,7 +234,7 @@ class TestExportedModel:
     def test_a_difference_is_an_error(
         self, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(export, "TOLERANCE", -1)
+        monkeypatch.setattr(storage, "TOLERANCE", -1)
         with pytest.raises(ExportError, match="differs from the trained one") as caught:
             export_again(run, tmp_path)
         assert "\n" not in str(caught.value)
@@ -260,7 +261,7 @@ def export_again(run: Path, folder: Path, bias: float | None = None, storage: st
         layer = model.get_layer("fer2013")
         layer.set_weights([layer.get_weights()[0], np.full(7, bias)])
     validation, heads = fer2013().split("validation"), heads_for(fer2013())
-    export.export_onnx(
+    export_onnx(
         model,
         folder,
         heads=heads,

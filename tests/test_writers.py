@@ -16,6 +16,7 @@ from rich.style import Style
 
 from mien.errors import MissingExtraError
 from mien.labels import LABELS
+from mien.output.palette import COLORS
 from mien.output.writers import open_writer
 from mien.results import Box, Face, FaceEmotion, FrameResult, Prediction, Quality
 
@@ -309,7 +310,7 @@ def test_on_a_terminal_the_table_is_coloured_and_parquet_refused(monkeypatch: py
             shown += os.read(reader, 100_000)
     os.close(reader)
     shown = shown.decode()
-    assert "\x1b[38;2;0;114;178m" in shown  # sad's own blue
+    assert "\x1b[38;2;{};{};{}m".format(*COLORS["sad"]) in shown  # sad's own blue
     assert "a.jpg" in shown
 
 

@@ -94,6 +94,7 @@ def write_folder_card(folder: Path) -> None:
     """
     config = ModelConfig.load(folder)
     images = config.data["images"]
+    began = [str(recipe["init"]) for recipe in config.recipes if recipe.get("init")]
     rows = [
         (
             f"`{head}`",
@@ -124,7 +125,7 @@ def write_folder_card(folder: Path) -> None:
         calibration=_HELD_BACK.format(images["calibration"]) if "calibration" in images else _SAME,
         uncertain_below=config.uncertain_below,
         chosen=_CHOSEN if any(recipe.get("early_stopping") for recipe in config.recipes) else "",
-        origin="".join(_BEGAN.format(recipe["init"]) for recipe in config.recipes if recipe.get("init")),
+        origin=_BEGAN.format(" and ".join(began)) if began else "",
         limits=_limits(config),
     )
     write_atomically(folder / "README.md", text)

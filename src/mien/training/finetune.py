@@ -14,11 +14,11 @@ from mien.models.classifier import EmotionClassifier
 from mien.models.registry import MODEL_FILE, ModelConfig, find_weights, resolve_model
 from mien.training.augmentation import center_view
 from mien.training.networks import build_model
+from mien.training.storage import HALF_TOLERANCE, INT8_TOLERANCE
 from mien.training.targets import EXPRESSION
 from mien.training.weights import read_weights
 
 PICTURES = 256  # on which the weights are compared with the ONNX file
-TOLERANCE = 1e-2  # of probabilities: both may be in half precision, each within 5e-3 of what was trained
 
 
 def load_weights(
@@ -35,10 +35,15 @@ def load_weights(
 
     Raises:
         ModelError: there is no such model, or it has no Keras weights.
-        TrainingError: it is another network, or its weights are not those of its ONNX file.
+        TrainingError: it is another network or an ensemble, or its weights are not those of its ONNX file.
     """
     folder = resolve_model(source)
     config = ModelConfig.load(folder)
+    if config.members:
+        names = " and ".join(str(member.get("name", "?")) for member in config.members)
+        raise TrainingError(
+            f"init {source}: an ensemble of {names}, which cannot be trained further; expected one network, as mien-s"
+        )
     if config.training.get("network") != model.name:
         raise TrainingError(
             f"init {source}: a {config.training.get('network', 'network of unknown kind')}, expected a "
@@ -73,12 +78,14 @@ def _without(model: keras.Model, names: set[str]) -> list[keras.layers.Layer]:
 
 def _check_same(model: keras.Model, source: str, images: NDArray[np.uint8], config: ModelConfig) -> None:
     """Raise unless the network answers as the ONNX file that people use: the two files may have been mixed up."""
+    # Each of the two files is within its own of what was trained.
+    stored = INT8_TOLERANCE if config.training.get("weight_storage") == "int8" else HALF_TOLERANCE
     logits = model.predict(center_view(images, _view(config))[..., None], batch_size=64, verbose=0)
     expected = EmotionClassifier(source).predict_heads(images)
     # The default output has label frequencies in it, besides the network: the other heads tell enough.
     for head, values in ((head, values) for head, values in logits.items() if head != EXPRESSION):
         got = softmax(values, config.temperature.get(head, 1.0))
-        if not np.abs(got - expected[head]).max() <= TOLERANCE:
+        if not np.abs(got - expected[head]).max() <= HALF_TOLERANCE + stored:
             raise TrainingError(
                 f"init {source}: its Keras weights answer otherwise than its ONNX file; expected both of one model: "
                 "copy its folder anew"
