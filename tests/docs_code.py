@@ -204,6 +204,8 @@ def _check_settings(arguments: list[str]) -> None:
     try:
         combine(named.get("--network"), config, dict(parse_setting(text) for text in given))
     except Exception as error:
+        if str(error).startswith("runs/") and "no such model" in str(error):
+            return  # it starts from a run that an earlier command made
         raise ValueError(f"mien train {shlex.join(arguments)}: {error}") from error
 
 
