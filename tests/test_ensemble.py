@@ -18,12 +18,13 @@ from typer.testing import CliRunner
 
 from mien.cli.app import command_line
 from mien.data.dataset import Dataset
-from mien.errors import DatasetError, ModelError, TrainingError
+from mien.errors import DatasetError, ModelError
 from mien.evaluation.predictions import predict_split
 from mien.evaluation.provenance import familiarity
 from mien.models.classifier import EmotionClassifier
 from mien.models.registry import ModelConfig
 from mien.training.compact import with_full_weights, with_half_weights, with_int8_weights
+from mien.training.config import combine
 from mien.training.ensembles.ensemble import ensemble
 from mien.training.train import train
 
@@ -105,7 +106,7 @@ def test_members_of_other_data_are_named(runs: tuple[Path, Path], tmp_path: Path
     config = ModelConfig.load(ensemble(runs, other, tmp_path / "both"))
     assert config.data["name"] == "fer2013"
     assert "sha256" not in config.data
-    assert "Trained on fer2013, 70 images." in (tmp_path / "both" / "README.md").read_text()
+    assert "Trained on fer2013." in (tmp_path / "both" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -147,6 +148,13 @@ def test_of_models_with_one_head(tmp_path: Path) -> None:
     assert config.temperature["expression"] == config.temperature["labels"]
 
 
+def test_refuses_an_ensemble_as_a_member(both: Path, runs: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(
+        ModelError, match="an ensemble itself; expected its members, two-layers and two-layers"
+    ):
+        ensemble([runs[0], both], fer2013(), tmp_path / "both")
+
+
 def test_writes_over_nothing(runs: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("mine")
     with pytest.raises(ModelError, match=r"has a README\.md already; expected a new folder"):
@@ -170,10 +178,10 @@ def test_full_weights_again(both: Path, runs: tuple[Path, Path]) -> None:
 
 def test_cannot_be_trained_further(both: Path, tmp_path: Path) -> None:
     settings = replace(SHORT, init=str(both))
-    with pytest.raises(
-        TrainingError, match="an ensemble of two-layers and two-layers, which cannot be trained"
-    ):
+    with pytest.raises(ModelError, match="an ensemble of two-layers and two-layers, which cannot be trained"):
         train(fer2013(), tmp_path / "run", settings)
+    with pytest.raises(ModelError, match="an ensemble of two-layers and two-layers, which cannot be trained"):
+        combine(None, None, {"init": str(both)})
 
 
 def test_command(runs: tuple[Path, Path], tmp_path: Path) -> None:

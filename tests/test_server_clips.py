@@ -202,11 +202,38 @@ def test_names_are_no_paths(server: Server, clip: Path, temporary: Path, name: s
             assert found.status_code == 404
 
 
+def test_a_list_of_other_files_is_no_clip(server: Server, clip: Path) -> None:
+    for words in (f"ffconcat version 1.0\nfile '{clip}'\n", f"#EXTM3U\n#EXTINF:6,\n{clip}\n"):
+        with server.client() as client:
+            state = wait(client, send(client, words.encode(), "list.mp4").json()["href"])
+        assert state["state"] == "failed"
+        assert state["error"].startswith("list.mp4: ")
+
+
+def test_the_next_clip_need_not_wait_for_one_that_was_stopped(
+    server: Server, clip: Path, long_clip: Path
+) -> None:
+    with server.client() as client:
+        first = send(client, long_clip.read_bytes()).json()["href"]
+        client.delete(first, headers=BEARER)
+        second = send(client, clip.read_bytes())
+        assert second.status_code == 202
+        assert wait(client, second.json()["href"])["state"] == "done"
+
+
+def test_frames_of_too_many_pixels(clip: Path) -> None:
+    with serving("--max-pixels", "200000") as server, server.client() as client:
+        state = wait(client, send(client, clip.read_bytes()).json()["href"])
+    assert state["state"] == "failed"
+    assert state["error"] == "clip.mp4: frames of 640 x 360 pixels; expected at most 200,000 pixels"
+
+
 def test_odd_names(server: Server, clip: Path, temporary: Path) -> None:
     with server.client() as client:
         for name, file in (
             ("<b>ü:?.mp4", "clip.mp4"),
             ("index.html", "clip"),
+            ("nul.mp4", "clip.mp4"),
             (".mp4", "clip"),
             ("", "clip"),
         ):
@@ -234,16 +261,24 @@ def test_nothing_stays_behind(clip: Path, tmp_path: Path, monkeypatch: pytest.Mo
 def test_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(kept_clips, "MOST", 2)
-    kept = Kept()
+    kept = Kept(1000)
     made = [kept.new() for _ in range(4)]
     for folder in made[:3]:
         kept.finish(folder)
     assert [folder.exists() for folder in made] == [False, True, True, True]
     assert kept.find(made[3].name) is None  # not finished
     assert kept.find(made[2].name) == made[2]
-    monkeypatch.setattr(kept_clips, "SECONDS", 0.0)
-    assert kept.find(made[2].name) is None
+    (made[3] / "large").write_bytes(bytes(900))
+    (made[2] / "large").write_bytes(bytes(900))
+    kept.finish(made[2])
+    kept.finish(made[3])
     assert [folder.exists() for folder in made] == [False, False, False, True]
-    assert made[3].stat().st_mode & 0o077 == 0
+    assert kept.find(made[3].name) == made[3]  # the newest in any case
+    made.append(kept.new())
+    monkeypatch.setattr(kept_clips, "SECONDS", -1.0)
+    assert kept.find(made[3].name) is None
+    kept.sweep()
+    assert [folder.exists() for folder in made] == [False, False, False, False, True]
+    assert made[4].stat().st_mode & 0o077 == 0
     kept.close()
     assert list(tmp_path.iterdir()) == []

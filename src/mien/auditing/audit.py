@@ -288,8 +288,9 @@ def _features(classifier: EmotionClassifier, split: Split, progress: Callable[[i
 def _describe_check(classifier: EmotionClassifier, dataset: Dataset, splits: Sequence[str]) -> str:
     name = classifier.config.name
     sentence = f"what {name} sees, by a logistic regression in {FOLDS} folds ({', '.join(splits)})"
-    origin = classifier.config.training.get("init")
-    if origin:
+    if origin := " and ".join(
+        str(recipe["init"]) for recipe in classifier.config.recipes if recipe.get("init")
+    ):
         sentence += f"; its training started from the weights of {origin}, which may know these images"
     if classifier.config.data.get("name") == dataset.name:
         # The folds keep labels from the regression, not from the network below it.

@@ -60,7 +60,7 @@ Tells {labels} apart in a grey crop of one face, {size} x {size} pixels.
 
 - Input `crops`: uint8 (n, {size}, {size}); normalisation is inside.
 - Outputs, probabilities: {outputs}.
-- Trained on {data}, {train} images{sha256}{more}.
+- Trained on {data}{train}{sha256}{more}.
 - Made with {created_with}; its settings are in `config.json`.{members}
 
 ## Scores on the validation split, one view per image
@@ -112,7 +112,7 @@ def write_folder_card(folder: Path) -> None:
         size=config.input_size,
         outputs=", ".join(f"`{head}` (n, {len(labels)})" for head, labels in config.outputs.items()),
         data=config.data["name"],
-        train=images["train"],
+        train=f", {images['train']} images" if "train" in images else "",
         sha256=f" (SHA-256 of the data {config.data['sha256'][:16]}…)" if "sha256" in config.data else "",
         more=_unlabelled(config),
         created_with=config.created_with,

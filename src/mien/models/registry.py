@@ -123,6 +123,19 @@ class ModelConfig:
         """The settings of the training of every network in it: several of an ensemble."""
         return tuple(member.get("training", {}) for member in self.members) or (self.training,)
 
+    def check_trainable(self, source: str) -> None:
+        """Raise unless training can go on from it.
+
+        Raises:
+            ModelError: it is an ensemble.
+        """
+        if self.members:
+            names = " and ".join(str(member.get("name", "?")) for member in self.members)
+            raise ModelError(
+                f"init {source}: an ensemble of {names}, which cannot be trained further; "
+                "expected one network, as mien-s"
+            )
+
     def output(self, head: str) -> str:
         """The output that a head's name means: "auto" the default, "labels" the head of the dataset's own labels.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -17,7 +18,7 @@ from mien.results import FrameResult
 from mien.server import metrics as counters
 from mien.server import openapi, page, problems, schemas
 from mien.server.clips.analysis import Jobs
-from mien.server.clips.kept import Kept
+from mien.server.clips.kept import LARGEST, Kept
 from mien.server.clips.routes import add_clips
 from mien.server.drain import Drain
 from mien.server.guard import Guard
@@ -31,6 +32,7 @@ from mien.server.stream import Answers, Stream, in_place
 from mien.server.watch import Watched
 from mien.server.worker_pool import RETRY_AFTER, Work
 
+_SWEEPS = 60.0  # seconds from one look for old clips to the next
 _CLOSING = 1.0  # seconds that a new stream waits for one that is closing
 
 
@@ -47,13 +49,15 @@ def create_app(settings: Settings, watched: Watched | None = None) -> FastAPI:
     counts = counters.Measured()
     reader = Reader(settings, counts)
     work = Work(settings.workers, settings.queue, settings.timeout)
-    kept = Kept()
+    kept = Kept(LARGEST * settings.max_clip_bytes)
     jobs = Jobs(settings, reader, kept, counts)
     streams = Places(settings.max_streams, "streams are open", patience=_CLOSING)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        sweeping = asyncio.create_task(_sweep(kept))
         yield
+        sweeping.cancel()
         jobs.close()
         kept.close()
         work.close()
@@ -78,6 +82,13 @@ def create_app(settings: Settings, watched: Watched | None = None) -> FastAPI:
     app.add_middleware(page.SetHeaders)
     app.add_middleware(counters.CountRequests, measured=counts)
     return app
+
+
+async def _sweep(kept: Kept) -> None:
+    """Delete clips that were kept long enough, whether anybody asks or not."""
+    while True:
+        await asyncio.sleep(_SWEEPS)
+        await asyncio.to_thread(kept.sweep)
 
 
 def _add_state(app: FastAPI, reader: Reader, work: Work, counts: counters.Measured) -> None:

@@ -272,8 +272,10 @@ def _of_trained_model(name: object) -> dict[str, Any]:
     if not isinstance(name, str) or not name:
         return {}
     folder = resolve_model(name)
+    config = ModelConfig.load(folder)
+    config.check_trainable(name)
     find_weights(folder)
-    training = ModelConfig.load(folder).training
+    training = config.training
     return {key: training[key] for key in ("network", "view") if key in training}
 
 

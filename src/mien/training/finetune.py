@@ -34,16 +34,12 @@ def load_weights(
             there is one.
 
     Raises:
-        ModelError: there is no such model, or it has no Keras weights.
-        TrainingError: it is another network or an ensemble, or its weights are not those of its ONNX file.
+        ModelError: there is no such model, it has no Keras weights, or it is an ensemble.
+        TrainingError: it is another network, or its weights are not those of its ONNX file.
     """
     folder = resolve_model(source)
     config = ModelConfig.load(folder)
-    if config.members:
-        names = " and ".join(str(member.get("name", "?")) for member in config.members)
-        raise TrainingError(
-            f"init {source}: an ensemble of {names}, which cannot be trained further; expected one network, as mien-s"
-        )
+    config.check_trainable(source)
     if config.training.get("network") != model.name:
         raise TrainingError(
             f"init {source}: a {config.training.get('network', 'network of unknown kind')}, expected a "

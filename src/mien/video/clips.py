@@ -96,9 +96,8 @@ class Clip:
                     self._tell(progress, info, result)
                     yield result
             except VideoError as error:
-                end = FrameResult(
-                    str(self.path), error=str(error), labels=self.recognizer.labels, smoothed=True
-                )
+                said = str(error).replace(str(self.path), self.name or str(self.path))
+                end = FrameResult(str(self.path), error=said, labels=self.recognizer.labels, smoothed=True)
                 record.add(end, None)
                 yield end
 

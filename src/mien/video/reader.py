@@ -6,6 +6,7 @@ import os
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,6 +31,9 @@ VIDEO_SUFFIXES = frozenset((
     ".mpg", ".mts", ".mxf", ".nut", ".ogv", ".qt", ".ts", ".vob", ".webm", ".wmv", ".y4m",
 ))  # fmt: skip
 """The file names that count as clips inside a folder, in lower case."""
+
+_LISTS = {"concat", "dash", "hls", "imf", "lavfi", "rtp", "rtsp", "sap", "sdp", "webm_dash_manifest"}
+"""What FFmpeg reads that names other files, streams or filters."""
 
 AHEAD_BYTES = 64_000_000
 """Frames that are decoded ahead take at most about this much memory; one is always allowed."""
@@ -200,8 +204,18 @@ def _open_file(path: Path) -> InputContainer:
         raise VideoError(f"{name}: no such file") from None
     except (OSError, ValueError) as error:
         raise VideoError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    # "file:" and the whitelist: no name and no playlist inside a file may lead to the network.
-    return _open(f"file:{path}", name, {"protocol_whitelist": "file"}, timeout=None)
+    # "file:" and the first whitelist: no name and no playlist inside a file may lead to the network. The second: none
+    # to other files either, which it could name without end.
+    options = {"protocol_whitelist": "file", "format_whitelist": _formats()}
+    return _open(f"file:{path}", name, options, timeout=None)
+
+
+@cache
+def _formats() -> str:
+    """The forms of files that FFmpeg reads, but for lists of other files and streams."""
+    import av
+
+    return ",".join(sorted(av.formats_available - _LISTS))
 
 
 def _open(address: str, name: str, options: dict[str, str], timeout: float | None) -> InputContainer:

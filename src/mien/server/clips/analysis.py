@@ -20,6 +20,8 @@ from mien.video.clips import Clip
 from mien.video.reader import video_info
 from mien.video.sampling import Sampling
 
+_LEAST_PATIENCE = 2.0  # seconds: pages ask every half
+
 
 @dataclass
 class Job:
@@ -62,6 +64,7 @@ class Jobs:
 
     def __init__(self, settings: Settings, reader: Reader, kept: Kept, measured: Measured) -> None:
         self._settings, self._reader, self._kept, self._measured = settings, reader, kept, measured
+        self._patience = max(settings.idle, _LEAST_PATIENCE)
         self._pool = ThreadPoolExecutor(settings.max_clips, thread_name_prefix="mien-clip")
         self._jobs: dict[str, Job] = {}
 
@@ -71,7 +74,8 @@ class Jobs:
         Raises:
             Problem: 503, as many as may be are analysed already.
         """
-        running = [job for job in self._jobs.values() if job.state == "running"]
+        # One that was told to stop ends at its next frame; the next clip waits for it.
+        running = [job for job in self._jobs.values() if job.state == "running" and not job.stopped]
         if len(running) >= self._settings.max_clips:
             raise Problem(
                 503, "another clip is being analysed; try again when it is done", headers=RETRY_AFTER
@@ -119,21 +123,28 @@ class Jobs:
 
     def _run(self, job: Job) -> None:
         try:
-            self._analyse(job)
+            if not job.stopped:
+                self._analyse(job)
         except VideoError as error:
             job.error = _for_the_user(error, job)
         except Exception as error:  # a thread's own would be seen by nobody
             job.error = f"{job.name}: {type(error).__name__}: {_for_the_user(error, job)}"
-        if job.stopped or not job.frames:
-            self._kept.drop(job.folder)
-            job.state = "stopped" if job.stopped else "failed"
-        else:
+        if job.frames and not job.stopped and (job.folder / PAGE).is_file():
             self._kept.finish(job.folder)
             job.state = "done"
+        if job.state != "done" or job.stopped:  # perhaps just now
+            self._kept.drop(job.folder)
+            job.state = "stopped" if job.stopped else "failed"
         self._measured.clips.labels(job.state).inc()
 
     def _analyse(self, job: Job) -> None:
-        seconds, most = video_info(job.clip).duration, self._settings.max_clip_seconds
+        info, most = video_info(job.clip), self._settings.max_clip_seconds
+        seconds = info.duration
+        if info.width * info.height > self._settings.max_pixels:
+            raise VideoError(
+                f"{job.name}: frames of {info.width:,} x {info.height:,} pixels; expected at most "
+                f"{self._settings.max_pixels:,} pixels"
+            )
         job.total = None if seconds is None else min(seconds, most)
         clip = Clip(
             self._reader.for_a_clip(),
@@ -150,8 +161,14 @@ class Jobs:
                     return
                 job.frames, job.done = job.frames + 1, result.time or 0.0
                 job.people |= {face.track for face in result.faces if face.track is not None}
-                job.stopped = job.stopped or time.monotonic() - job.asked > self._settings.idle
-                if job.stopped:
+                if time.monotonic() - job.asked > self._patience:
+                    job.stopped = True
+                    job.error = (
+                        f"{job.name}: stopped, for nobody asked for it within {self._patience:g} seconds"
+                    )
+                if job.done >= most:  # of a clip whose header says less
+                    job.error = f"{job.name}: the first {most:g} seconds"
+                if job.stopped or job.done >= most:
                     return
 
 

@@ -17,13 +17,13 @@ from mien.server.problems import Problem
 from mien.server.settings import Settings
 from mien.video.reader import VIDEO_SUFFIXES
 
-_RATE, _SLOWEST = (
-    256_000,
-    64_000,
-)  # bytes a second: below, a client may lose its place; below, it is not waited for
-_GRACE = 10.0  # seconds before that is asked for
+_RATE = 256_000  # bytes a second; a client that is slower may lose its place to another
+_SLOWEST = 64_000  # bytes a second; a slower one is not waited for
+_GRACE = 1.0, 10.0  # seconds before the one and the other is asked for
+_RECEIVED = 4  # more clips on their way than are analysed at a time
 _LONGEST_NAME = 120
-_PLAIN = re.compile(r"\w[\w .()+-]*", re.ASCII)
+_DEVICES = r"(?!(?:con|prn|aux|nul|com\d|lpt\d)\b)"  # of Windows, with any ending
+_PLAIN = re.compile(rf"{_DEVICES}\w[\w .()+-]*", re.ASCII | re.IGNORECASE)
 
 POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; media-src 'self'; "
@@ -34,7 +34,7 @@ POLICY = (
 
 def add_clips(app: FastAPI, settings: Settings, jobs: Jobs, kept: Kept) -> None:
     """`/v1/clips` for programs and the page; `/clips/NAME/`, which needs no token, for who knows the name."""
-    receiving = Places(settings.max_clips, "clips are being received")
+    receiving = Places(settings.max_clips + _RECEIVED, "clips are being received")
 
     @app.post(
         "/v1/clips",
@@ -46,23 +46,8 @@ def add_clips(app: FastAPI, settings: Settings, jobs: Jobs, kept: Kept) -> None:
         """Take a clip, and begin to analyse it; its `href` tells how far it is."""
         _check(request, settings)
         jobs.check()
-        folder = kept.new()
-        try:
-            shown = _name(name)
-            clip = folder / _file_name(shown)
-            async with receiving.take(client_of(request.scope)) as place:
-                await _receive(request, settings, place, clip)
-            job = jobs.start(folder, clip, shown)
-        except BaseException as error:
-            kept.drop(folder)
-            if isinstance(error, LostPlace):
-                raise Problem(
-                    408, f"the clip came too slowly; expected {_SLOWEST // 1000} kB a second"
-                ) from None
-            if isinstance(error, OSError):
-                raise Problem(503, f"no room for the clip ({error.strerror})") from None
-            raise
-        response.headers["Location"] = f"/v1/clips/{folder.name}"
+        job = await _take(request, name, settings, receiving, jobs, kept)
+        response.headers["Location"] = f"/v1/clips/{job.folder.name}"
         return _state(job)
 
     @app.get("/v1/clips/{clip}", responses=openapi.problems(401, 403, 404, 421))
@@ -70,20 +55,54 @@ def add_clips(app: FastAPI, settings: Settings, jobs: Jobs, kept: Kept) -> None:
         """How far a clip is. One that nobody asks for is stopped after a while, and deleted."""
         return _state(_found(jobs, clip))
 
-    @app.delete("/v1/clips/{clip}", status_code=204, responses=openapi.problems(401, 403, 404, 421))
-    async def stop(clip: str) -> None:
+    @app.delete(
+        "/v1/clips/{clip}",
+        status_code=204,
+        response_class=Response,
+        responses=openapi.problems(401, 403, 404, 421),
+    )
+    async def stop(clip: str) -> Response:
         """Stop analysing a clip, and delete it and its page."""
         jobs.stop(_found(jobs, clip))
+        return Response(status_code=204)
 
     @app.get("/clips/{clip}/{file:path}", include_in_schema=False)
     async def page(clip: str, file: str) -> Response:
         folder = kept.find(clip)
         # Of the names in the folder, which nobody else chose: no part of a request becomes a path.
-        names = {} if folder is None else {path.name: path for path in folder.iterdir()}
+        names = (
+            {path.name: path for path in folder.iterdir()} if folder is not None and folder.is_dir() else {}
+        )
         found = names.get(file or PAGE)
         if found is None:
             raise Problem(404, "no such clip; it may have been kept long enough: analyse it again")
         return FileResponse(found, headers={"Content-Security-Policy": POLICY} if found.name == PAGE else {})
+
+
+async def _take(
+    request: Request, name: str, settings: Settings, receiving: Places, jobs: Jobs, kept: Kept
+) -> Job:
+    """Receive a clip into a folder of its own, and begin to analyse it; nothing stays of one that is refused."""
+    folder = Path()
+    try:
+        folder = kept.new()
+        shown = _name(name)
+        clip = folder / _file_name(shown)
+        async with receiving.take(client_of(request.scope)) as place:
+            await _receive(request, settings, place, clip)
+        return jobs.start(folder, clip, shown)
+    except BaseException as error:
+        if folder.name:
+            kept.drop(folder)
+        if isinstance(error, LostPlace):
+            raise Problem(
+                408,
+                f"the clip came too slowly; expected {_SLOWEST // 1000} kB a second, or {_RATE // 1000} where "
+                "others wait",
+            ) from None
+        if isinstance(error, OSError):
+            raise Problem(503, f"no room for the clip ({error.strerror or error})") from None
+        raise
 
 
 def _check(request: Request, settings: Settings) -> None:
@@ -111,14 +130,14 @@ def _too_large(settings: Settings) -> Problem:
 async def _receive(request: Request, settings: Settings, place: Place, clip: Path) -> None:
     """Write the body into a file, while its bytes come fast enough."""
     start, read = time.monotonic(), 0
-    place.extend(start + _GRACE, start + _GRACE)
+    place.extend(start + _GRACE[0], start + _GRACE[1])
     with clip.open("wb") as file:
         async for chunk in request.stream():
             read += len(chunk)
             if read > settings.max_clip_bytes:
                 raise _too_large(settings)
             file.write(chunk)
-            place.extend(start + _GRACE + read / _RATE, start + _GRACE + read / _SLOWEST)
+            place.extend(start + _GRACE[0] + read / _RATE, start + _GRACE[1] + read / _SLOWEST)
     if not read:
         raise Problem(422, "an empty body; expected a clip")
 

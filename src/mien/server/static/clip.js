@@ -29,7 +29,14 @@ export class ClipPanel {
     await this.stop();
     const work = this.work;
     this.tell(file.name, "sending …", null);
-    const sending = await sendClip(file);
+    this.sending = new AbortController();
+    let sending;
+    try {
+      sending = await sendClip(file, this.sending.signal);
+    } catch (error) {
+      if (work === this.work) throw error;
+      return; // it was stopped
+    }
     if (work !== this.work) { stopClip(sending.href); return; }
     this.href = sending.href;
     for (let state = sending; ; state = await clipState(this.href)) {
@@ -68,6 +75,7 @@ export class ClipPanel {
   /** Stop what is analysed, and forget it. */
   async stop() {
     ++this.work;
+    this.sending?.abort();
     const { href } = this;
     this.href = null;
     if (href && !this.panel.classList.contains("done")) await stopClip(href);

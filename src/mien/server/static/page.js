@@ -109,8 +109,8 @@ function leaveClip() {
 }
 
 async function read(file, name, source = name) {
-  const work = ++state.work;
   const { image, scale } = await shrink(file);
+  const work = ++state.work;
   if (state.mode === "camera") camera.stop();
   if (state.mode === "clip") clip.stop();
   Object.assign(state, { mode: "photo", image, faces: [], results: [], name });
@@ -179,8 +179,8 @@ function enlarge(face, scale) {
 async function enterCamera() {
   ++state.work;
   freeze(false);
-  if (state.mode === "clip") await clip.stop();
   await camera.start();
+  if (state.mode === "clip") clip.stop();
   following = new Following(words);
   showFollowed();
   const at = new Date().toISOString().slice(0, 19).replaceAll(":", "-");

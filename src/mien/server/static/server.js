@@ -19,9 +19,9 @@ export async function recognize(blob) {
 }
 
 /** Sends a clip to be analysed; what it becomes is asked for at its `href`. */
-export async function sendClip(file) {
+export async function sendClip(file, signal) {
   const headers = { "Content-Type": "application/octet-stream" };
-  return answerOf(await ask(`/v1/clips?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file, headers }));
+  return answerOf(await ask(`/v1/clips?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file, headers, signal }));
 }
 
 /** How far a clip is. */

@@ -98,7 +98,7 @@ def ensemble(
         sha256="",  # of a file that is still to be written
         temperature=temperature,
         uncertain_below=fit_threshold(probabilities[DEFAULT_OUTPUT], held.right),
-        data=_data(dataset, configs) | {"images": {name: len(part) for name, part in split.splits.items()}},
+        data=_data(dataset, split, configs),
         members=tuple(map(_origin, configs)),
         created_with=f"mien {__version__}",
     )
@@ -183,6 +183,9 @@ def common_outputs(configs: Sequence[ModelConfig]) -> Heads:
                 f"{config.name}: the same network as {seen[config.sha256]}; expected different ones"
             )
         seen[config.sha256] = config.name
+        if config.members:
+            names = " and ".join(str(member.get("name", "?")) for member in config.members)
+            raise ModelError(f"{config.name}: an ensemble itself; expected its members, {names}")
         if config.labels != first.labels or config.input_size != first.input_size:
             raise ModelError(
                 f"{config.name}: tells {', '.join(config.labels)} in {config.input_size} pixels; expected "
@@ -207,9 +210,11 @@ def _images(dataset: Dataset, outputs: Heads, configs: Sequence[ModelConfig]) ->
             f"{dataset.name}: labels {', '.join(dataset.labels)}; expected {', '.join(outputs[DEFAULT_OUTPUT])}, "
             "those of the models"
         )
-    same = [config.training for config in configs if config.data.get("sha256") == dataset.fingerprint()]
-    # By a digest of its pixels the images of a smaller share are among those of a larger one.
-    share = min((float(training.get("calibration_fraction", 0)) for training in same), default=0.0)
+    # By a digest of its pixels the images of a smaller share are among those of a larger one. What a model of other
+    # data knows of these is not known.
+    same = all(config.data.get("sha256") == dataset.fingerprint() for config in configs)
+    shares = [float(config.training.get("calibration_fraction", 0)) for config in configs]
+    share = min(shares) if same else 0.0
     dataset = split_up(dataset, TrainConfig(calibration_fraction=share))
     heads = heads_for(dataset)
     part = dataset.splits.get("calibration", dataset.split("validation"))
@@ -230,11 +235,15 @@ def _origin(config: ModelConfig) -> dict[str, Any]:
     }
 
 
-def _data(dataset: Dataset, configs: Sequence[ModelConfig]) -> dict[str, Any]:
+def _data(dataset: Dataset, split: Dataset, configs: Sequence[ModelConfig]) -> dict[str, Any]:
     """What the members were trained on: the dataset, if all were; else names alone."""
+    images = {name: len(part) for name, part in split.splits.items()}
     teachers = dict.fromkeys(sha for config in configs for sha in config.data.get("teachers", ()))
-    taught = {"teachers": list(teachers)} if teachers else {}
+    taught: dict[str, Any] = {"teachers": list(teachers)} if teachers else {}
+    if unlabelled := [config.data["unlabelled"] for config in configs if "unlabelled" in config.data]:
+        taught["unlabelled"] = unlabelled[0]
     if all(config.data.get("sha256") == dataset.fingerprint() for config in configs):
-        return {"name": dataset.name, "sha256": dataset.fingerprint(), **taught}
+        return {"name": dataset.name, "sha256": dataset.fingerprint(), "images": images, **taught}
     names = dict.fromkeys(str(config.data.get("name", "?")) for config in configs)
-    return {"name": " and ".join(names), **taught}
+    images.pop("train")  # of data that no member may have seen
+    return {"name": " and ".join(names), "images": images, **taught}
