@@ -175,7 +175,7 @@ def test_a_relative_folder_is_found_from_elsewhere(
     monkeypatch.chdir(tmp_path / "elsewhere")
     crop = np.zeros((1, 48, 48), np.uint8)
     np.testing.assert_array_equal(
-        pickle.loads(data).predict_proba(crop), EmotionClassifier().predict_proba(crop)
+        pickle.loads(data).predict_proba(crop), EmotionClassifier("mien-s").predict_proba(crop)
     )
 
 

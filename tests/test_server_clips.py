@@ -20,6 +20,8 @@ from mien.cli.app import command_line
 from mien.server.clips import kept as kept_clips
 from mien.server.clips.kept import Kept
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "s3cret-token"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -71,6 +73,7 @@ def wait(client: httpx.Client, href: str) -> dict[str, Any]:
     raise TimeoutError(href)
 
 
+@pytest.mark.everywhere
 def test_the_page_is_that_of_the_command(server: Server, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with server.client() as client:
         taken = send(client, clip.read_bytes(), clip.name)
@@ -94,6 +97,7 @@ def test_the_page_is_that_of_the_command(server: Server, clip: Path, monkeypatch
     assert page.text == Path("page.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.everywhere
 def test_what_is_no_clip(server: Server, temporary: Path) -> None:
     with server.client() as client:
         state = wait(client, send(client, b"no clip at all", "holiday.mp4").json()["href"])
@@ -173,6 +177,7 @@ def test_stopped_where_nobody_asks(server: Server, long_clip: Path, temporary: P
         assert client.get(href, headers=BEARER).json()["state"] == "stopped"
 
 
+@pytest.mark.everywhere
 def test_deleted_when_asked(server: Server, clip: Path, temporary: Path) -> None:
     with server.client() as client:
         href = send(client, clip.read_bytes()).json()["href"]
@@ -202,6 +207,7 @@ def test_names_are_no_paths(server: Server, clip: Path, temporary: Path, name: s
             assert found.status_code == 404
 
 
+@pytest.mark.everywhere
 def test_a_list_of_other_files_is_no_clip(server: Server, clip: Path) -> None:
     for words in (f"ffconcat version 1.0\nfile '{clip}'\n", f"#EXTM3U\n#EXTINF:6,\n{clip}\n"):
         with server.client() as client:
