@@ -329,26 +329,26 @@ def shipped(by_head: dict[str, Predictions]) -> EvaluationReport:
 class TestShippedModel:
     def test_is_right_on_70_percent_of_public_test(self, shipped: EvaluationReport) -> None:
         assert (shipped.data, shipped.split, shipped.n) == ("fer2013", "validation", 3589)
-        assert shipped.accuracy >= 0.69
+        assert shipped.accuracy >= 0.70
 
     def test_the_other_head_too(self, by_head: dict[str, Predictions]) -> None:
         ferplus = score(by_head["ferplus"])
-        assert (ferplus.n, ferplus.accuracy) == (3553, pytest.approx(0.8342, abs=2e-3))
+        assert (ferplus.n, ferplus.accuracy) == (3553, pytest.approx(0.8441, abs=2e-3))
         assert ferplus.ferplus is not None
         assert ferplus.ferplus.majority == ferplus.accuracy
 
     def test_its_further_scores(self, shipped: EvaluationReport) -> None:
-        assert shipped.accuracy == pytest.approx(0.6960, abs=2e-3)
+        assert shipped.accuracy == pytest.approx(0.7097, abs=2e-3)
         assert shipped.ferplus is not None
         assert shipped.ferplus.n == 3529
-        assert shipped.ferplus.majority == pytest.approx(0.669, abs=3e-3)
-        assert shipped.risk_coverage.aurc == pytest.approx(0.122, abs=3e-3)
+        assert shipped.ferplus.majority == pytest.approx(0.671, abs=3e-3)
+        assert shipped.risk_coverage.aurc == pytest.approx(0.115, abs=3e-3)
 
     def test_without_the_280_images_that_are_in_training(self, shipped: EvaluationReport) -> None:
         rest = shipped.without_copies
         assert rest is not None
         assert (rest.copies, rest.n) == (280, 3309)
-        assert rest.accuracy == pytest.approx(0.681, abs=3e-3)
+        assert rest.accuracy == pytest.approx(0.696, abs=3e-3)
 
     def test_is_calibrated(self, shipped: EvaluationReport) -> None:
         assert shipped.calibration_error < 0.03

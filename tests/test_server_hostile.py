@@ -30,7 +30,7 @@ MEMORY = 120  # MB that a server may grow by: workers' buffers, not what came
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with serving("--max-pixels", "1000000", "--queue", "64") as server:
+    with serving("--max-pixels", "1000000", "--queue", "64", "--max-clips", "50") as server:
         yield server
 
 
@@ -162,4 +162,6 @@ def test_requests_made_from_the_description(server: Server):
                 asked[case.path] = asked.get(case.path, 0) + 1
 
             check()
-    assert set(asked) == {"/v1/recognize", "/v1/models", "/health", "/ready", "/metrics"}
+    assert set(asked) == {
+        "/v1/recognize", "/v1/clips", "/v1/clips/{clip}", "/v1/models", "/health", "/ready", "/metrics",
+    }  # fmt: skip

@@ -453,7 +453,7 @@ class TestLooks:
         assert reached[:5] == [
             "Skip to the results",
             "Dark colours",
-            "Choose a photo",
+            "Choose a photo or clip",
             "Use the camera",
             "Try a sample",
         ]
