@@ -23,9 +23,9 @@ from mien.evaluation.predictions import predict_split
 from mien.evaluation.provenance import familiarity
 from mien.models.classifier import EmotionClassifier
 from mien.models.registry import ModelConfig
-from mien.training.compact import with_full_weights, with_half_weights, with_int8_weights
+from mien.training.compression.weights import with_full_weights, with_half_weights, with_int8_weights
 from mien.training.config import combine
-from mien.training.ensembles.ensemble import ensemble
+from mien.training.derived.ensemble import ensemble
 from mien.training.train import train
 
 pytestmark = [

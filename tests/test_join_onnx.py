@@ -12,7 +12,7 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 from mien.errors import ExportError
-from mien.training.ensembles.join_onnx import join, with_temperatures
+from mien.training.derived.join_onnx import join, with_temperatures
 
 
 def constant(value: float, version: int, name: str = "crops") -> bytes:

@@ -33,7 +33,7 @@ _COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "Train and score models": {
         "crops": ("crops",),
-        "train": ("data", "train", "train-detector", "distill", "ensemble"),
+        "train": ("data", "train", "train-detector", "distill", "ensemble", "quantize"),
         "evaluate": ("evaluate", "card"),
     },
     "Study people": {"study": ("study",), "agree": ("agree",)},

@@ -12,6 +12,7 @@ import typer
 from mien.cli.options import (
     DataArgument,
     DetectorSettingOption,
+    ModelOption,
     ResumeOption,
     RunOption,
     SettingOption,
@@ -24,6 +25,7 @@ from mien.cli.support import (
     load,
     progress_bar,
 )
+from mien.models.registry import DEFAULT_MODEL
 
 commands = typer.Typer()
 
@@ -216,7 +218,8 @@ def ensemble(
     Temperatures and the threshold of `uncertain` are fitted on images of the data that no member was trained on. The
     result is a model like any other, for `--model`; it takes the members' time together and cannot be trained further.
     """
-    from mien.training.ensembles.ensemble import check_folder, ensemble
+    from mien.training.derived.ensemble import ensemble
+    from mien.training.derived.folder import check_folder
 
     check_outside("--output", output, data)
     check_folder(output)
@@ -225,3 +228,32 @@ def ensemble(
             member, load(data, votes), output, name=output.name, storage=storage, progress=progress
         )
     typer.echo(f"wrote {folder}: try it with mien image PHOTO --model {folder}")
+
+
+@commands.command(epilog="Example: mien quantize fer2013.csv --model runs/first --output models/first-int8")
+def quantize(
+    data: DataArgument,
+    output: Annotated[Path, output_option("Folder of the new model.")],
+    model: ModelOption = DEFAULT_MODEL,
+    float_layers: Annotated[
+        int, typer.Option(min=0, help="So many of the most sensitive convolutions stay in float32.")
+    ] = 8,
+    votes: VotesOption = None,
+) -> None:
+    """Make a model faster: one that calculates in int8 (post-training static quantization).
+
+    About twice as fast on processors with VNNI, and a quarter of float32 in size. It says what that costs: how many
+    answers change, how much accuracy is lost at most, and what it gains on this machine.
+    """
+    from mien.training.derived.folder import check_folder
+    from mien.training.derived.quantize import quantize
+
+    check_outside("--output", output, data)
+    check_folder(output)
+    with progress_bar() as progress:
+        cost = quantize(
+            model, load(data, votes), output, name=output.name, float_layers=float_layers, progress=progress
+        )
+    for line in cost.lines():
+        typer.echo(line)
+    typer.echo(f"wrote {output}: try it with mien image PHOTO --model {output}")

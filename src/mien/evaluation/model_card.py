@@ -116,7 +116,7 @@ def write_folder_card(folder: Path) -> None:
         sha256=f" (SHA-256 of the data {config.data['sha256'][:16]}…)" if "sha256" in config.data else "",
         more=_unlabelled(config),
         created_with=config.created_with,
-        members=f"\n- {_ensemble(config)}" if config.members else "",
+        members="".join(f"\n- {line}" for line in (_ensemble(config), _quantization(config)) if line),
         scores=Table(
             ("head", "n", "accuracy", "balanced accuracy", "macro F1", "calibration error"), rows
         ).markdown(),
@@ -224,9 +224,29 @@ def _unlabelled(config: ModelConfig) -> str:
 
 
 def _ensemble(config: ModelConfig) -> str:
-    """What the networks of an ensemble are."""
+    """What the networks of an ensemble are; empty for one network."""
+    if not config.members:
+        return ""
     names = [str(member.get("name", "not recorded")) for member in config.members]
     return f"An ensemble: the mean of the probabilities of {count(len(names), 'network')}, {' and '.join(names)}."
+
+
+def _quantization(config: ModelConfig) -> str:
+    """What a model that calculates in int8 was made of, and what that changed; empty for others."""
+    if not (made := config.quantization):
+        return ""
+    layers = count(len(made["float_layers"]), "convolution")
+    text = (
+        f"Calculates in int8, but for the {layers} to which its answers are most sensitive; made of {made['of']} "
+        f"(SHA-256 {made['sha256']}) with {count(made['images'], 'image')} of the training split."
+    )
+    if "same" not in made:
+        return text
+    losses = ", ".join(
+        f"`{head}` {100 * loss:.2f} points (95 % bound {100 * made['bound'][head]:.2f})"
+        for head, loss in made["loss"].items()
+    )
+    return f"{text} {percent(made['same'])} of the answers are the same; loss of accuracy: {losses}."
 
 
 def _recipe(config: ModelConfig) -> str:
@@ -236,6 +256,8 @@ def _recipe(config: ModelConfig) -> str:
             f"- Distilled from {count(len(teachers), 'teacher')}, whose predictions on training images are part of "
             "the targets."
         )
+    if config.quantization:
+        lines.append(f"- {_quantization(config)}")
     if not config.members:
         return "\n".join([*lines, *_settings(config.training)])
     lines.append(f"- {_ensemble(config)}")

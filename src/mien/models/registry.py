@@ -69,6 +69,8 @@ class ModelConfig:
         metrics: scores on the validation split, per output.
         training: the settings it was trained with.
         members: of an ensemble, the models whose mean it answers: name, SHA-256, data and training of each.
+        quantization: of a network that calculates in int8: the model it was made of and its SHA-256, how many images
+            the ranges are from, which convolutions stayed in float32, and what it changes on the validation split.
         created_with: version of mien.
         same_as: SHA-256 of earlier files of this network, which give the same answers to the last bit.
     """
@@ -85,6 +87,7 @@ class ModelConfig:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     members: tuple[Mapping[str, Any], ...] = ()
+    quantization: Mapping[str, Any] = field(default_factory=dict)
     created_with: str = ""
     same_as: tuple[str, ...] = ()
 
@@ -127,8 +130,13 @@ class ModelConfig:
         """Raise unless training can go on from it.
 
         Raises:
-            ModelError: it is an ensemble.
+            ModelError: it is an ensemble, or calculates in int8.
         """
+        if self.quantization:
+            raise ModelError(
+                f"init {source}: calculates in int8, and cannot be trained further; "
+                f"expected the model it was made of, {self.quantization.get('of', '?')}"
+            )
         if self.members:
             names = " and ".join(str(member.get("name", "?")) for member in self.members)
             raise ModelError(

@@ -11,6 +11,7 @@
     Augmentation        how far pictures are changed while training
     augment             pictures, changed at random
     ensemble            several trained models as one, which answers with their mean
+    quantize            a model that calculates in int8, of one that does not
     hold_out            a dataset with a validation split, taken from its training split
     NETWORKS            the networks by name; one of your own is a function more
     build_model         a network with its heads
@@ -66,7 +67,8 @@ except ModuleNotFoundError as error:
 # Now, and not at their first use: `train` is the name of a module, too, and would be that as soon as it is imported.
 from mien.training.augmentation import Augmentation, augment  # noqa: E402
 from mien.training.config import TrainConfig, combine  # noqa: E402
-from mien.training.ensembles.ensemble import ensemble  # noqa: E402
+from mien.training.derived.ensemble import ensemble  # noqa: E402
+from mien.training.derived.quantize import quantize  # noqa: E402
 from mien.training.networks import NETWORKS, build_model  # noqa: E402
 from mien.training.splits import hold_out  # noqa: E402
 from mien.training.train import train  # noqa: E402
@@ -87,6 +89,7 @@ __all__ = [
     "ensemble",
     "hold_out",
     "load_photographs",
+    "quantize",
     "train",
     "train_detector",
 ]

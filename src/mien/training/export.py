@@ -17,8 +17,8 @@ from mien._core.version import __version__
 from mien.metrics.calibration import fit_temperature, softmax, threshold_for_precision
 from mien.models.registry import MODEL_FILE, WEIGHTS_FILE, ModelConfig
 from mien.training.augmentation import center_view
+from mien.training.compression.storage import BATCH, HALF_TOLERANCE, Arrays, stored
 from mien.training.export_onnx import UNLICENSED, describe, write_onnx
-from mien.training.storage import BATCH, HALF_TOLERANCE, Arrays, stored
 from mien.training.targets import EXPRESSION, HeldOut
 from mien.training.weights import halved, write_weights
 

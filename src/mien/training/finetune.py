@@ -13,8 +13,8 @@ from mien.metrics.calibration import softmax
 from mien.models.classifier import EmotionClassifier
 from mien.models.registry import MODEL_FILE, ModelConfig, find_weights, resolve_model
 from mien.training.augmentation import center_view
+from mien.training.compression.storage import HALF_TOLERANCE, INT8_TOLERANCE
 from mien.training.networks import build_model
-from mien.training.storage import HALF_TOLERANCE, INT8_TOLERANCE
 from mien.training.targets import EXPRESSION
 from mien.training.weights import read_weights
 

@@ -6,40 +6,32 @@ Networks that err differently are right more often together (Lakshminarayanan et
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._core.files import check_writable, write_atomically
 from mien._core.version import __version__
 from mien.data.dataset import Dataset
-from mien.errors import DatasetError, ModelError
-from mien.evaluation.model_card import write_folder_card
-from mien.evaluation.predictions import predict_heads
-from mien.evaluation.scores import score
+from mien.errors import ModelError
 from mien.metrics.calibration import softmax
 from mien.models.classifier import EmotionClassifier
 from mien.models.registry import (
-    CONFIG_FILE,
     DEFAULT_OUTPUT,
     MODEL_FILE,
     ModelConfig,
     read_model,
     resolve_model,
 )
-from mien.training.config import TrainConfig
-from mien.training.ensembles.join_onnx import LEAST, join, with_temperatures
-from mien.training.export import fit_temperatures, fit_threshold, words_of
-from mien.training.export_onnx import describe
-from mien.training.splits import split_up
-from mien.training.storage import stored
-from mien.training.targets import Heads, HeldOut, heads_for, held_out
+from mien.training.compression.storage import stored
+from mien.training.derived.folder import check_folder, unseen_images, write_folder
+from mien.training.derived.join_onnx import LEAST, join, with_temperatures
+from mien.training.export import fit_temperatures, fit_threshold
+from mien.training.targets import Heads
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 
@@ -78,7 +70,7 @@ def ensemble(
     members = [EmotionClassifier(model) for model in models]
     configs = [member.config for member in members]
     outputs = common_outputs(configs)
-    split, held = _images(dataset, outputs, configs)
+    split, held = unseen_images(dataset, outputs, configs)
     answers = _Answers(members, outputs)
     progress("asking the members", 0, 3)
     temperature = fit_temperatures(answers.logits(held.images), held)
@@ -103,7 +95,7 @@ def ensemble(
         created_with=f"mien {__version__}",
     )
     progress("scoring", 2, 3)
-    return _write(folder, network, config, split)
+    return write_folder(folder, network, config, split)
 
 
 def _joined(
@@ -119,32 +111,6 @@ def _joined(
     return with_temperatures(
         join(files, {head: len(labels) for head, labels in outputs.items()}), temperature
     )
-
-
-def _write(folder: Path, network: bytes, config: ModelConfig, dataset: Dataset) -> Path:
-    """Write the network with its words, its scores and its card; returns the folder."""
-    path = folder / MODEL_FILE
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, network)
-    describe(path, words_of(config.name, config.outputs, config.input_size))
-    config = replace(config, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
-    config.save(folder)
-    found = predict_heads(EmotionClassifier(folder), dataset, split="validation")
-    replace(config, metrics={head: score(of).summary() for head, of in found.items()}).save(folder)
-    write_folder_card(folder)
-    return folder
-
-
-def check_folder(folder: Path) -> None:
-    """Raise if a model, or a file that would be written over, is in a folder.
-
-    Raises:
-        ModelError: it is.
-        OSError: nothing can be written there.
-    """
-    check_writable(folder)
-    if there := [name for name in (CONFIG_FILE, MODEL_FILE, "README.md") if (folder / name).exists()]:
-        raise ModelError(f"{folder}: has a {there[0]} already; expected a new folder")
 
 
 @dataclass(frozen=True)
@@ -201,27 +167,6 @@ def common_outputs(configs: Sequence[ModelConfig]) -> Heads:
         for output, labels in first.outputs.items()
         if all(config.outputs.get(output) == labels for config in configs)
     }
-
-
-def _images(dataset: Dataset, outputs: Heads, configs: Sequence[ModelConfig]) -> tuple[Dataset, HeldOut]:
-    """The dataset as the members' runs split it, and the images that none of them was trained on."""
-    if dataset.labels != outputs[DEFAULT_OUTPUT]:
-        raise DatasetError(
-            f"{dataset.name}: labels {', '.join(dataset.labels)}; expected {', '.join(outputs[DEFAULT_OUTPUT])}, "
-            "those of the models"
-        )
-    # By a digest of its pixels the images of a smaller share are among those of a larger one. What a model of other
-    # data knows of these is not known.
-    same = all(config.data.get("sha256") == dataset.fingerprint() for config in configs)
-    shares = [float(config.training.get("calibration_fraction", 0)) for config in configs]
-    share = min(shares) if same else 0.0
-    dataset = split_up(dataset, TrainConfig(calibration_fraction=share))
-    heads = heads_for(dataset)
-    part = dataset.splits.get("calibration", dataset.split("validation"))
-    held = held_out(part, heads, TrainConfig().label_share)
-    # What the data do not teach, as votes that are not there, keeps its temperature.
-    nothing = {output: np.zeros((len(part), len(labels)), np.float32) for output, labels in outputs.items()}
-    return dataset, held._replace(targets=nothing | held.targets)
 
 
 def _origin(config: ModelConfig) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from mien.training.compact import with_half_weights, with_int8_weights
+from mien.training.compression.weights import with_half_weights, with_int8_weights
 
 RNG = np.random.default_rng(0)
 FILTERS = RNG.normal(0, 1, (16, 8, 3, 3)).astype(np.float32) * np.logspace(-3, 3, 16)[:, None, None, None]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mien.errors import ExportError
 from mien.models.onnx_runtime import open_session
-from mien.training.compact import with_half_weights, with_int8_weights
+from mien.training.compression.weights import with_half_weights, with_int8_weights
 
 TOLERANCE, HALF_TOLERANCE, INT8_TOLERANCE = 1e-4, 5e-3, 0.1  # of probabilities, by the storage of the weights
 _HALF = (with_half_weights, HALF_TOLERANCE)

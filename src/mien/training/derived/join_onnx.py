@@ -9,7 +9,7 @@ import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, compose, helper, numpy_helper
 
 from mien.errors import ExportError
-from mien.training.compact import checked, with_full_weights
+from mien.training.compression.weights import checked, with_full_weights
 
 CROPS = "crops"
 LEAST = 1e-7  # of a probability, before its logarithm

@@ -1,0 +1,1 @@
+"""Smaller and faster ONNX files: weights in fewer bytes, arithmetic in int8."""

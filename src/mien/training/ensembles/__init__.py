@@ -1,1 +1,0 @@
-"""Several trained models as one model."""
