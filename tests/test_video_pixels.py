@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import subprocess
 from fractions import Fraction
@@ -15,7 +16,7 @@ from clips import scene, with_matrix, write_clip
 from pictures import pattern
 
 from mien.errors import VideoError
-from mien.video.frame_pixels import ArrayPixels, FramePixels
+from mien.video.frame_pixels import ArrayPixels, FramePixels, Orientation
 from mien.video.reader import read_video
 from mien.video.sampling import Sampling
 
@@ -150,7 +151,7 @@ class TestGrey:
     @pytest.mark.parametrize("format", ["yuv420p", "yuv422p", "yuv444p", "yuv410p", "nv12", "yuvj420p"])
     @pytest.mark.parametrize("color_range", [0, LIMITED, FULL])
     def test_it_is_that_of_the_picture(self, size: tuple[int, int], format: str, color_range: int) -> None:
-        pixels = FramePixels(planar(pattern(*size)[..., 0], format, color_range), "a.mp4", 1.0)
+        pixels = FramePixels(planar(pattern(*size)[..., 0], format, color_range), "a.mp4", 1.0, Orientation())
         for factor in (1, 2, 3):
             grey = pixels.grey(factor)
             expected = ArrayPixels(pixels.rgb()).grey(factor)
@@ -168,7 +169,7 @@ class TestGrey:
     )
     def test_black_and_white_of_each_range(self, format: str, color_range: int, expected: list[int]) -> None:
         luma = np.array([[0, 10, 16, 128, 235, 245, 255]] * 3, np.uint8)
-        grey = FramePixels(planar(luma, format, color_range), "a.mp4", 1.0).grey(1)
+        grey = FramePixels(planar(luma, format, color_range), "a.mp4", 1.0, Orientation()).grey(1)
         assert grey.tolist() == [expected] * 3
 
     @pytest.mark.parametrize("color_range", [LIMITED, FULL])
@@ -195,14 +196,29 @@ class TestGrey:
     @pytest.mark.parametrize("format", ["rgb24", "bgra", "gray", "yuv420p10le", "yuyv422", "rgb8"])
     def test_what_has_no_plane_of_bytes_for_it_is_converted(self, format: str) -> None:
         frame = av.VideoFrame.from_ndarray(pattern(48, 64), format="rgb24").reformat(format=format)
-        pixels = FramePixels(frame, "a.mkv", 1.0)
+        pixels = FramePixels(frame, "a.mkv", 1.0, Orientation())
         np.testing.assert_array_equal(pixels.grey(2), ArrayPixels(pixels.rgb()).grey(2))
 
     def test_pixels_that_are_no_squares(self) -> None:
-        pixels = FramePixels(planar(pattern(48, 64)[..., 0], "yuv420p", LIMITED), "a.mp4", 1.5)
+        pixels = FramePixels(planar(pattern(48, 64)[..., 0], "yuv420p", LIMITED), "a.mp4", 1.5, Orientation())
         assert pixels.size == (96, 48)
         assert pixels.rgb().shape == (48, 96, 3)
         assert np.abs(pixels.grey(1).astype(int) - ArrayPixels(pixels.rgb()).grey(1)).mean() < 3
+
+
+def test_a_frame_is_freed_as_soon_as_nobody_needs_it(tmp_path: Path) -> None:
+    long = write_clip(tmp_path / "long.mp4", [pattern(48, 64)] * 30)
+    gc.collect()
+    gc.disable()  # which would free circles of objects in the end, and until then their memory is lost
+    try:
+        for frame in read_video(long):
+            assert frame.picture.shape == frame.pixels.rgb().shape
+            assert frame.pixels.grey(1).shape == (48, 64)
+        kept = sum(isinstance(one, FramePixels) for one in gc.get_objects())
+        in_circles = sum(isinstance(one, av.VideoFrame) for one in gc.get_objects())
+    finally:
+        gc.enable()
+    assert kept <= 2 and in_circles <= 5  # of 30
 
 
 class TestOneBadClip:

@@ -73,16 +73,17 @@ class FramePixels:
         frame: as it was decoded.
         name: of the clip, for messages.
         aspect: width over height of a pixel as it is shown.
+        orientation: of its clip.
 
     Raises:
         VideoError: it is too large.
     """
 
-    def __init__(self, frame: VideoFrame, name: str, aspect: float) -> None:
+    def __init__(self, frame: VideoFrame, name: str, aspect: float, orientation: Orientation) -> None:
         self._frame, self._name = frame, name
         self._stored = round(frame.width * max(aspect, 1.0)), round(frame.height / min(aspect, 1.0))
         check_size(*self._stored, name)
-        self._turned, self._across, self._down = _orientation(frame)
+        self._turned, self._across, self._down = orientation.of(frame)
         self._picture: NDArray[np.uint8] | None = None
 
     @property
@@ -173,11 +174,23 @@ def _is_hdr(frame: VideoFrame) -> bool:
     return getattr(frame, "color_trc", None) in _HDR
 
 
-def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
-    """Whether rows and columns change places, and whether columns and rows are then in reverse.
+class Orientation:
+    """How the frames of one clip are turned and mirrored, by their display matrix."""
 
-    The display matrix says: (p, q) is shown at (a p + c q, b p + d q).
-    """
+    def __init__(self) -> None:
+        self._known: tuple[int, tuple[bool, bool, bool]] | None = None
+
+    def of(self, frame: VideoFrame) -> tuple[bool, bool, bool]:
+        """Whether rows and columns change places, and whether columns and rows are then in reverse."""
+        # PyAV ties a frame and its side data together, so that its pixels stay in memory until Python's collector of
+        # circles comes by: hundreds of megabytes. So the matrix is read only where the angle in it is a new one.
+        if self._known is None or self._known[0] != frame.rotation:
+            self._known = frame.rotation, _orientation(frame)
+        return self._known[1]
+
+
+def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
+    """As `Orientation.of`: the matrix says that (p, q) is shown at (a p + c q, b p + d q)."""
     from av.sidedata.sidedata import Type
 
     side_data: Any = frame.side_data

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mien._core.files import refuse_pipe
 from mien._core.parallel import run_ahead
 from mien.errors import VideoError
-from mien.video.frame_pixels import FramePixels, Pixels, check_size, pixel_aspect
+from mien.video.frame_pixels import FramePixels, Orientation, Pixels, check_size, pixel_aspect
 from mien.video.packets import Clock, Skip, time_of
 from mien.video.sampling import EVERY_FRAME, Sampling
 
@@ -122,11 +122,11 @@ def read_stream(url: str) -> Generator[Frame, None, None]:
     """
     options = {"rtsp_transport": "tcp"} if url.lower().startswith("rtsp") else {}
     with closing(_open(url, url, options, timeout=NETWORK_TIMEOUT)) as container:
-        aspect = pixel_aspect(_video_stream(container, url))
+        aspect, orientation = pixel_aspect(_video_stream(container, url)), Orientation()
         start: float | None = None
         for _, frame, time in _decoded(container, url, _Damage()):
             start = time if start is None else start
-            yield Frame(-1, max(0.0, time - start), FramePixels(frame, url, aspect))
+            yield Frame(-1, max(0.0, time - start), FramePixels(frame, url, aspect, orientation))
         if container.duration is None:  # not a clip that somebody serves, which may end
             raise VideoError(f"{url}: the stream has ended")
 
@@ -148,7 +148,7 @@ def _read_frames(path: Path, sampling: Sampling) -> Generator[Frame, None, None]
     with closing(_open_file(path)) as container:
         stream = _video_stream(container, name)
         claimed = _duration(container, stream)
-        aspect = pixel_aspect(stream)
+        aspect, orientation = pixel_aspect(stream), Orientation()
         taken = False
         for index, frame, time in _decoded(container, name, damage, sampling.start):
             last = time + _seconds(frame)
@@ -156,7 +156,7 @@ def _read_frames(path: Path, sampling: Sampling) -> Generator[Frame, None, None]
                 break
             if chooser.takes(time):
                 taken = True
-                yield Frame(index, time, FramePixels(frame, name, aspect))
+                yield Frame(index, time, FramePixels(frame, name, aspect, orientation))
         if last is None:
             raise VideoError(f"{name}: no frame in it could be read; expected a whole video")
         if not taken:
