@@ -262,3 +262,11 @@ def test_one_file_of_colours() -> None:
     site = Path(__file__).parents[1] / "docs" / "site.css"
     used = set(re.findall(r"#[0-9a-f]{6}", site.read_text(encoding="utf-8")))
     assert used and used <= set(re.findall(r"#[0-9a-f]{6}", look))
+
+
+def test_labels_that_are_kept_for_the_next_frame_are_the_same_there():
+    one = face(100, 80, 80)
+    first = annotate(noise(200, 300), [one])
+    plate = plate_of(one, 300, 200)
+    assert not plate.flags.writeable  # else whoever has one could change those of later frames
+    assert np.array_equal(annotate(noise(200, 300), [one]), first)

@@ -7,18 +7,24 @@ import itertools
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from clips import FPS, scene, story, write_clip
 
+from mien._core.boxes import as_array
 from mien.errors import VideoError
 from mien.faces.align import tilt
 from mien.recognition import EmotionRecognizer
 from mien.results import Box, Face, FrameResult
-from mien.video.face_tracker import _moved
+from mien.video.face_tracker import FaceTracker, _moved, track_frames
+from mien.video.frame_pixels import ArrayPixels
 from mien.video.optical_flow import ShotBoundaryDetector, follow, small_grey
+from mien.video.reader import Frame
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +141,48 @@ def test_leaving_the_loop_frees_everything(recognizer: EmotionRecognizer, tmp_pa
     assert not set(threading.enumerate()) - before
 
 
+def frames(count: int) -> Iterator[Frame]:
+    for k in range(count):
+        yield Frame(k, k / FPS, ArrayPixels(scene((0, 200 + k, 90))))
+
+
+def test_an_error_comes_after_the_frames_before_it(recognizer: EmotionRecognizer) -> None:
+    def broken() -> Iterator[Frame]:
+        yield from frames(6)  # faces of four frames are read together
+        raise VideoError("a.mp4: broken off")
+
+    seen = []
+    with pytest.raises(VideoError, match="broken off"):
+        for result, _ in track_frames(FaceTracker(recognizer), broken(), "a.mp4"):
+            seen.append(result.frame)
+    assert seen == list(range(6))
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_neither_speed_nor_what_is_kept_changes_a_result(recognizer: EmotionRecognizer, keep: bool) -> None:
+    def slow() -> Iterator[Frame]:
+        for frame in frames(10):
+            time.sleep(0.02 * (frame.index % 3))
+            yield frame
+
+    expected = [result for result, _ in track_frames(FaceTracker(recognizer), frames(10), "a.mp4")]
+    assert all(result.faces for result in expected)
+    found = []
+    for result, frame in track_frames(FaceTracker(recognizer), slow(), "a.mp4", keep=keep):
+        time.sleep(0.03 * (len(found) % 2))
+        found.append(result)
+        assert (frame is not None) == keep
+        assert frame is None or frame.index == result.frame
+    assert found == expected
+    by_itself = FaceTracker(recognizer)
+    alone = [by_itself.follow(f.picture, f.time, source="a.mp4", frame=f.index) for f in frames(10)]
+    for one, other in zip(alone, expected, strict=True):
+        assert [face.face for face in one.faces] == [face.face for face in other.faces]
+        assert [f.track for f in one.faces] == [f.track for f in other.faces]
+        for face, twin in zip(one.faces, other.faces, strict=True):
+            assert face.smoothed.probabilities == pytest.approx(twin.smoothed.probabilities, abs=1e-6)
+
+
 def test_wrong_options_say_so_before_the_first_frame(recognizer: EmotionRecognizer) -> None:
     for options in ({"every": 0}, {"fps": -1}, {"patience": -1}, {"smoothing": -1}):
         with pytest.raises(ValueError, match="expected"):
@@ -158,29 +206,59 @@ def test_memory_does_not_grow_with_the_clip(tmp_path: Path) -> None:
 
 class TestFlow:
     def test_a_face_that_moves_and_grows(self) -> None:
-        before, scale = small_grey(scene((0, 200, 90)))
-        now, _ = small_grey(scene((0, 209, 95)))
+        before, scale = small_grey(ArrayPixels(scene((0, 200, 90))))
+        now, _ = small_grey(ArrayPixels(scene((0, 209, 95))))
         face = Box(235 * scale, 110 * scale, 310 * scale, 190 * scale)
-        moved = follow(before, now, face)
+        (moved,) = follow(before, now, [face])
         assert moved is not None
         assert moved.x1 - face.x1 == pytest.approx(9 * scale, abs=1)
         assert moved.y1 - face.y1 == pytest.approx(5 * scale, abs=1)
         assert moved.width == pytest.approx(face.width, rel=0.04)
 
     def test_a_face_that_is_gone_is_not_followed(self) -> None:
-        before, scale = small_grey(scene((0, 200, 90)))
+        before, scale = small_grey(ArrayPixels(scene((0, 200, 90))))
         noise = np.random.default_rng(0).integers(0, 256, before.shape, np.uint8)
-        assert follow(before, noise, Box(235 * scale, 110 * scale, 310 * scale, 190 * scale)) is None
+        assert follow(before, noise, [Box(235 * scale, 110 * scale, 310 * scale, 190 * scale)]) == [None]
+
+    @pytest.mark.parametrize("growth", [0.96, 1.0, 1.04])
+    def test_size_is_followed(self, growth: float) -> None:
+        head = scene((0, 200, 90))[90:240, 200:350]
+        side = round(150 * growth)
+        before, after = scene(), scene()
+        before[90:240, 200:350] = head
+        after[90 : 90 + side, 200 : 200 + side] = cv2.resize(head, (side, side), interpolation=cv2.INTER_AREA)
+        greys = [small_grey(ArrayPixels(picture))[0] for picture in (before, after)]
+        face = Box(235, 110, 310, 190)
+        (moved,) = follow(*greys, [face])
+        assert moved is not None
+        assert moved.width / face.width == pytest.approx(growth, abs=0.008)
+
+    def test_many_faces_at_once_are_each_where_they_are_alone(self) -> None:
+        before, _ = small_grey(ArrayPixels(scene((0, 60, 90), (1, 430, 40))))
+        now, _ = small_grey(ArrayPixels(scene((0, 66, 93), (1, 425, 47))))
+        boxes = [Box(95, 110, 170, 190), Box(-80, 10, -5, 90), Box(465, 70, 545, 150)]
+        together = follow(before, now, boxes)
+        assert together[1] is None
+        for box, moved, way in zip(boxes, together, ((6, 3), None, (-5, 7)), strict=True):
+            (alone,) = follow(before, now, [box])
+            assert (alone is None) == (moved is None)
+            if moved is not None and alone is not None and way is not None:
+                np.testing.assert_allclose(as_array([moved]), as_array([alone]), atol=0.1)
+                assert moved.x1 - box.x1 == pytest.approx(way[0], abs=1)
+                assert moved.y1 - box.y1 == pytest.approx(way[1], abs=1)
+        assert follow(before, now, []) == []
 
     def test_cuts(self) -> None:
         cuts = ShotBoundaryDetector()
-        found = [k for k, picture in enumerate(story()) if cuts.is_cut(small_grey(picture)[0])]
+        found = [k for k, picture in enumerate(story()) if cuts.is_cut(small_grey(ArrayPixels(picture))[0])]
         assert found == [125]
 
     def test_light_that_goes_on_is_no_cut(self) -> None:
         cuts = ShotBoundaryDetector()
         dark, bright = (scene((0, 200, 90)) // 2 + offset for offset in (0, 100))
-        assert not any(cuts.is_cut(small_grey(p.astype(np.uint8))[0]) for p in (dark, dark, bright, bright))
+        assert not any(
+            cuts.is_cut(small_grey(ArrayPixels(p.astype(np.uint8)))[0]) for p in (dark, dark, bright, bright)
+        )
 
 
 DETECTORS = ["haar", "models/face_detection_yunet_2026may.onnx"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import subprocess
 from fractions import Fraction
@@ -15,6 +16,7 @@ from clips import scene, with_matrix, write_clip
 from pictures import pattern
 
 from mien.errors import VideoError
+from mien.video.frame_pixels import ArrayPixels, FramePixels, Orientation
 from mien.video.reader import read_video
 from mien.video.sampling import Sampling
 
@@ -39,9 +41,11 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_all_eight_orientations(name: str, clip: Path, tmp_path: Path) -> None:
     matrix, turn = ORIENTATIONS[name]
     path = with_matrix(Path(shutil.copy(clip, tmp_path)), *matrix)
-    plain = next(read_video(clip)).picture
+    plain = next(read_video(clip))
     for frame in read_video(path):
-        np.testing.assert_array_equal(frame.picture, turn(plain))
+        np.testing.assert_array_equal(frame.pixels.grey(1), turn(plain.pixels.grey(1)))
+        np.testing.assert_array_equal(frame.picture, turn(plain.picture))
+        assert frame.pixels.size == frame.picture.shape[1::-1]
     if shutil.which("ffmpeg"):  # which reads the matrix by itself
         command = [
             "ffmpeg",
@@ -58,7 +62,7 @@ def test_all_eight_orientations(name: str, clip: Path, tmp_path: Path) -> None:
             "-",
         ]
         shown = subprocess.run(command, capture_output=True, check=True).stdout
-        np.testing.assert_array_equal(np.frombuffer(shown, np.uint8), turn(plain).ravel())
+        np.testing.assert_array_equal(np.frombuffer(shown, np.uint8), turn(plain.picture).ravel())
 
 
 def perceptual_quantizer(nits: np.ndarray) -> np.ndarray:
@@ -126,6 +130,97 @@ def test_the_first_frame_is_read_wherever_the_clip_begins(first: int, tmp_path: 
     assert len(list(read_video(path, Sampling(start=0.04)))) == 4
 
 
+def planar(luma: np.ndarray, format: str, color_range: int) -> av.VideoFrame:
+    """A frame of grey, whatever the rest of its format is; its rows may be longer than the picture."""
+    height, width = luma.shape
+    frame = av.VideoFrame(width, height, format)
+    frame.color_range = color_range
+    for number, plane in enumerate(frame.planes):
+        values = np.full((plane.height, plane.line_size), 128, np.uint8)
+        if number == 0:
+            values[:, :width] = luma
+        plane.update(values.tobytes())
+    return frame
+
+
+LIMITED, FULL = 1, 2
+
+
+class TestGrey:
+    @pytest.mark.parametrize("size", [(48, 64), (47, 63), (1, 1), (33, 641)])
+    @pytest.mark.parametrize("format", ["yuv420p", "yuv422p", "yuv444p", "yuv410p", "nv12", "yuvj420p"])
+    @pytest.mark.parametrize("color_range", [0, LIMITED, FULL])
+    def test_it_is_that_of_the_picture(self, size: tuple[int, int], format: str, color_range: int) -> None:
+        pixels = FramePixels(planar(pattern(*size)[..., 0], format, color_range), "a.mp4", 1.0, Orientation())
+        for factor in (1, 2, 3):
+            grey = pixels.grey(factor)
+            expected = ArrayPixels(pixels.rgb()).grey(factor)
+            assert grey.shape == expected.shape and grey.dtype == np.uint8
+            assert np.abs(grey.astype(int) - expected).max() <= 3
+
+    @pytest.mark.parametrize(
+        ("format", "color_range", "expected"),
+        [
+            ("yuv420p", 0, [0, 0, 0, 130, 255, 255, 255]),
+            ("yuv420p", LIMITED, [0, 0, 0, 130, 255, 255, 255]),
+            ("yuv420p", FULL, [0, 10, 16, 128, 235, 245, 255]),
+            ("yuvj420p", 0, [0, 10, 16, 128, 235, 245, 255]),
+        ],
+    )
+    def test_black_and_white_of_each_range(self, format: str, color_range: int, expected: list[int]) -> None:
+        luma = np.array([[0, 10, 16, 128, 235, 245, 255]] * 3, np.uint8)
+        grey = FramePixels(planar(luma, format, color_range), "a.mp4", 1.0, Orientation()).grey(1)
+        assert grey.tolist() == [expected] * 3
+
+    @pytest.mark.parametrize("color_range", [LIMITED, FULL])
+    @pytest.mark.parametrize("size", [(48, 64), (47, 63)])
+    def test_of_a_file(self, color_range: int, size: tuple[int, int], tmp_path: Path) -> None:
+        height, width = size
+        path = tmp_path / "a.mkv"
+        with av.open(str(path), "w") as output:
+            stream = output.add_stream("ffv1", rate=5)
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            stream.codec_context.color_range = color_range
+            luma = np.tile(np.linspace(16, 235, width).round().astype(np.uint8), (height, 1))
+            for k in range(2):
+                frame = planar(luma, "yuv420p", color_range)
+                frame.pts = k
+                output.mux(stream.encode(frame))
+            output.mux(stream.encode(None))
+        expected = np.linspace(0, 255, width).round() if color_range == LIMITED else luma
+        for frame in read_video(path):
+            assert frame.pixels.size == (width, height)
+            assert np.abs(frame.pixels.grey(1) - expected).max() <= 1
+            assert np.abs(frame.picture.mean(axis=2) - expected).max() <= 3
+
+    @pytest.mark.parametrize("format", ["rgb24", "bgra", "gray", "yuv420p10le", "yuyv422", "rgb8"])
+    def test_what_has_no_plane_of_bytes_for_it_is_converted(self, format: str) -> None:
+        frame = av.VideoFrame.from_ndarray(pattern(48, 64), format="rgb24").reformat(format=format)
+        pixels = FramePixels(frame, "a.mkv", 1.0, Orientation())
+        np.testing.assert_array_equal(pixels.grey(2), ArrayPixels(pixels.rgb()).grey(2))
+
+    def test_pixels_that_are_no_squares(self) -> None:
+        pixels = FramePixels(planar(pattern(48, 64)[..., 0], "yuv420p", LIMITED), "a.mp4", 1.5, Orientation())
+        assert pixels.size == (96, 48)
+        assert pixels.rgb().shape == (48, 96, 3)
+        assert np.abs(pixels.grey(1).astype(int) - ArrayPixels(pixels.rgb()).grey(1)).mean() < 3
+
+
+def test_a_frame_is_freed_as_soon_as_nobody_needs_it(tmp_path: Path) -> None:
+    long = write_clip(tmp_path / "long.mp4", [pattern(48, 64)] * 30)
+    gc.collect()
+    gc.disable()  # which would free circles of objects in the end, and until then their memory is lost
+    try:
+        for frame in read_video(long):
+            assert frame.picture.shape == frame.pixels.rgb().shape
+            assert frame.pixels.grey(1).shape == (48, 64)
+        kept = sum(isinstance(one, FramePixels) for one in gc.get_objects())
+        in_circles = sum(isinstance(one, av.VideoFrame) for one in gc.get_objects())
+    finally:
+        gc.enable()
+    assert kept <= 2 and in_circles <= 5  # of 30
+
+
 class TestOneBadClip:
     @pytest.fixture
     def unknown(self, clip: Path, tmp_path: Path) -> Path:
@@ -151,6 +246,17 @@ class TestOneBadClip:
         def fail(*_: object) -> None:
             raise IndexError("of a library")
 
-        monkeypatch.setattr("mien.video.reader.to_picture", fail)
+        monkeypatch.setattr("mien.video.reader.FramePixels", fail)
         with pytest.raises(VideoError, match=r"plain\.mp4: cannot be read: IndexError: of a library"):
             list(read_video(clip))
+
+    def test_and_so_does_what_fails_when_pixels_are_needed(
+        self, clip: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object) -> None:
+            raise IndexError("of a library")
+
+        monkeypatch.setattr("mien.video.frame_pixels.plane_rows", fail)
+        for frame in read_video(clip):
+            with pytest.raises(VideoError, match=r"plain\.mp4: cannot be read: IndexError: of a library"):
+                frame.pixels.rgb()

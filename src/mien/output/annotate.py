@@ -42,7 +42,13 @@ def annotate(image: NDArray[np.uint8], faces: Sequence[FaceEmotion]) -> NDArray[
     if image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"image of shape {image.shape}: expected (height, width, 3), RGB")
     canvas = image.copy()
-    height, width = image.shape[:2]
+    draw_faces(canvas, faces)
+    return canvas
+
+
+def draw_faces(canvas: NDArray[np.uint8], faces: Sequence[FaceEmotion]) -> None:
+    """What `annotate` draws, on the picture itself: (H, W, 3) uint8 RGB."""
+    height, width = canvas.shape[:2]
     seen = [(face, area) for face in faces if (area := _area(face.box, width, height)) is not None]
     for face, area in seen:
         _draw_box(canvas, area, color_of(face.emotion))
@@ -54,7 +60,6 @@ def annotate(image: NDArray[np.uint8], faces: Sequence[FaceEmotion]) -> NDArray[
             x1, y1, x2, y2 = _place(label, (0, 0, width, height), area, others, labels)
             canvas[y1:y2, x1:x2] = label
             labels.append((x1, y1, x2, y2))
-    return canvas
 
 
 def _area(box: Box, width: int, height: int) -> Area | None:
@@ -103,7 +108,9 @@ _SMALLEST_TEXT = 8
 """In pixels: below it letters cannot be read."""
 
 
+@lru_cache(maxsize=128)
 def _render(text: str, size: int, color: Color) -> NDArray[np.uint8]:
+    """A label, (h, w, 3) uint8, not to be written to; in a clip most of a frame's labels were in the one before."""
     font = _font(size)
     pad, rim = max(2, round(size / 4)), max(1, round(size / 16))
     measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))

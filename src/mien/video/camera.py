@@ -17,6 +17,7 @@ from mien._core.parallel import run_ahead
 from mien.errors import ImageError, VideoError
 from mien.images.find import find_images
 from mien.images.read import read_image
+from mien.video.frame_pixels import ArrayPixels
 from mien.video.reader import Frame, read_stream, read_video
 from mien.video.sampling import Sampling
 
@@ -73,7 +74,7 @@ def _chosen(frames: Generator[Frame, None, None], sampling: Sampling) -> Generat
 def _newest(frames: Generator[Frame, None, None]) -> Generator[Frame, None, None]:
     with closing(run_ahead(frames, 1, drop=True)) as newest:
         for index, frame in enumerate(newest):
-            yield Frame(index, frame.time, frame.picture)
+            yield Frame(index, frame.time, frame.pixels)
 
 
 def _device(number: int) -> Generator[Frame, None, None]:
@@ -90,7 +91,7 @@ def _device(number: int) -> Generator[Frame, None, None]:
             done, bgr = camera.read()
             if not done:
                 raise VideoError(f"camera {number} gives no more pictures: is it still plugged in?")
-            yield Frame(0, time.monotonic() - begin, _rgb(bgr))
+            yield Frame(0, time.monotonic() - begin, ArrayPixels(_rgb(bgr)))
     finally:
         camera.release()
 
@@ -115,7 +116,7 @@ def _reconnecting(url: str, say: Callable[[str], None]) -> Generator[Frame, None
                 for frame in frames:
                     begin = time.monotonic() if begin is None else begin
                     tries = iter(RECONNECTS)
-                    yield Frame(0, time.monotonic() - begin, frame.picture)
+                    yield Frame(0, time.monotonic() - begin, frame.pixels)
             return
         except VideoError as error:
             wait = next(tries, None)
@@ -139,6 +140,6 @@ def _played(path: Path, sampling: Sampling) -> Generator[Frame, None, None]:
 def _folder(folder: str) -> Generator[Frame, None, None]:
     try:
         for index, path in enumerate(find_images([folder])):
-            yield Frame(index, index / FOLDER_FPS, read_image(path))
+            yield Frame(index, index / FOLDER_FPS, ArrayPixels(read_image(path)))
     except ImageError as error:
         raise VideoError(str(error)) from None

@@ -20,7 +20,7 @@ from mien.output.image_files import FreeStems, in_folder
 from mien.results import FrameResult
 from mien.video.clip_stats import ClipRecord
 from mien.video.face_tracker import DETECTION_INTERVAL, PATIENCE, FaceReader, FaceTracker, track_frames
-from mien.video.reader import VIDEO_SUFFIXES, VideoInfo, read_video, video_info
+from mien.video.reader import VIDEO_SUFFIXES, Frame, VideoInfo, read_video, video_info
 from mien.video.report import write_clip_report
 from mien.video.sampling import Sampling
 from mien.video.smoothing import TIME_CONSTANT
@@ -89,10 +89,11 @@ class Clip:
                 info = video_info(self.path)
                 draw = stack.enter_context(self._drawing(info))
                 frames = stack.enter_context(closing(self._frames()))
-                for result, picture in frames:
-                    shown = hide(picture, result)
-                    draw(shown, result)
-                    record.add(result, shown)
+                for result, frame in frames:
+                    if frame is not None:
+                        shown = hide(frame.picture, result)
+                        draw(shown, result)
+                        record.add(result, shown)
                     self._tell(progress, info, result)
                     yield result
             except VideoError as error:
@@ -128,9 +129,10 @@ class Clip:
             return lambda picture, result: picture
         return FaceAnonymizer(search_to_anonymize()).hide
 
-    def _frames(self) -> Generator[tuple[FrameResult, NDArray[np.uint8]], None, None]:
+    def _frames(self) -> Generator[tuple[FrameResult, Frame | None], None, None]:
         face_tracker = FaceTracker(self.recognizer, patience=self.patience, smoothing=self.smoothing)
-        return track_frames(face_tracker, read_video(self.path, self.sampling), str(self.path))
+        shown = self.annotated is not None or self.report is not None
+        return track_frames(face_tracker, read_video(self.path, self.sampling), str(self.path), keep=shown)
 
     def _tell(self, progress: Progress, info: VideoInfo, result: FrameResult) -> None:
         end = min(e for e in (self.sampling.end, info.duration, float("inf")) if e is not None)

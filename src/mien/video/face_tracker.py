@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from typing import Protocol
+from itertools import islice
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.parallel import run_ahead
+from mien.errors import VideoError
 from mien.faces.detector import FaceDetector
+from mien.faces.quality import assess_quality
 from mien.models.classifier import EmotionClassifier
-from mien.results import Box, Face, FaceEmotion, TrackedFace, TrackedFrame
+from mien.results import Box, Face, Prediction, TrackedFace, TrackedFrame
+from mien.video.frame_pixels import ArrayPixels, Pixels
 from mien.video.optical_flow import ShotBoundaryDetector, follow, small_grey
-from mien.video.reader import Frame
+from mien.video.reader import Frame, frames_ahead
 from mien.video.smoothing import TIME_CONSTANT, Smoother
 from mien.video.tracker import FLOW_NOISE, Tracker
 
@@ -22,6 +27,8 @@ PATIENCE = 1.0
 
 DETECTION_INTERVAL = 0.2
 """Seconds from one search for faces to the next; in between they are followed by their motion."""
+
+_TOGETHER = 4  # frames whose faces are classified in one go, fewer where frames are large
 
 
 class FaceReader(Protocol):
@@ -35,8 +42,25 @@ class FaceReader(Protocol):
     def labels(self) -> tuple[str, ...]:
         """The labels of the probabilities, in order."""
 
-    def read_faces(self, picture: NDArray[np.uint8], faces: Sequence[Face]) -> list[FaceEmotion]:
-        """The expressions of faces that were found in a picture (H, W, 3) uint8 RGB, in their order."""
+
+class Located(NamedTuple):
+    """A frame whose faces have been found or followed, and not read yet.
+
+    Attributes:
+        size: width and height of the frame.
+        time: in seconds.
+        frame: its number in its clip, if it has one.
+        faces: by track, largest first.
+        crops: of the faces, (size, size) uint8 grey each.
+        alive: tracks of faces that are seen or may come back.
+    """
+
+    size: tuple[int, int]
+    time: float
+    frame: int | None
+    faces: dict[int, Face]
+    crops: list[NDArray[np.uint8]]
+    alive: frozenset[int]
 
 
 class FaceTracker:
@@ -79,7 +103,24 @@ class FaceTracker:
             time: in seconds, not before that of the last frame.
             source, frame: names of the result.
         """
-        grey, scale = small_grey(picture)
+        located = self.locate(ArrayPixels(picture), time, frame)
+        (result,) = self.read([located], source=source)
+        return result
+
+    def locate(self, pixels: Pixels, time: float, frame: int | None = None) -> Located:
+        """Where the faces of the next frame are, largest first, and who they are; `read` says what they express.
+
+        Neither waits for the other: frames may be located in one thread and read in another, each in order.
+
+        Args:
+            pixels: of the frame.
+            time: in seconds, not before that of the last frame.
+            frame: its number in its clip.
+
+        Raises:
+            VideoError: the frame cannot be converted.
+        """
+        grey, scale = small_grey(pixels)
         if self._grey is not None and self._grey.shape != grey.shape:
             self._grey, self._cuts = None, ShotBoundaryDetector()
             self._forget()
@@ -87,19 +128,46 @@ class FaceTracker:
             self._forget()
         self._tracker.predict(time)
         followed = None if self._must_search(time) else self._follow(grey, scale)
-        self._faces = self._search(picture, time) if followed is None else followed
+        faces = self._search(pixels.rgb(), time) if followed is None else followed
         self._grey = grey
-        faces, filtered = self._read(picture, time)
-        height, width = picture.shape[:2]
+        width, height = pixels.size
+        faces = {n: f for n, f in faces.items() if _touches(f.box, width, height)}
+        self._faces = dict(sorted(faces.items(), key=lambda one: -one[1].box.width * one[1].box.height))
+        alive = frozenset(track.number for track in self._tracker.tracks)
+        return Located((width, height), time, frame, self._faces, self._crops(pixels), alive)
+
+    def read(self, some: Sequence[Located], *, source: str = "") -> list[TrackedFrame]:
+        """The expressions in frames that `locate` gave, in order; all their faces are classified together.
+
+        Args:
+            some: the next frames.
+            source: their clip.
+
+        """
+        crops = [crop for one in some for crop in one.crops]
+        predictions = iter(self._recognizer.classifier.classify(crops))
+        return [self._result(one, list(islice(predictions, len(one.crops))), source) for one in some]
+
+    def _result(self, one: Located, predictions: Sequence[Prediction], source: str) -> TrackedFrame:
+        """A frame's faces that are good enough, smoothed."""
+        self._smoothers = {n: s for n, s in self._smoothers.items() if n in one.alive}
+        faces = []
+        for (number, face), crop, prediction in zip(one.faces.items(), one.crops, predictions, strict=True):
+            quality = assess_quality(crop, face.box)
+            if quality.score < self._recognizer.min_quality:
+                continue  # it does not blur what was seen well, either
+            if number not in self._smoothers:
+                self._smoothers[number] = Smoother(self._smoothing, self._uncertain_below)
+            steady = self._smoothers[number].add(prediction, one.time)
+            faces.append(TrackedFace(face, prediction, quality, track=number, smoothed=steady))
         return TrackedFrame(
             source,
-            width,
-            height,
-            faces,
-            frame=frame,
-            time=time,
+            *one.size,
+            tuple(faces),
+            frame=one.frame,
+            time=one.time,
             labels=self._recognizer.labels,
-            filtered=filtered,
+            filtered=len(one.faces) - len(faces),
         )
 
     def _forget(self) -> None:
@@ -124,20 +192,25 @@ class FaceTracker:
 
     def _follow(self, grey: NDArray[np.uint8], scale: float) -> dict[int, Face] | None:
         """The faces of the previous frame at their present places; None if one of them cannot be tracked."""
+        tracks = [t for t in self._tracker.tracks if t.number in self._faces]
+        if self._grey is None or not tracks:
+            return {}
+        before = [self._faces[track.number] for track in tracks]
+        moved = follow(self._grey, grey, [_scaled(face.box, scale) for face in before])
         faces: dict[int, Face] = {}
-        for track in self._tracker.tracks:
-            before = self._faces.get(track.number)
-            if before is None or self._grey is None:
-                continue
-            moved = follow(self._grey, grey, _scaled(before.box, scale))
-            if moved is None:
+        for track, face, box in zip(tracks, before, moved, strict=True):
+            if box is None:
                 return None
-            faces[track.number] = _moved(before, _scaled(moved, 1 / scale))
-        for track in self._tracker.tracks:
-            if track.number in faces:
-                track.correct(faces[track.number].box, FLOW_NOISE)
-                faces[track.number] = _moved(faces[track.number], track.box)
+            faces[track.number] = _moved(face, _scaled(box, 1 / scale))
+        for track in tracks:
+            track.correct(faces[track.number].box, FLOW_NOISE)
+            faces[track.number] = _moved(faces[track.number], track.box)
         return faces
+
+    def _crops(self, pixels: Pixels) -> list[NDArray[np.uint8]]:
+        """What the model sees of the faces of this frame."""
+        size, crop = self._recognizer.classifier.config.input_size, self._recognizer.detector.crop
+        return [crop(pixels.rgb(), face, size=size) for face in self._faces.values()]
 
     def _search(self, picture: NDArray[np.uint8], time: float) -> dict[int, Face]:
         self._searched = time
@@ -147,26 +220,6 @@ class FaceTracker:
             track.number: Face(_steadier(track.box, face.box), face.score, face.landmarks)
             for track, face in zip(tracks, found, strict=True)
         }
-
-    def _read(self, picture: NDArray[np.uint8], time: float) -> tuple[tuple[TrackedFace, ...], int]:
-        """The faces of this frame with their expressions, and how many were not good enough."""
-        height, width = picture.shape[:2]
-        self._faces = {n: f for n, f in self._faces.items() if _touches(f.box, width, height)}
-        numbers = sorted(self._faces, key=lambda n: -self._faces[n].box.width * self._faces[n].box.height)
-        alive = {track.number for track in self._tracker.tracks}
-        self._smoothers = {n: s for n, s in self._smoothers.items() if n in alive}
-        results = []
-        seen = self._recognizer.read_faces(picture, [self._faces[n] for n in numbers])
-        for number, face in zip(numbers, seen, strict=True):
-            if not face.is_good(self._recognizer.min_quality):
-                continue  # it does not blur what was seen well, either
-            if number not in self._smoothers:
-                self._smoothers[number] = Smoother(self._smoothing, self._uncertain_below)
-            steady = self._smoothers[number].add(face.prediction, time)
-            results.append(
-                TrackedFace(face.face, face.prediction, face.quality, track=number, smoothed=steady)
-            )
-        return tuple(results), len(seen) - len(results)
 
 
 def _steadier(steady: Box, found: Box) -> Box:
@@ -195,12 +248,44 @@ def _touches(box: Box, width: int, height: int) -> bool:
 
 
 def track_frames(
-    face_tracker: FaceTracker, frames: Generator[Frame, None, None], source: str
-) -> Generator[tuple[TrackedFrame, NDArray[np.uint8]], None, None]:
-    """Every frame's result and picture; closing this closes `frames`."""
+    face_tracker: FaceTracker, frames: Generator[Frame, None, None], source: str, *, keep: bool = False
+) -> Generator[tuple[TrackedFrame, Frame | None], None, None]:
+    """Every frame's result, and with `keep` the frame; closing this closes `frames`.
+
+    A thread locates the faces of the next frames while those of these are read. The same frames are read together
+    however fast either is, so that the results do not depend on it.
+
+    Args:
+        face_tracker: a fresh one.
+        frames: of one clip.
+        source: its name in the results.
+        keep: whether frames are given as well; without, of each only the crops of its faces are held.
+
+    Raises:
+        VideoError: as `frames` raises it, after the results of the frames before it.
+    """
+    with closing(run_ahead(_located(face_tracker, frames, keep), 1)) as located:
+        for some in located:
+            results = face_tracker.read([one for _, one in some], source=source)
+            yield from zip(results, (frame for frame, _ in some), strict=True)
+
+
+def _located(
+    face_tracker: FaceTracker, frames: Generator[Frame, None, None], keep: bool
+) -> Generator[list[tuple[Frame | None, Located]], None, None]:
+    """Frames in lists of those that are read together; an error comes after the frames before it."""
+    some: list[tuple[Frame | None, Located]] = []
     with closing(frames):
-        for frame in frames:
-            yield (
-                face_tracker.follow(frame.picture, frame.time, source=source, frame=frame.index),
-                frame.picture,
-            )
+        try:
+            for frame in frames:
+                located = face_tracker.locate(frame.pixels, frame.time, frame.index)
+                some.append((frame if keep else None, located))
+                if len(some) >= min(_TOGETHER, frames_ahead(frame.pixels)):
+                    yield some
+                    some = []
+        except VideoError:
+            if some:
+                yield some
+            raise
+        if some:
+            yield some

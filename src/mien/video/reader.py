@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mien._core.files import refuse_pipe
 from mien._core.parallel import run_ahead
 from mien.errors import VideoError
-from mien.video.frame_pixels import check_size, pixel_aspect, to_picture
+from mien.video.frame_pixels import FramePixels, Orientation, Pixels, check_size, pixel_aspect
 from mien.video.packets import Clock, Skip, time_of
 from mien.video.sampling import EVERY_FRAME, Sampling
 
@@ -44,11 +44,16 @@ NETWORK_TIMEOUT = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A decoded frame: `index` in the clip from 0, `time` in seconds, `picture` (H, W, 3) uint8 RGB."""
+    """A decoded frame: `index` in the clip from 0, `time` in seconds, and its pixels."""
 
     index: int
     time: float
-    picture: NDArray[np.uint8]
+    pixels: Pixels
+
+    @property
+    def picture(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB, converted when it is asked for."""
+        return self.pixels.rgb()
 
 
 class VideoInfo(NamedTuple):
@@ -98,10 +103,15 @@ def read_video(
         if first is None:
             return
         yield first
-        depth = max(1, min(8, AHEAD_BYTES // first.picture.nbytes))
-        yield from run_ahead(frames, depth)
+        yield from run_ahead(frames, frames_ahead(first.pixels))
     finally:
         frames.close()
+
+
+def frames_ahead(pixels: Pixels) -> int:
+    """How many frames of that size may wait for a step of the work: 1 to 8, as `AHEAD_BYTES` has room for."""
+    width, height = pixels.size
+    return max(1, min(8, AHEAD_BYTES // (3 * width * height)))
 
 
 def read_stream(url: str) -> Generator[Frame, None, None]:
@@ -112,11 +122,11 @@ def read_stream(url: str) -> Generator[Frame, None, None]:
     """
     options = {"rtsp_transport": "tcp"} if url.lower().startswith("rtsp") else {}
     with closing(_open(url, url, options, timeout=NETWORK_TIMEOUT)) as container:
-        aspect = pixel_aspect(_video_stream(container, url))
+        aspect, orientation = pixel_aspect(_video_stream(container, url)), Orientation()
         start: float | None = None
         for _, frame, time in _decoded(container, url, _Damage()):
             start = time if start is None else start
-            yield Frame(-1, max(0.0, time - start), to_picture(frame, url, aspect))
+            yield Frame(-1, max(0.0, time - start), FramePixels(frame, url, aspect, orientation))
         if container.duration is None:  # not a clip that somebody serves, which may end
             raise VideoError(f"{url}: the stream has ended")
 
@@ -138,7 +148,7 @@ def _read_frames(path: Path, sampling: Sampling) -> Generator[Frame, None, None]
     with closing(_open_file(path)) as container:
         stream = _video_stream(container, name)
         claimed = _duration(container, stream)
-        aspect = pixel_aspect(stream)
+        aspect, orientation = pixel_aspect(stream), Orientation()
         taken = False
         for index, frame, time in _decoded(container, name, damage, sampling.start):
             last = time + _seconds(frame)
@@ -146,7 +156,7 @@ def _read_frames(path: Path, sampling: Sampling) -> Generator[Frame, None, None]
                 break
             if chooser.takes(time):
                 taken = True
-                yield Frame(index, time, to_picture(frame, name, aspect))
+                yield Frame(index, time, FramePixels(frame, name, aspect, orientation))
         if last is None:
             raise VideoError(f"{name}: no frame in it could be read; expected a whole video")
         if not taken:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
@@ -15,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import VideoError
-from mien.output.annotate import annotate
+from mien.output.annotate import draw_faces
 from mien.results import FrameResult
-from mien.video.reader import open_container
+from mien.video.frame_pixels import plane_rows
+from mien.video.reader import AHEAD_BYTES, open_container
 
 if TYPE_CHECKING:
-    from av import AudioFrame, Packet
+    from av import AudioFrame, Packet, VideoFrame
     from av.audio.stream import AudioStream
     from av.container import InputContainer, OutputContainer
     from av.video.stream import VideoStream
@@ -34,6 +37,8 @@ _CLOCK = 90_000
 _COPIED = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus"})
 """Codecs of sound that MP4 holds as they are; others become AAC."""
 
+_WAITING = 4  # frames that wait to be written, fewer where they are large
+
 _MUXER = {"movflags": "+hybrid_fragmented+frag_keyframe+default_base_moof", "flush_packets": "1"}
 """Fragments first, so that a file that is never finished plays; one index, as players like it best, at the end.
 
@@ -42,6 +47,8 @@ Without flushing, what is written would wait in memory, where a killed process l
 
 class ClipWriter:
     """Writes annotated frames into an MP4 file, for the length of a `with` block.
+
+    Frames are drawn and encoded in a thread, while the next ones are analysed.
 
     Ended by an error or an interruption, the file holds what was written; a killed process loses at most the last
     seconds. An odd width or height is filled up by one pixel, as the colours of H.264 need.
@@ -67,6 +74,9 @@ class ClipWriter:
         self._video: VideoStream | None = None
         self._sound: _Sound | None = None
         self._last = -1
+        self._size: tuple[int, int] | None = None
+        self._thread = ThreadPoolExecutor(1)
+        self._waiting: deque[Future[None]] = deque()
 
     def __enter__(self) -> Self:
         with self._path.open("wb"):  # says at once if it cannot be written
@@ -76,34 +86,48 @@ class ClipWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
+            if not isinstance(error, OSError):
+                self._wait(0)
             if self._output is None or self._video is None:
                 self._path.unlink(missing_ok=True)
             elif not isinstance(error, OSError):
                 self._finish(self._output, self._video)
         finally:
+            self._thread.shutdown(cancel_futures=True)
             self._close()
 
     def write(self, picture: NDArray[np.uint8], result: FrameResult) -> None:
-        """Draw a frame's faces, by their smoothed expressions, and write it at its time.
+        """Draw a frame's faces, by their smoothed expressions, and write it at its time; a few frames later at most.
 
         Args:
-            picture: (H, W, 3) uint8 RGB; all frames have the size of the first.
+            picture: (H, W, 3) uint8 RGB; all frames have the size of the first. Not to be changed from now on.
             result: its faces and its time.
-        """
-        import av
 
-        faces = [replace(face, prediction=face.smoothed or face.prediction) for face in result.faces]
-        drawn = _even(annotate(picture, faces))
-        if self._output is None:
-            self._open(drawn.shape[1], drawn.shape[0])
-        if self._output is None or self._video is None:
-            raise ValueError("a clip that was not opened")
-        if drawn.shape[:2] != (self._video.height, self._video.width):
+        Raises:
+            VideoError: it has another size.
+            OSError: one of the frames so far cannot be written.
+        """
+        height, width = picture.shape[:2]
+        if self._size not in (None, (width, height)):
             raise VideoError(
                 f"{result.source}: the size of its frames changes; an annotated clip has one size"
             )
+        self._size = width, height
+        self._wait(max(1, min(_WAITING, AHEAD_BYTES // picture.nbytes)) - 1)
+        self._waiting.append(self._thread.submit(self._write, picture, result))
+
+    def _wait(self, most: int) -> None:
+        """Until no more than so many frames wait to be written."""
+        while len(self._waiting) > most:
+            self._waiting.popleft().result()
+
+    def _write(self, picture: NDArray[np.uint8], result: FrameResult) -> None:
+        frame = _drawn(picture, result)
+        if self._output is None:
+            self._open(frame.width, frame.height)
+        if self._output is None or self._video is None:
+            raise ValueError("a clip that was not opened")
         time = max(0.0, (result.time or 0.0) - self._start)
-        frame = av.VideoFrame.from_ndarray(drawn, format="rgb24")
         self._last = frame.pts = max(self._last + 1, round(time * _CLOCK))
         frame.time_base = Fraction(1, _CLOCK)
         self._mux(self._output, self._video.encode(frame))
@@ -241,8 +265,16 @@ class _Sound:
             yield from self._target.encode(None)
 
 
-def _even(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _drawn(picture: NDArray[np.uint8], result: FrameResult) -> VideoFrame:
+    """A frame for the encoder, with its faces; an odd side is filled up by repeating the last pixel."""
+    import av
+
     height, width = picture.shape[:2]
-    if height % 2 == 0 and width % 2 == 0:
-        return picture
-    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    frame = av.VideoFrame(width + width % 2, height + height % 2, "rgb24")
+    canvas = plane_rows(frame.planes[0])[:, : 3 * frame.width].reshape(frame.height, frame.width, 3)
+    canvas[:height, :width] = picture
+    canvas[height:, :width] = canvas[height - 1 : height, :width]
+    canvas[:, width:] = canvas[:, width - 1 : width]
+    faces = [replace(face, prediction=face.smoothed or face.prediction) for face in result.faces]
+    draw_faces(canvas[:height, :width], faces)
+    return frame
