@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -194,6 +195,12 @@ def mien(source: Path, *options: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment(source), capture_output=True, text=True, check=True)
 
 
+@cache
+def output_option(source: Path) -> str:
+    """What a build calls the option for the folder that `mien batch` writes."""
+    return "--output" if "--output" in mien(source, "batch", "--help").stdout else "--to"
+
+
 def recognize(source: Path, files: list[Path]) -> tuple[float, int]:
     """Milliseconds a picture, of encoded pictures in a process that has warmed up; and the faces."""
     repeats = max(1, 100 // len(files))
@@ -205,10 +212,11 @@ def recognize(source: Path, files: list[Path]) -> tuple[float, int]:
 
 def batch(source: Path, folder: Path, workers: int | None) -> tuple[float, int]:
     """Pictures a second of a run into a new folder, and the faces."""
+    output = output_option(source)
     with tempfile.TemporaryDirectory() as temporary:
         options = [] if workers is None else ["--workers", workers]
         start = time.perf_counter()
-        done = mien(source, "batch", folder, "--output", f"{temporary}/out", "--model", MODEL, *options)
+        done = mien(source, "batch", folder, output, f"{temporary}/out", "--model", MODEL, *options)
         seconds = time.perf_counter() - start
     return len(list(folder.iterdir())) / seconds, int(
         re.search(r"([\d,]+) faces?", done.stderr)[1].replace(",", "")
@@ -246,7 +254,8 @@ def server(source: Path, files: list[Path], clients: int = 8, seconds: float = 8
             with urllib.request.urlopen(
                 urllib.request.Request(f"{url}/v1/recognize", body, headers)
             ) as answer:
-                return len(json.load(answer)["faces"])
+                (picture,) = json.load(answer)
+                return len(picture["faces"])
 
         faces = sum(map(post, bodies))
 

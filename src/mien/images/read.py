@@ -55,6 +55,7 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a path has lost the secon
 _LONGEST_NAME = 300
 _PART = 1 << 20
 _STRIP = 1 << 17  # pixels
+_SMALL = 1 << 21  # pixels: up to here a copy of the whole is no matter
 # Filters of warnings are global to the process: without a lock, two threads restore each other's.
 _WARNINGS_LOCK = threading.Lock()
 
@@ -260,6 +261,8 @@ def _by_strips(
 ) -> NDArray[np.uint8]:
     """The picture's rows converted some at a time: every whole copy of a large photograph is some hundred MB."""
     width, height = picture.size
+    if width * height <= _SMALL:
+        return np.array(convert(picture))
     rows = max(1, _STRIP // width)
     pixels = np.empty((height, width, 3), np.uint8)
     for top in range(0, height, rows):
@@ -273,7 +276,7 @@ def _over_white(strip: Image.Image) -> NDArray[np.uint8]:
 
 
 def _without_alpha(strip: Image.Image) -> NDArray[np.uint8]:
-    return np.asarray(strip.convert("RGB"))
+    return np.asarray(strip if strip.mode == "RGB" else strip.convert("RGB"))
 
 
 def _from_16_bit(
