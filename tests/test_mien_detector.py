@@ -252,7 +252,7 @@ class TestLooks:
     @pytest.mark.parametrize("logit", [5.0, -1.0])
     def test_what_is_sure_needs_one_look(self, logit: float) -> None:
         seen, network = white_square(lambda side: logit)
-        ((scores, boxes, _),) = search(network, [with_square(60)], 640, 0.69)
+        ((scores, boxes, _),) = search(network, [with_square(60)], 640, 0.69, sure=0.77)
         assert seen == [(256, 320), (64, 96)]
         assert len(scores) == (logit > 0)
         for box in boxes:
@@ -261,23 +261,29 @@ class TestLooks:
     @pytest.mark.parametrize("again", [4.0, -4.0])
     def test_the_second_look_decides_and_sees_no_more_than_it_must(self, again: float) -> None:
         seen, network = white_square(lambda side: 0.0 if side < 40 else again)
-        ((scores, boxes, _),) = search(network, [with_square(60)], 640, 0.69)
+        ((scores, boxes, _),) = search(network, [with_square(60)], 640, 0.69, sure=0.77)
         (height, width) = seen[2]
         assert len(seen) == 3 and height < 256 and width < 256
         assert scores == pytest.approx([1 / (1 + np.exp(-4))] if again > 0 else [])
         for box in boxes:
             np.testing.assert_allclose(box, [100, 80, 160, 140], atol=1)
 
+    def test_who_asks_for_all_gets_the_second_look_of_all(self) -> None:
+        """As average precision does: then no face is sure enough."""
+        seen, network = white_square(lambda side: 5.0 if side < 40 else 2.0)
+        ((scores, _, _),) = search(network, [with_square(60)], 640, 0.01)
+        assert len(seen) == 3 and scores == pytest.approx([1 / (1 + np.exp(-2))])
+
     def test_doubt_that_would_not_count_is_none(self) -> None:
         seen, network = white_square(lambda side: 0.0)
         for size, looks in ((20, 3), (100, 2)):
-            search(network, [with_square(60)], 640, 0.69, [size])
+            search(network, [with_square(60)], 640, 0.69, [size], 0.77)
             assert len(seen) == looks
             seen.clear()
 
     def test_a_large_face_is_looked_at_again_in_a_smaller_view(self) -> None:
         seen, network = white_square(lambda side: 4.0 if 60 < side < 90 else 0.0)
-        ((scores, boxes, _),) = search(network, [with_square(300)], 640, 0.69)
+        ((scores, boxes, _),) = search(network, [with_square(300)], 640, 0.69, sure=0.77)
         assert seen == [(256, 320), (64, 96), (128, 160)]
         assert scores == pytest.approx([1 / (1 + np.exp(-4))])
         np.testing.assert_allclose(boxes, [[100, 80, 400, 380]], atol=4)
@@ -285,20 +291,20 @@ class TestLooks:
     def test_every_view_looks_for_its_own_sizes_and_a_face_is_found_once(self) -> None:
         """One face, too large for the whole view, in both views."""
         seen, network = white_square(lambda side: 5.0 if side > 200 else 2.0)
-        ((scores, boxes, _),) = search(network, [with_square(640, 960, 1280)], 1280, 0.5)
+        ((scores, boxes, _),) = search(network, [with_square(640, 960, 1280)], 1280, 0.5, sure=0.77)
         assert seen == [(480, 640), (128, 160)]
         assert scores == pytest.approx([1 / (1 + np.exp(-2))])
         np.testing.assert_allclose(boxes, [[100, 80, 740, 720]], atol=8)
 
     def test_small_pictures_are_looked_at_once(self) -> None:
         seen, network = white_square(lambda side: 0.0)
-        search(network, [with_square(60, 160, 190)], 640, 0.69)
+        search(network, [with_square(60, 160, 190)], 640, 0.69, sure=0.77)
         assert seen == [(320, 384), (96, 96)]
 
     @pytest.mark.parametrize("light", [1.0, 0.2])
     def test_a_second_look_finds_the_same_place_in_any_light(self, light: float) -> None:
         _, network = white_square(lambda side: 0.0 if side < 40 else 4.0)
-        ((_, boxes, _),) = search(network, [(with_square(60) * light).astype(np.uint8)], 640, 0.69)
+        ((_, boxes, _),) = search(network, [(with_square(60) * light).astype(np.uint8)], 640, 0.69, sure=0.77)
         np.testing.assert_allclose(boxes, [[100, 80, 160, 140]], atol=1)
 
 

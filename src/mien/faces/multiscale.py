@@ -58,11 +58,11 @@ FIRST = 0.5
 FIRST_SIDE = 384
 """Pictures whose long side is no longer than this at the full size are looked at once, in pixels."""
 
-DOUBT = (0.65, 1.12)
+DOUBT, SURE = 0.65, 1.12
 """Shares of the minimum score between which the first look is in doubt; docs/explanation/detector.md has figures."""
 
 DOUBT_OF_SMALL, SMALL = 0.45, 14.0
-"""The lower of the two for boxes whose shorter side has fewer pixels in the first look: less of such faces is seen."""
+"""The first of the two for boxes whose shorter side has fewer pixels in the first look: less of such faces is seen."""
 
 LEAST_IN_DOUBT = 0.7
 """Boxes with a shorter side below this share of the smallest face asked for are no doubt: they would not count."""
@@ -92,21 +92,22 @@ class _Search:
     Attributes:
         image: (H, W, 3) uint8 RGB.
         min_score: of a face.
+        sure: score from which the first look is not in doubt.
         min_size: shorter side of the smallest face, in pixels of the picture.
         full, first: what its sides are multiplied by for the second look, and the first one.
     """
 
     image: Image
     min_score: float
+    sure: float
     min_size: float
     full: float
     first: float
 
-    def min_scores(self, boxes: Floats) -> Floats:
-        """The score that each of the boxes (n, 4) needs to be a face: (n,)."""
+    def shares(self, boxes: Floats) -> Floats:
+        """The share of the minimum score that is enough for each of the boxes (n, 4): (n,)."""
         longer = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0)
-        large = longer >= LARGE_FACE * max(self.image.shape[:2])
-        return np.where(large, LARGE_FACE_FACTOR * self.min_score, self.min_score)
+        return np.where(longer >= LARGE_FACE * max(self.image.shape[:2]), LARGE_FACE_FACTOR, 1.0)
 
 
 def search(
@@ -115,6 +116,7 @@ def search(
     long_side: int,
     min_score: float,
     min_sizes: Sequence[float] | None = None,
+    sure: float = math.inf,
 ) -> list[Found]:
     """The faces of several pictures; views of one size go through the network together.
 
@@ -125,25 +127,29 @@ def search(
         min_score: boxes with a lower score are dropped, as are those whose centre is outside of the picture.
         min_sizes: of every picture, the shorter side in its pixels of the smallest faces that are asked for; smaller
             ones may be among the answers. None for `MIN_SIZE` of all.
+        sure: score from which a face of the first look needs no second one; without, all that is found does.
     """
     sizes = [MIN_SIZE] * len(images) if min_sizes is None else min_sizes
-    tasks = [_task(image, long_side, min_score, size) for image, size in zip(images, sizes, strict=True)]
+    tasks = [
+        _task(image, long_side, min_score, size, sure) for image, size in zip(images, sizes, strict=True)
+    ]
     voting = min(min_score, MIN_VOTING_SCORE)
     seen = [
         _best(parts) for parts in _look(network, [views_of(one.image, one.first) for one in tasks], voting)
     ]
     doubts = [_doubts(one, found) for one, found in zip(tasks, seen, strict=True)]
     again = _look(network, [views for views, _ in doubts], voting)
-    for place, (views, sure) in enumerate(doubts):
+    for place, (views, stays) in enumerate(doubts):
         if views:
-            seen[place] = _best([sure, *again[place]])
+            seen[place] = _best([stays, *again[place]])
     return [_faces(one, found) for one, found in zip(tasks, seen, strict=True)]
 
 
-def _task(image: Image, long_side: int, min_score: float, min_size: float) -> _Search:
+def _task(image: Image, long_side: int, min_score: float, min_size: float, sure: float) -> _Search:
     longest = max(image.shape[:2])
     full = factor_of(longest, long_side, min_size)
-    return _Search(image, min_score, min_size, full, full if full * longest <= FIRST_SIDE else FIRST * full)
+    first = full if full * longest <= FIRST_SIDE else FIRST * full
+    return _Search(image, min_score, sure, min_size, full, first)
 
 
 def _look(network: Network, views: Iterable[list[View]], min_score: float) -> list[list[Found]]:
@@ -194,14 +200,14 @@ def _doubts(task: _Search, found: Found) -> tuple[list[View], Found]:
         return [], found
     some = np.count_nonzero(scores >= DOUBT_OF_SMALL * LARGE_FACE_FACTOR * task.min_score)
     kept = suppress(scores[:some], boxes[:some], OVERLAP, INSIDE)
-    least, sides = task.min_scores(boxes[kept]), boxes[kept, 2:] - boxes[kept, :2]
+    share, sides = task.shares(boxes[kept]), boxes[kept, 2:] - boxes[kept, :2]
     shorter, longer = sides.min(axis=1, initial=np.inf), sides.max(axis=1, initial=0) * task.full
-    low, high = np.where(shorter * task.first < SMALL, DOUBT_OF_SMALL, DOUBT[0]), DOUBT[1]
-    unsure = (scores[kept] >= low * least) & (scores[kept] < high * least)
+    low = np.where(shorter * task.first < SMALL, DOUBT_OF_SMALL, DOUBT)
+    unsure = (scores[kept] >= low * share * task.min_score) & (scores[kept] < share * task.sure)
     unsure &= shorter >= LEAST_IN_DOUBT * task.min_size
     if not unsure.any():
         return [], found
-    sure = boxes[kept[scores[kept] >= high * least]]
+    sure = boxes[kept[scores[kept] >= share * task.sure]]
     stays = (overlaps(boxes, sure) >= OVERLAP).any(axis=1)
     views, light = [], light_of(task.image)
     if (part := unsure & (longer <= LARGEST)).any():
@@ -233,5 +239,5 @@ def _faces(task: _Search, found: Found) -> Found:
     # The others vote on a face's position, but none can be one, nor hide one that has a higher score.
     some = np.count_nonzero(scores >= LARGE_FACE_FACTOR * task.min_score)
     kept = suppress(scores[:some], boxes[:some], OVERLAP, INSIDE)
-    kept = kept[scores[kept] >= task.min_scores(boxes[kept])]
+    kept = kept[scores[kept] >= task.min_score * task.shares(boxes[kept])]
     return scores[kept], *vote(scores, boxes, landmarks, kept, OVERLAP)

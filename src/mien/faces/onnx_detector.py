@@ -18,7 +18,7 @@ from mien._core.per_process import PerProcess
 from mien._core.settings import check_limits, check_types
 from mien.errors import DetectorError
 from mien.faces.grid import OUTPUTS
-from mien.faces.multiscale import search
+from mien.faces.multiscale import SURE, search
 from mien.models.files import NetworkFiles
 from mien.models.onnx_runtime import Session, open_session
 from mien.models.registry import DETECTOR_SIZE
@@ -134,7 +134,9 @@ class MienDetector:
         The search of an image is scaled so that faces of its `min_sizes`, the shorter side in its pixels, are found;
         smaller ones may come as well. None for `MIN_SIZE` of all.
         """
-        found = search(self.answers, images, self.long_side, self._min_score, min_sizes)
+        found = search(
+            self.answers, images, self.long_side, self._min_score, min_sizes, SURE * self.model.min_score
+        )
         return [
             [
                 Face(Box(*box.tolist()), float(score), tuple((x, y) for x, y in points.tolist()))
