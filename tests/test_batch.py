@@ -268,8 +268,8 @@ class TestRun:
     def test_a_large_jpeg_is_decoded_smaller_and_told_in_its_own_pixels(self, tmp_path: Path):
         (tmp_path / "large.jpg").write_bytes(portrait(1280))
         whole, smaller, none = (tmp_path / name for name in ("whole", "smaller", "none"))
-        run_batch([f"{tmp_path}/*.jpg"], whole, workers=1)
-        run_batch([f"{tmp_path}/*.jpg"], smaller, workers=1, decode_side=640)
+        run_batch([f"{tmp_path}/*.jpg"], whole, workers=1, decode_side=0)
+        run_batch([f"{tmp_path}/*.jpg"], smaller, workers=1)
         (one,), (other,) = rows_of(whole), rows_of(smaller)
         assert one["emotion"] == other["emotion"]
         assert one["x1"] != other["x1"]  # it was another picture that was searched
@@ -309,7 +309,7 @@ class TestRefusals:
             ({"min_size": 30}, "min_size 20, this run has min_size 30"),
             ({"partition": "folder"}, "partition none"),
             ({"detector_size": 320}, "detector_size 640, this run has detector_size 320"),
-            ({"decode_side": 1280}, "decode_side 0, this run has decode_side 1280"),
+            ({"decode_side": 1280}, "decode_side automatic, this run has decode_side 1280"),
         ],
     )
     def test_other_settings_do_not_mix(self, settings: dict, words: str, folder: Path, tmp_path: Path):
@@ -563,7 +563,7 @@ class TestDecode:
     def test_is_in_order_and_names_what_is_broken(self, folder: Path, pictures: dict[str, bytes]):
         found = list(decode(list(list_entries([str(folder)]))))
         assert [entry.name for entry, _ in found] == [f"{folder}/{name}" for name in sorted(pictures)]
-        assert np.array_equal(found[0][1][0], read_image(folder / "a/0.jpg"))
+        assert np.array_equal(found[0][1].pixels, read_image(folder / "a/0.jpg"))
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ pytest.importorskip("keras", reason="needs mien[train]")
 import cv2
 import keras
 import numpy as np
+import onnx
 from keras import layers
 from PIL import Image
 from typer.testing import CliRunner
@@ -28,6 +29,7 @@ from mien.faces.onnx_detector import MienDetector
 from mien.training.detector import train as detector_train
 from mien.training.detector.config import DetectorConfig
 from mien.training.detector.export import export_detector
+from mien.training.detector.lean_graph import lean
 from mien.training.detector.network import MAX_PARAMETERS, build_detector
 from mien.training.detector.photographs import load_photographs
 from mien.training.detector.train import train_detector
@@ -281,6 +283,15 @@ class TestInput:
     def test_too_few_photographs(self, tmp_path: Path, data: Path) -> None:
         with pytest.raises(DatasetError, match="too few"):
             train_detector(load_photographs(data, limit=1), None, tmp_path / "run")
+
+
+def test_an_export_takes_no_detours_and_says_the_same(learned: Path) -> None:
+    """What Keras writes computes shapes and copies grids; `lean` changes the steps, and no answer."""
+    network = (learned / "export" / "mien.onnx").read_bytes()
+    kinds = {node.op_type for node in onnx.load_from_string(network).graph.node}
+    assert {"DequantizeLinear", "Resize"} <= kinds
+    assert not kinds & {"Tile", "Shape", "Cast", "Gather", "Unsqueeze"}
+    assert lean(network) == network  # there is nothing left to do
 
 
 def test_an_export_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

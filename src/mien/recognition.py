@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._core.parallel import run_ahead
+from mien._core.boxes import scaled
+from mien._core.parallel import THREADS, map_chunks, run_ahead
 from mien.errors import ImageError
 from mien.faces.detector import FaceDetector
 from mien.faces.quality import assess_quality, check_min_quality, split_by_quality
-from mien.images.find import find_images
-from mien.images.read import MAX_BYTES, ImageSource, read_image
+from mien.images.jpeg_draft import Draft, read_draft
+from mien.images.read import ImageSource
+from mien.images.runs import Named, in_runs, read_files
 from mien.models.classifier import EmotionClassifier
 from mien.models.registry import DEFAULT_DETECTOR, DEFAULT_HEAD, DEFAULT_MODEL, DETECTOR_SIZE, MIN_SIZE
 from mien.results import Face, FaceEmotion, FrameResult, TrackedFrame
@@ -27,12 +28,12 @@ from mien.video.sampling import Sampling
 from mien.video.smoothing import TIME_CONSTANT
 
 _TOGETHER = 64  # faces, or pictures, of which the faces are classified in one go
-_SMALL = 160  # pixels: up to this long side several pictures are searched faster at once than one by one
-_SEARCHED = 8  # of them at once
-_READ_AHEAD = 1  # of such lists
+_HELD = 1 << 26  # bytes of pictures that wait for that, where they are asked for
+_READ_AHEAD = 1  # runs of pictures
+_FINDERS = min(4, THREADS)  # threads that search them; each one holds a picture
+_ENOUGH = 2  # pixels of a crop to one of the model's input, from which a larger picture tells it nothing
 
 Picture: TypeAlias = NDArray[np.uint8]
-_NamedT = TypeVar("_NamedT", bound="tuple[str, Picture | ImageError]")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ class Recognized:
 
     Attributes:
         result: the faces and their expressions, or the error.
-        picture: (H, W, 3) uint8 RGB; None where it could not be read.
+        picture: (H, W, 3) uint8 RGB, whole; None where it could not be read, or was not asked for.
         crops: of the faces in `result`, in their order: (size, size) uint8 grey, what the model saw.
     """
 
@@ -52,13 +53,15 @@ class Recognized:
 
 @dataclass(frozen=True)
 class _Found:
-    """A picture whose faces are found and cut out, and not classified yet."""
+    """A picture whose faces are found and cut out, and not classified yet; or why there is none."""
 
     source: str
-    width: int
-    height: int
-    faces: Sequence[Face]
-    crops: list[Picture] = field(repr=False)
+    width: int | None = None
+    height: int | None = None
+    faces: Sequence[Face] = ()
+    crops: list[Picture] = field(default_factory=list, repr=False)
+    picture: Picture | None = field(default=None, repr=False)
+    error: str | None = None
 
 
 class EmotionRecognizer:
@@ -132,7 +135,8 @@ class EmotionRecognizer:
             ImageError: it cannot be read as a picture.
             TypeError, ValueError: no picture at all, or an array of another type or shape.
         """
-        return keep_crops(self, image, source=source).result
+        name, draft = _named(image, self.detector.enough, source)
+        return recognize_draft(self, draft, name)
 
     def recognize_batch(self, images: Iterable[ImageSource]) -> Iterator[FrameResult]:
         """The faces of every picture, in order; faces of several pictures are classified together.
@@ -145,13 +149,9 @@ class EmotionRecognizer:
         Raises:
             ImageError, TypeError, ValueError: as `recognize` raises them, at the picture that cannot be read.
         """
-        found: list[_Found] = []
-        for one in self._find(_named(image) for image in images):
-            found.append(one)
-            if sum(len(one.crops) for one in found) >= _TOGETHER or len(found) >= _TOGETHER:
-                yield from (result for result, _ in self._tell(found))
-                found = []
-        yield from (result for result, _ in self._tell(found))
+        named = (_named(image, self.detector.enough) for image in images)
+        found = (one for run in in_runs(named) for one in self._find(run))
+        return (result for result, _ in self._tell_together(found))
 
     def recognize_files(self, paths: Iterable[str | os.PathLike[str]]) -> Iterator[FrameResult]:
         """Every picture's result, one after the other; memory does not grow with their number.
@@ -161,7 +161,7 @@ class EmotionRecognizer:
         Args:
             paths: files, folders (with all their folders), glob patterns, or "-" for standard input.
         """
-        return (one.result for one in recognize_and_keep(self, paths))
+        return (one.result for one in recognize_and_keep(self, paths, pictures=False))
 
     def recognize_video(
         self,
@@ -197,34 +197,66 @@ class EmotionRecognizer:
 
     def read_faces(self, picture: Picture, faces: Sequence[Face]) -> list[FaceEmotion]:
         """The expressions of faces that were found in a picture (H, W, 3) uint8 RGB, in their order; of all of them."""
-        return next(self._classify([self._cut("", picture, faces)]))
-
-    def _find(self, pictures: Iterable[tuple[str, Picture]]) -> Iterator[_Found]:
-        """The faces of every picture, cut out; small pictures are searched together."""
-        for some in _in_runs(pictures):
-            found = self.detector.detect_batch([picture for _, picture in some])
-            for (source, picture), faces in zip(some, found, strict=True):
-                yield self._cut(source, picture, faces)
-
-    def _cut(self, source: str, picture: Picture, faces: Sequence[Face]) -> _Found:
-        size = self.classifier.config.input_size
         height, width = picture.shape[:2]
-        crops = [self.detector.crop(picture, face, size=size) for face in faces]
-        return _Found(source, width, height, faces, crops)
+        return next(self._classify([self._cut("", Draft(picture, width, height), faces)]))
 
-    def _tell(self, found: Sequence[_Found]) -> Iterator[tuple[FrameResult, list[Picture]]]:
-        """Every picture's result, and the crops of the faces that are in it."""
+    def _find(self, run: Sequence[Named], *, keep: bool = False) -> list[_Found]:
+        """The faces of every picture of a run, cut out; with `keep` also the pictures, whole."""
+        drafts = [draft for _, draft in run if not isinstance(draft, ImageError)]
+        faces = iter(
+            self.detector.detect_batch([one.pixels for one in drafts], [one.scale for one in drafts])
+        )
+        return [
+            _Found(source, error=str(draft))
+            if isinstance(draft, ImageError)
+            else self._cut(source, draft, next(faces), keep=keep)
+            for source, draft in run
+        ]
+
+    def _cut(self, source: str, draft: Draft, faces: Sequence[Face], *, keep: bool = False) -> _Found:
+        """The faces, in pixels of the whole picture, each cut out of a copy that shows all that the model sees."""
+        size, copies = self.classifier.config.input_size, {draft.scale: draft.pixels}
+        crops = []
+        for face in faces:
+            scale = draft.scale
+            while scale > draft.finest and self.detector.square(face).side < _ENOUGH * size * scale:
+                scale //= 2
+            if scale not in copies:
+                copies[scale] = draft.at(scale)
+            crops.append(self.detector.crop(copies[scale], scaled(face, 1 / scale), size=size))
+        whole = (copies.get(1) if 1 in copies else draft.at(draft.finest)) if keep else None
+        return _Found(source, draft.width, draft.height, faces, crops, whole)
+
+    def _tell_together(self, pictures: Iterable[_Found]) -> Iterator[tuple[FrameResult, _Found]]:
+        """Every picture's result; faces of several pictures are classified together."""
+        held: list[_Found] = []
+        faces = size = 0
+        for one in pictures:
+            held.append(one)
+            faces += len(one.crops)
+            size += 0 if one.picture is None else one.picture.nbytes
+            if faces >= _TOGETHER or len(held) >= _TOGETHER or size >= _HELD:
+                yield from self._tell(held)
+                held, faces, size = [], 0, 0
+        yield from self._tell(held)
+
+    def _tell(self, found: Sequence[_Found]) -> Iterator[tuple[FrameResult, _Found]]:
+        """Every picture's result, and the picture with the crops of the faces that are in it."""
         for one, faces in zip(found, self._classify(found), strict=True):
             good, filtered = split_by_quality(faces, self.min_quality)
             crops = [
                 crop for face, crop in zip(faces, one.crops, strict=True) if face.is_good(self.min_quality)
             ]
-            yield (
-                FrameResult(
-                    one.source, one.width, one.height, tuple(good), labels=self.labels, filtered=filtered
-                ),
-                crops,
+            result = FrameResult(
+                one.source,
+                one.width,
+                one.height,
+                tuple(good),
+                one.error,
+                labels=self.labels,
+                filtered=filtered,
             )
+            yield result, replace(one, crops=crops)
 
     def _classify(self, found: Sequence[_Found]) -> Iterator[list[FaceEmotion]]:
         """The expressions of all faces, a list a picture."""
@@ -238,65 +270,59 @@ class EmotionRecognizer:
 
 def keep_crops(recognizer: EmotionRecognizer, image: ImageSource, *, source: str | None = None) -> Recognized:
     """As `EmotionRecognizer.recognize`, with the picture and the crops."""
-    name, picture = _named(image, source)
-    ((result, crops),) = recognizer._tell(list(recognizer._find([(name, picture)])))
-    return Recognized(result, picture, crops)
+    named = _named(image, recognizer.detector.enough, source)
+    ((result, found),) = recognizer._tell(recognizer._find([named], keep=True))
+    return Recognized(result, found.picture, found.crops)
+
+
+def recognize_draft(recognizer: EmotionRecognizer, draft: Draft, source: str) -> FrameResult:
+    """As `EmotionRecognizer.recognize`, of a picture that `read_draft` has read."""
+    ((result, _),) = recognizer._tell(recognizer._find([(source, draft)]))
+    return result
+
+
+def recognize_drafts(recognizer: EmotionRecognizer, drafts: Iterable[Draft]) -> Iterator[FrameResult]:
+    """As `EmotionRecognizer.recognize_batch`, of pictures that `read_draft` has read."""
+    found = (one for run in in_runs(("", draft) for draft in drafts) for one in recognizer._find(run))
+    return (result for result, _ in recognizer._tell_together(found))
 
 
 def recognize_and_keep(
-    recognizer: EmotionRecognizer, paths: Iterable[str | os.PathLike[str]]
+    recognizer: EmotionRecognizer, paths: Iterable[str | os.PathLike[str]], *, pictures: bool = True
 ) -> Iterator[Recognized]:
-    """As `EmotionRecognizer.recognize_files`, with the pictures and the crops.
+    """As `EmotionRecognizer.recognize_files`, with the crops and, if asked for, the pictures.
 
     A picture that cannot be read is a result with its `error`; the others go on.
     """
     paths = list(paths)
-    runs = _in_runs(_read_files(paths))
-    # The next pictures are read while the faces of these are found. A terminal cannot be left while it is read.
-    with closing(runs if "-" in paths else run_ahead(runs, _READ_AHEAD)) as files:
-        for some in files:
-            pictures = [(name, one) for name, one in some if not isinstance(one, ImageError)]
-            found = recognizer._tell(list(recognizer._find(pictures)))
-            for name, one in some:
-                if isinstance(one, ImageError):
-                    yield Recognized(FrameResult(name, error=str(one), labels=recognizer.labels))
-                else:
-                    result, crops = next(found)
-                    yield Recognized(result, one, crops)
+    runs = in_runs(read_files(paths, recognizer.detector.enough))
+    if "-" in paths:  # a terminal cannot be left while it is read
+        found = (one for run in runs for one in recognizer._find(run, keep=pictures))
+        yield from _kept(recognizer, found)
+        return
+    # Pictures are read while faces of those before are found, by several threads if they need not wait for each other.
+    threads = _FINDERS if recognizer.detector.concurrent else 1
+    with closing(run_ahead(runs, _READ_AHEAD)) as read:
+        searched = map_chunks(
+            lambda run: recognizer._find(run, keep=pictures),
+            ([run] for run in read),
+            threads=threads,
+            ahead=1,
+        )
+        with closing(searched):
+            yield from _kept(recognizer, (one for ((*run,),) in searched for one in run))
 
 
-def _named(image: ImageSource, source: str | None = None) -> tuple[str, Picture]:
+def _kept(recognizer: EmotionRecognizer, found: Iterable[_Found]) -> Iterator[Recognized]:
+    return (Recognized(result, one.picture, one.crops) for result, one in recognizer._tell_together(found))
+
+
+def _named(image: ImageSource, side: int, source: str | None = None) -> tuple[str, Draft]:
     """A picture under its name: a path, or "" where it has none."""
-    picture = read_image(image)
+    draft = read_draft(image, side)
     if source is None:
         source = os.fspath(image) if isinstance(image, str | os.PathLike) else ""
-    return source, picture
-
-
-def _read_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[tuple[str, Picture | ImageError]]:
-    """Every picture by its name, or why it cannot be read."""
-    for path in find_images(paths):
-        name = str(path)
-        try:
-            yield name, read_image(sys.stdin.buffer.read(MAX_BYTES + 1) if name == "-" else path)
-        except ImageError as error:
-            yield name, error
-
-
-def _in_runs(pictures: Iterable[_NamedT]) -> Generator[list[_NamedT], None, None]:
-    """Small pictures, up to `_SEARCHED` of them, in one list; others in a list each. What is no picture is small."""
-    run: list[_NamedT] = []
-    for one in pictures:
-        large = not isinstance(one[1], ImageError) and max(one[1].shape[:2]) > _SMALL
-        if run and large:
-            yield run
-            run = []
-        run.append(one)
-        if large or len(run) == _SEARCHED:
-            yield run
-            run = []
-    if run:
-        yield run
+    return source, draft
 
 
 def _check_none(owner: str, **values: Any) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.results import Box
+from mien.results import Box, Face
 
 Floats = NDArray[np.floating[Any]]
 
@@ -16,6 +17,18 @@ Floats = NDArray[np.floating[Any]]
 def as_array(boxes: Iterable[Box]) -> NDArray[np.float64]:
     """Boxes as (n, 4): x1 y1 x2 y2."""
     return np.array([(box.x1, box.y1, box.x2, box.y2) for box in boxes], np.float64).reshape(-1, 4)
+
+
+def scaled(face: Face, factor: float) -> Face:
+    """A face in pixels of a picture that is larger by this factor."""
+    if factor == 1:
+        return face
+    box, points = face.box, face.landmarks
+    return replace(
+        face,
+        box=Box(*(factor * side for side in (box.x1, box.y1, box.x2, box.y2))),
+        landmarks=points and tuple((factor * x, factor * y) for x, y in points),
+    )
 
 
 def suppress(scores: Floats, boxes: Floats, overlap: float, inside: float = 1.0) -> NDArray[np.intp]:

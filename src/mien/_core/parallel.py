@@ -22,9 +22,13 @@ THREADS = min(16, os.cpu_count() or 1)
 
 
 def map_chunks(
-    work: Callable[[Item], Result], chunks: Iterable[Sequence[Item]], *, threads: int = THREADS
+    work: Callable[[Item], Result],
+    chunks: Iterable[Sequence[Item]],
+    *,
+    threads: int = THREADS,
+    ahead: int = 2,
 ) -> Generator[list[Result], None, None]:
-    """The results of every chunk's items, in order; `threads` work on at most two chunks each ahead.
+    """The results of every chunk's items, in order; `threads` work on at most `ahead` chunks each ahead.
 
     Chunks are taken from the iterable in the caller's thread, when there is room for them. Only work that frees
     Python's lock (files, OpenCV, Pillow) becomes faster. Once the caller stops, by an exception, an interruption or
@@ -39,14 +43,14 @@ def map_chunks(
         return [work(item) for item in chunk if not stopped.is_set()]
 
     pool = ThreadPoolExecutor(threads)
-    ahead: deque[Future[list[Result]]] = deque()
+    begun: deque[Future[list[Result]]] = deque()
     try:
         for chunk in chunks:
-            ahead.append(pool.submit(run, chunk))
-            if len(ahead) > 2 * threads:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+            begun.append(pool.submit(run, chunk))
+            if len(begun) > ahead * threads:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
     finally:
         stopped.set()
         pool.shutdown(cancel_futures=True)

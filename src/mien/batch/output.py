@@ -55,7 +55,8 @@ class BatchSettings:
         min_quality: the least quality of a face's crop, 0 to 1.
         detector_size: long side in pixels at which mien's own detector searches.
         detector_sha256: of mien's own detector, "" for others.
-        decode_side: large JPEGs are decoded smaller, but with so many pixels on the long side; 0 for whole.
+        decode_side: large JPEGs are decoded smaller, but with so many pixels on the long side; 0 for whole, None for
+            as many as the detector's search needs.
         head: the model's output that answers, by its name in the ONNX file.
         min_confidence: answers less confident are flagged as uncertain; None for the model's own threshold.
         uncertain_below: that threshold, in use; as the next two None in folders of versions that did not record it.
@@ -70,7 +71,7 @@ class BatchSettings:
     min_quality: float = 0.0
     detector_size: int = DETECTOR_SIZE
     detector_sha256: str = ""
-    decode_side: int = 0
+    decode_side: int | None = 0
     head: str = DEFAULT_OUTPUT
     min_confidence: float | None = None
     uncertain_below: float | None = None
@@ -260,7 +261,9 @@ def _irrelevant(before: dict[str, Any], asked: dict[str, Any]) -> set[str]:
 
 
 def _words(values: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {str(value)[:24]}" for name, value in values.items())
+    return ", ".join(
+        f"{name} {'automatic' if value is None else str(value)[:24]}" for name, value in values.items()
+    )
 
 
 class Done:

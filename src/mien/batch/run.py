@@ -64,7 +64,7 @@ def run_batch(
     min_size: int = MIN_SIZE,
     min_quality: float = 0.0,
     min_confidence: float | None = None,
-    decode_side: int = 0,
+    decode_side: int | None = None,
     partition: str = "none",
     engine: str = "local",
     workers: int | None = None,
@@ -82,7 +82,7 @@ def run_batch(
         output: the folder where the parts go; a run of the same settings may have begun it.
         model: with the next six as `EmotionRecognizer` takes them; models and detectors by their names.
         decode_side: JPEGs are decoded at the least of 1/8, 1/4 and 1/2 that leaves the long side so many pixels, and
-            boxes are in pixels of the whole picture all the same; 0 decodes all as they are.
+            boxes are in pixels of the whole picture all the same; 0 for whole ones, None for what the search needs.
         partition: "folder" writes a folder a first folder of the source, "none" one folder in all.
         engine: "local", or "ray".
         workers: processes; None for one a core.
@@ -190,14 +190,14 @@ def _settings(model: str, head: str, detector: str, **others: Any) -> tuple[Batc
     return settings, frozenset((*config.same_as, *(() if own is None else own.same_as)))
 
 
-def _check(engine: str, partition: str, part_size: int, workers: int | None, decode_side: int) -> None:
+def _check(engine: str, partition: str, part_size: int, workers: int | None, decode_side: int | None) -> None:
     if engine not in ENGINES:
         raise SettingsError(f"engine {engine!r}: expected one of {', '.join(ENGINES)}")
     if partition not in PARTITIONS:
         raise SettingsError(f"partition {partition!r}: expected one of {', '.join(PARTITIONS)}")
     if part_size < 1 or (workers is not None and workers < 1):
         raise SettingsError(f"part size {part_size}, workers {workers}: expected 1 or more")
-    if decode_side < 0:
+    if decode_side is not None and decode_side < 0:
         raise SettingsError(f"decode side {decode_side}: expected pixels, or 0 to decode whole pictures")
 
 

@@ -7,21 +7,18 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mien._core.files import atomic_file
 from mien._core.parallel import run_ahead
 from mien.batch.output import BatchSettings
 from mien.batch.sources import Entry, read_entries
 from mien.errors import ImageError
-from mien.images.jpeg_draft import SCALES, DraftScale, read_draft
+from mien.images.jpeg_draft import Draft, read_draft
 from mien.output.writers import open_writer
 from mien.results import FrameResult
 
 _AHEAD = 4  # pictures that are decoded while another one is searched for faces
 
-Decoded = tuple[Entry, tuple[NDArray[np.uint8], DraftScale] | ImageError]
+Decoded = tuple[Entry, Draft | ImageError]
 
 
 @dataclass(frozen=True)
@@ -63,14 +60,12 @@ class Worker:
 
         cv2.setNumThreads(1)
         self._settings = settings
-        # Of a picture that is decoded smaller, the faces that are too small are only known afterwards.
-        min_size = settings.min_size // max(SCALES) if settings.decode_side else settings.min_size
         self._recognizer = EmotionRecognizer(
             EmotionClassifier(
                 settings.model, head=settings.head, threads=1, min_confidence=settings.min_confidence
             ),
             detector=FaceDetector(
-                settings.detector, min_size=max(1, min_size), size=settings.detector_size, threads=1
+                settings.detector, min_size=settings.min_size, size=settings.detector_size, threads=1
             ),
             min_quality=settings.min_quality,
         )
@@ -89,44 +84,28 @@ class Worker:
 
     def _recognize(self, entries: Sequence[Entry]) -> list[FrameResult]:
         """Every picture's result; pixels are let go as soon as its faces are cut out."""
-        seen: list[tuple[Entry, DraftScale | ImageError]] = []
+        from mien.recognition import recognize_drafts
 
-        def pictures() -> Iterator[NDArray[np.uint8]]:
-            for entry, decoded in decode(entries, self._settings.decode_side):
+        side = self._settings.decode_side
+        side = self._recognizer.detector.enough if side is None else side
+        seen: list[tuple[Entry, ImageError | None]] = []
+
+        def pictures() -> Iterator[Draft]:
+            for entry, decoded in decode(entries, side):
                 if isinstance(decoded, ImageError):
                     seen.append((entry, decoded))
                 else:
-                    picture, reduction = decoded
-                    seen.append((entry, reduction))
-                    yield picture
+                    seen.append((entry, None))
+                    yield decoded
 
-        found = iter(list(self._recognizer.recognize_batch(pictures())))
+        found = iter(list(recognize_drafts(self._recognizer, pictures())))
         labels = self._recognizer.labels
         return [
-            FrameResult(entry.name, error=str(how), labels=labels)
-            if isinstance(how, ImageError)
-            else self._finish(next(found), entry, how)
-            for entry, how in seen
+            replace(next(found), source=entry.name)
+            if error is None
+            else FrameResult(entry.name, error=str(error), labels=labels)
+            for entry, error in seen
         ]
-
-    def _finish(self, result: FrameResult, entry: Entry, how: DraftScale) -> FrameResult:
-        """The result in pixels of the whole picture.
-
-        Where a face has fewer pixels in the smaller one than the model takes, the whole is read once more: the smaller
-        one would make it another face, blurred and "small".
-        """
-        least = self._recognizer.classifier.config.input_size
-        if how.scale > 1 and any(min(face.box.width, face.box.height) < least for face in result.faces):
-            ((_, whole),) = decode([entry])
-            if not isinstance(whole, ImageError):
-                result, how = self._recognizer.recognize(whole[0]), whole[1]
-        return replace(
-            result,
-            source=entry.name,
-            width=how.width,
-            height=how.height,
-            faces=how.large(result.faces, self._settings.min_size),
-        )
 
 
 def decode(entries: Sequence[Entry], side: int = 0) -> Iterator[Decoded]:
@@ -136,9 +115,7 @@ def decode(entries: Sequence[Entry], side: int = 0) -> Iterator[Decoded]:
         yield from decoded
 
 
-def _read(
-    entry: Entry, data: bytes | ImageError, side: int
-) -> tuple[NDArray[np.uint8], DraftScale] | ImageError:
+def _read(entry: Entry, data: bytes | ImageError, side: int) -> Draft | ImageError:
     if isinstance(data, ImageError):
         return data
     try:

@@ -49,10 +49,12 @@ SourcesArgument = Annotated[
 
 
 DecodeSideOption = Annotated[
-    int,
+    int | None,
     typer.Option(
-        help="Decode large JPEGs at 1/2, 1/4 or 1/8, keeping this many pixels on the long side; 0: full size.",
+        help="Decode large JPEGs at 1/2, 1/4 or 1/8, keeping this many pixels on the long side; 0: full size.  "
+        "[default: what the search needs]",
         min=0,
+        show_default=False,
         rich_help_panel=INPUT,
     ),
 ]
@@ -77,7 +79,7 @@ def batch(
         typer.Option(help="A folder for each first folder of the source.", rich_help_panel=OUTPUT),
     ] = Partition.NONE,
     part_size: Annotated[int, typer.Option(help="Pictures per part.", min=1, rich_help_panel=OUTPUT)] = 500,
-    decode_side: DecodeSideOption = 0,
+    decode_side: DecodeSideOption = None,
     recognition: RecognizerOptions,
 ) -> None:
     """Turn a collection into Parquet, one row per face; if stopped, the same command continues."""

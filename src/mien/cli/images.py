@@ -126,7 +126,7 @@ def _write_faces(
         open_output(output, binary=format is FaceFormat.PARQUET) as stream,
         open_writer(format.value, stream, recognizer.labels) as writer,
     ):
-        for one in recognize_and_keep(recognizer, paths):
+        for one in recognize_and_keep(recognizer, paths, pictures=drawings.wanted):
             writer.write(one.result)
             tally.add(one.result)
             if one.picture is not None:

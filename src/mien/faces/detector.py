@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._core.boxes import scaled
 from mien._core.per_process import PerProcess
 from mien.errors import DetectorError
 from mien.faces.align import TILTED, Square, tilt, upright, upright_height
@@ -52,9 +53,10 @@ class FaceDetector:
             once from OpenCV Zoo; the folder of a run of `mien train-detector`; or the path of a YuNet file, ending
             in .onnx.
         min_size: faces whose box has a shorter side, in pixels of the picture, are dropped.
-        size: pictures are scaled to this long side before mien's own network searches them, in pixels.
-        threads: of one call of mien's own network; None for as many as the machine has cores. OpenCV's detectors
-            follow `cv2.setNumThreads`.
+        size: pictures are scaled to this long side at most before mien's own network searches them, in pixels: to what
+            faces of `min_size` need.
+        threads: of one call of mien's own network; None for as many as the machine has cores, or one where several
+            calls run at the same time. OpenCV's detectors follow `cv2.setNumThreads`.
 
     Raises:
         DetectorError: an unknown backend, or one that cannot be loaded or fetched.
@@ -99,6 +101,11 @@ class FaceDetector:
         return self._mien is not None
 
     @property
+    def enough(self) -> int:
+        """The long side, in pixels, from which a picture shows this detector no more faces; 0 where more always may."""
+        return 0 if self._mien is None else self.size
+
+    @property
     def margin(self) -> float:
         """The `margin` of `crop_face` that frames this detector's faces as the training pictures are framed."""
         return self._margin
@@ -114,15 +121,24 @@ class FaceDetector:
         """
         return self.detect_batch([image])[0]
 
-    def detect_batch(self, images: Sequence[ImageSource]) -> list[list[Face]]:
-        """The faces of several pictures, each as from `detect`; pictures of one size go in one batch."""
+    def detect_batch(
+        self, images: Sequence[ImageSource], scales: Sequence[float] | None = None
+    ) -> list[list[Face]]:
+        """The faces of several pictures, each as from `detect`; pictures of one size go in one batch.
+
+        Args:
+            images: as `detect` takes one, each.
+            scales: pixels of the whole picture to one of each image, where an image is a smaller copy of it: boxes and
+                `min_size` count in pixels of the whole. None for 1 of all.
+        """
         pictures = [read_image(image) for image in images]
+        scales = [1.0] * len(pictures) if scales is None else scales
         if self._mien is not None:
-            found = self._mien.detect_batch(pictures)
+            found = self._mien.detect_batch(pictures, [self.min_size / scale for scale in scales])
         else:
             with self._lock():
                 found = [self._backend.detect(picture) for picture in pictures]
-        return [self._large(faces) for faces in found]
+        return [self._large(faces, scale) for faces, scale in zip(found, scales, strict=True)]
 
     def crop(self, image: NDArray[np.uint8], face: Face, *, size: int = 48) -> NDArray[np.uint8]:
         """A face as a model's input, (size, size) uint8 grey: framed as FER2013's, upright if the tilt is known.
@@ -147,9 +163,10 @@ class FaceDetector:
             return Square(face.box.center, self._margin * max(face.box.width, face.box.height), 0.0)
         return Square(face.box.center, self._margin * upright_height(face.box, angle), angle)
 
-    def _large(self, faces: list[Face]) -> list[Face]:
-        """Those that are not too small, largest first."""
-        large = [face for face in faces if min(face.box.width, face.box.height) >= self.min_size]
+    def _large(self, faces: list[Face], scale: float) -> list[Face]:
+        """Those that are not too small, largest first, in pixels of the whole picture."""
+        whole = [scaled(face, scale) for face in faces]
+        large = [face for face in whole if min(face.box.width, face.box.height) >= self.min_size]
         return sorted(large, key=lambda face: (-face.box.width * face.box.height, -face.score))
 
 

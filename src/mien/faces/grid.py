@@ -20,7 +20,7 @@ OUTPUTS = 15
 """Numbers a cell."""
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def cell_grid(height: int, width: int) -> tuple[Floats, Floats]:
     """The cells of a picture, grid by grid, row by row.
 

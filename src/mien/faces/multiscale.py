@@ -1,28 +1,39 @@
 """The search of mien's face detector: pictures scaled for its network, its answers read in the pictures' own pixels.
 
-Every picture is looked at twice, whole and at a quarter of that size, which costs a sixteenth more: the network knows
-faces of 9 to 260 pixels, and faces that fill a picture appear only in the small view.
+A first look is at half the size, a quarter of the work. What is sure there, a face or none, stays. Only where the
+network is in doubt does it look again, at the full size, and there the second look decides.
+
+Every look is at two scales, whole and at a quarter of that size, which costs a sixteenth more: the network knows faces
+of 9 to 260 pixels, and faces that fill a picture appear only in the small view.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._core.boxes import Floats, suppress
-from mien._core.opencv import cv2
+from mien._core.boxes import Floats, overlaps, suppress
 from mien.faces.grid import STRIDES, cell_grid, decode, vote
-
-ENLARGED = 2.0
-"""Small pictures are enlarged by no more than this."""
-
-QUARTER = 4
+from mien.faces.views import (
+    LARGEST,
+    QUARTER,
+    SMALLEST_IN_QUARTER,
+    Image,
+    View,
+    Window,
+    factor_of,
+    light_of,
+    part_of,
+    quarter_of,
+    views_of,
+)
+from mien.models.registry import MIN_SIZE
 
 OVERLAP = 0.4
 """Two boxes with a higher intersection over union are one face: the one with the higher score stays, and all of
@@ -41,20 +52,29 @@ LARGE_FACE_FACTOR = 0.75
 """... so that this share of the minimum score is enough. It hardly matters in photographs; of blurred or tiny pictures
 of one face far fewer are missed."""
 
-LARGEST = 280.0
-"""Boxes with a longer side, in pixels of the view, are left to the small view."""
+FIRST = 0.5
+"""The size of the first look over the full one."""
 
-SMALLEST_IN_QUARTER = 40.0
-"""Boxes with a shorter longer side, in pixels of the small view, are left to the whole one."""
+FIRST_SIDE = 384
+"""Pictures whose long side is no longer than this at the full size are looked at once, in pixels."""
+
+DOUBT, SURE = 0.65, 1.12
+"""Shares of the minimum score between which the first look is in doubt; docs/explanation/detector.md has figures."""
+
+DOUBT_OF_SMALL, SMALL = 0.45, 14.0
+"""The first of the two for boxes whose shorter side has fewer pixels in the first look: less of such faces is seen."""
+
+LEAST_IN_DOUBT = 0.7
+"""Boxes with a shorter side below this share of the smallest face asked for are no doubt: they would not count."""
+
+MARGIN = 48.0
+"""Around what is in doubt so many pixels of the full size are looked at again, and at least its own longer side."""
+
+MOST_AGAIN = 0.6
+"""If that is more than this share of the picture, the whole is looked at again."""
 
 MOST_BOXES = 1000
 """This many of the best boxes are compared; no picture has more recognisable faces."""
-
-DARK, LIT, MOST_LIGHT = 160, 230, 16
-"""A picture in which hardly a pixel (1 in 100) reaches the first grey level is brightened until one in 100 reaches the
-second, but at most this many times: the network was trained on few pictures as dark as that."""
-
-_EVERY = 8  # one row and column out of this many are enough to measure the brightness
 
 _BATCH = 8
 
@@ -66,117 +86,158 @@ Found: TypeAlias = tuple[Floats, Floats, Floats]
 
 
 @dataclass(frozen=True)
-class View:
-    """A picture, scaled and filled up.
+class _Search:
+    """What is looked for in one picture.
 
     Attributes:
-        image: (height, width, 3) uint8 RGB, height and width multiples of 32, the picture at its top left.
-        size: the original's width and height in pixels.
-        scale: what its x and y were multiplied by.
-        smallest: least longer side of a box that is looked for here, in pixels of the view.
-        largest: greatest one.
+        image: (H, W, 3) uint8 RGB.
+        min_score: of a face.
+        sure: score from which the first look is not in doubt.
+        min_size: shorter side of the smallest face, in pixels of the picture.
+        full, first: what its sides are multiplied by for the second look, and the first one.
     """
 
-    image: NDArray[np.uint8]
-    size: tuple[int, int]
-    scale: tuple[float, float]
-    smallest: float = 0.0
-    largest: float = math.inf
+    image: Image
+    min_score: float
+    sure: float
+    min_size: float
+    full: float
+    first: float
+
+    def shares(self, boxes: Floats) -> Floats:
+        """The share of the minimum score that is enough for each of the boxes (n, 4): (n,)."""
+        longer = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0)
+        return np.where(longer >= LARGE_FACE * max(self.image.shape[:2]), LARGE_FACE_FACTOR, 1.0)
 
 
 def search(
-    network: Network, images: Sequence[NDArray[np.uint8]], long_side: int, min_score: float
+    network: Network,
+    images: Sequence[Image],
+    long_side: int,
+    min_score: float,
+    min_sizes: Sequence[float] | None = None,
+    sure: float = math.inf,
 ) -> list[Found]:
     """The faces of several pictures; views of one size go through the network together.
 
     Args:
         network: gives the output of the cells.
         images: (H, W, 3) uint8 RGB each.
-        long_side: that pictures are scaled to, in pixels; small ones are enlarged by `ENLARGED` at most.
+        long_side: that pictures are scaled to at most, in pixels.
         min_score: boxes with a lower score are dropped, as are those whose centre is outside of the picture.
+        min_sizes: of every picture, the shorter side in its pixels of the smallest faces that are asked for; smaller
+            ones may be among the answers. None for `MIN_SIZE` of all.
+        sure: score from which a face of the first look needs no second one; without, all that is found does.
     """
-    views = [(place, view) for place, image in enumerate(images) for view in views_of(image, long_side)]
-    groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for i, (_, view) in enumerate(views):
-        groups[view.image.shape].append(i)
-    seen: list[list[Found]] = [[] for _ in images]
+    sizes = [MIN_SIZE] * len(images) if min_sizes is None else min_sizes
+    tasks = [
+        _task(image, long_side, min_score, size, sure) for image, size in zip(images, sizes, strict=True)
+    ]
+    voting = min(min_score, MIN_VOTING_SCORE)
+    seen = [
+        _best(parts) for parts in _look(network, [views_of(one.image, one.first) for one in tasks], voting)
+    ]
+    doubts = [_doubts(one, found) for one, found in zip(tasks, seen, strict=True)]
+    again = _look(network, [views for views, _ in doubts], voting)
+    for place, (views, stays) in enumerate(doubts):
+        if views:
+            seen[place] = _best([stays, *again[place]])
+    return [_faces(one, found) for one, found in zip(tasks, seen, strict=True)]
+
+
+def _task(image: Image, long_side: int, min_score: float, min_size: float, sure: float) -> _Search:
+    longest = max(image.shape[:2])
+    full = factor_of(longest, long_side, min_size)
+    first = full if full * longest <= FIRST_SIDE else FIRST * full
+    return _Search(image, min_score, sure, min_size, full, first)
+
+
+def _look(network: Network, views: Iterable[list[View]], min_score: float) -> list[list[Found]]:
+    """What the network says of the views of every picture."""
+    pictures = list(views)
+    groups: dict[tuple[int, ...], list[tuple[int, View]]] = defaultdict(list)
+    for place, own in enumerate(pictures):
+        for view in own:
+            groups[view.image.shape].append((place, view))
+    seen: list[list[Found]] = [[] for _ in pictures]
     for members in groups.values():
         for start in range(0, len(members), _BATCH):
-            some = [views[i] for i in members[start : start + _BATCH]]
-            for (place, view), answers in zip(
-                some, network(np.stack([v.image for _, v in some])), strict=True
-            ):
-                seen[place].append(_read(answers, view, min(min_score, MIN_VOTING_SCORE)))
-    return [_merged(parts, min_score, image) for parts, image in zip(seen, images, strict=True)]
-
-
-def views_of(image: NDArray[np.uint8], long_side: int) -> list[View]:
-    """A picture (H, W, 3) uint8 scaled to a long side and, where that can show faces too large there, to a quarter."""
-    height, width = image.shape[:2]
-    factor = min(long_side / max(height, width), ENLARGED)
-    whole = brightened(_resize(image, factor, (height, width)))
-    if max(whole.shape[:2]) <= LARGEST:
-        return [_view(whole, (width, height))]
-    quarter = _resize(whole, factor / QUARTER, (height, width))
-    return [
-        _view(whole, (width, height), largest=LARGEST),
-        _view(quarter, (width, height), smallest=SMALLEST_IN_QUARTER),
-    ]
-
-
-def brightened(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A dark picture (H, W, 3) uint8 with more light, its colours and contrasts kept; any other one as it is."""
-    brightest = np.percentile(image[::_EVERY, ::_EVERY].max(axis=2), 99)
-    if brightest >= DARK or brightest == 0:
-        return image
-    return np.asarray(cv2.convertScaleAbs(image, alpha=min(LIT / brightest, MOST_LIGHT)), np.uint8)
-
-
-def _resize(image: NDArray[np.uint8], factor: float, original: tuple[int, int]) -> NDArray[np.uint8]:
-    """A picture brought to `factor` times the original's height and width."""
-    height, width = (max(1, round(side * factor)) for side in original)
-    if image.shape[:2] == (height, width):
-        return image
-    shrinks = height <= image.shape[0]
-    resized = cv2.resize(
-        image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
-    return np.asarray(resized, np.uint8)
-
-
-def _view(small: NDArray[np.uint8], size: tuple[int, int], **sizes: float) -> View:
-    """Filled up with black to multiples of 32."""
-    height, width = small.shape[:2]
-    below, beside = -height % STRIDES[-1], -width % STRIDES[-1]
-    filled: Any = small
-    if below or beside:
-        filled = cv2.copyMakeBorder(small, 0, below, 0, beside, cv2.BORDER_CONSTANT)
-    return View(filled, size, (width / size[0], height / size[1]), **sizes)
+            some = members[start : start + _BATCH]
+            images = some[0][1].image[None] if len(some) == 1 else np.stack([view.image for _, view in some])
+            for (place, view), answers in zip(some, network(images), strict=True):
+                seen[place].append(_read(answers, view, min_score))
+    return seen
 
 
 def _read(answers: Floats, view: View, min_score: float) -> Found:
     """The boxes of a view's cells; several cells respond to each face."""
-    least = math.log(min_score / (1 - min_score))
-    sure = np.flatnonzero(answers[:, 0] >= least)
+    sure = np.flatnonzero(answers[:, 0] >= math.log(min_score / (1 - min_score)))
     centers, sides = cell_grid(*view.image.shape[:2])
     scores, boxes, landmarks = decode(answers[sure], centers[sure], sides[sure])
     longer = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
-    scale = np.array(view.scale, np.float32)
+    scale, origin = np.array(view.scale, np.float32), np.array(view.window[:2], np.float32)
     boxes /= np.tile(scale, 2)
+    boxes += np.tile(origin, 2)
     landmarks /= scale
+    landmarks += origin
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2
     fits = (longer >= view.smallest) & (longer <= view.largest)
-    fits &= ((middle >= 0) & (middle <= view.size)).all(axis=1)
+    fits &= ((middle >= view.window[:2]) & (middle <= view.window[2:])).all(axis=1)
     return scores[fits], boxes[fits], landmarks[fits]
 
 
-def _merged(parts: Sequence[Found], min_score: float, image: NDArray[np.uint8]) -> Found:
-    """One box a face, of those that have a high enough score."""
+def _best(parts: Sequence[Found]) -> Found:
+    """The boxes of several views, by falling score."""
     scores, boxes, landmarks = (np.concatenate(values) for values in zip(*parts, strict=True))
     best = np.argsort(-scores, kind="stable")[:MOST_BOXES]
-    scores, boxes, landmarks = scores[best], boxes[best], landmarks[best]
-    kept = suppress(scores, boxes, OVERLAP, INSIDE)
-    longer = (boxes[kept, 2:] - boxes[kept, :2]).max(axis=1, initial=0)
-    large = longer >= LARGE_FACE * max(image.shape[:2])
-    kept = kept[scores[kept] >= np.where(large, LARGE_FACE_FACTOR * min_score, min_score)]
+    return scores[best], boxes[best], landmarks[best]
+
+
+def _doubts(task: _Search, found: Found) -> tuple[list[View], Found]:
+    """The views of a second look, none where the first one is sure; and of the first one what stays beside them."""
+    scores, boxes, _ = found
+    if task.first == task.full:
+        return [], found
+    some = np.count_nonzero(scores >= DOUBT_OF_SMALL * LARGE_FACE_FACTOR * task.min_score)
+    kept = suppress(scores[:some], boxes[:some], OVERLAP, INSIDE)
+    share, sides = task.shares(boxes[kept]), boxes[kept, 2:] - boxes[kept, :2]
+    shorter, longer = sides.min(axis=1, initial=np.inf), sides.max(axis=1, initial=0) * task.full
+    low = np.where(shorter * task.first < SMALL, DOUBT_OF_SMALL, DOUBT)
+    unsure = (scores[kept] >= low * share * task.min_score) & (scores[kept] < share * task.sure)
+    unsure &= shorter >= LEAST_IN_DOUBT * task.min_size
+    if not unsure.any():
+        return [], found
+    sure = boxes[kept[scores[kept] >= share * task.sure]]
+    stays = (overlaps(boxes, sure) >= OVERLAP).any(axis=1)
+    views, light = [], light_of(task.image)
+    if (part := unsure & (longer <= LARGEST)).any():
+        views.append(part_of(task.image, _window(boxes[kept[part]], task), task.full, light))
+    if (unsure & (longer >= QUARTER * SMALLEST_IN_QUARTER)).any():
+        views.append(quarter_of(task.image, task.full, task.image.shape[:2], light))
+    return views, (scores[stays], boxes[stays], found[2][stays])
+
+
+def _window(boxes: Floats, task: _Search) -> Window:
+    """The part of a picture that has these boxes in it, with their surroundings; the whole if that is most of it.
+
+    It begins and ends at the coarsest cells of the whole at the full size, so that its cells see what those would see.
+    """
+    height, width = task.image.shape[:2]
+    around = np.maximum(MARGIN / task.full, (boxes[:, 2:] - boxes[:, :2]).max(axis=1))[:, None]
+    cell = STRIDES[-1] / task.full
+    low = np.floor((boxes[:, :2] - around).min(axis=0) / cell).clip(0) * cell
+    high = np.minimum(np.ceil((boxes[:, 2:] + around).max(axis=0) / cell) * cell, (width, height))
+    if (high - low).prod() > MOST_AGAIN * width * height:
+        return 0, 0, width, height
+    (x1, y1), (x2, y2) = np.round(low).astype(int).tolist(), np.round(high).astype(int).tolist()
+    return x1, y1, x2, y2
+
+
+def _faces(task: _Search, found: Found) -> Found:
+    """One box a face, of those that have a high enough score."""
+    scores, boxes, landmarks = found
+    # The others vote on a face's position, but none can be one, nor hide one that has a higher score.
+    some = np.count_nonzero(scores >= LARGE_FACE_FACTOR * task.min_score)
+    kept = suppress(scores[:some], boxes[:some], OVERLAP, INSIDE)
+    kept = kept[scores[kept] >= task.min_score * task.shares(boxes[kept])]
     return scores[kept], *vote(scores, boxes, landmarks, kept, OVERLAP)

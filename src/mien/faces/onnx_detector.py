@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +18,13 @@ from mien._core.per_process import PerProcess
 from mien._core.settings import check_limits, check_types
 from mien.errors import DetectorError
 from mien.faces.grid import OUTPUTS
-from mien.faces.multiscale import search
+from mien.faces.multiscale import SURE, search
 from mien.models.files import NetworkFiles
 from mien.models.onnx_runtime import Session, open_session
 from mien.models.registry import DETECTOR_SIZE
 from mien.results import Box, Face
+
+CORES = os.cpu_count() or 1
 
 SHIPPED = Path(__file__).parent / "weights"
 MODEL_FILE, CONFIG_FILE = "mien.onnx", "mien.json"
@@ -89,9 +94,9 @@ class MienDetector:
 
     Args:
         folder: with `mien.onnx` and `mien.json`, or a run of `mien train-detector`; None for the shipped detector.
-        long_side: pictures are scaled to this long side before the search, in pixels: less is faster and misses
-            small faces. Small pictures are enlarged twice at most.
-        threads: of one call; None for as many as the machine has cores.
+        long_side: pictures are scaled to this long side at most before the search, in pixels: less is faster and misses
+            small faces.
+        threads: of one call; None for as many as the machine has cores, or one where several calls run at a time.
         score_factor: on the minimum score that a box must have: below 1 finds more faces, and more that are none.
 
     Raises:
@@ -114,16 +119,24 @@ class MienDetector:
         place = None if folder == SHIPPED else str(folder.absolute())
         self.model = DetectorModel.load(folder)
         self.long_side, self._min_score = long_side, score_factor * self.model.min_score
-        self._session = PerProcess(_open, place, self.model.sha256, threads)
-        self._input = _check_shapes(self._session(), folder / MODEL_FILE)
+        self._sessions = PerProcess(_Sessions, place, self.model.sha256, threads)
+        self._input = _check_shapes(self._sessions().alone, folder / MODEL_FILE)
 
     def detect(self, image: NDArray[np.uint8]) -> list[Face]:
         """All faces of an image (H, W, 3) uint8 RGB, boxes and landmarks in its pixels, best first."""
         return self.detect_batch([image])[0]
 
-    def detect_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:
-        """The faces of several images, each as from `detect`; images of one size go in one batch."""
-        found = search(self.answers, images, self.long_side, self._min_score)
+    def detect_batch(
+        self, images: Sequence[NDArray[np.uint8]], min_sizes: Sequence[float] | None = None
+    ) -> list[list[Face]]:
+        """The faces of several images, each as from `detect`; images of one size go in one batch.
+
+        The search of an image is scaled so that faces of its `min_sizes`, the shorter side in its pixels, are found;
+        smaller ones may come as well. None for `MIN_SIZE` of all.
+        """
+        found = search(
+            self.answers, images, self.long_side, self._min_score, min_sizes, SURE * self.model.min_score
+        )
         return [
             [
                 Face(Box(*box.tolist()), float(score), tuple((x, y) for x, y in points.tolist()))
@@ -134,7 +147,39 @@ class MienDetector:
 
     def answers(self, pictures: NDArray[np.uint8]) -> Floats:
         """What the network answers: (n, height, width, 3) uint8, multiples of 32 -> (n, cells, 15)."""
-        return np.asarray(self._session().run(None, {self._input: pictures})[0], np.float32)
+        with self._sessions().one() as session:
+            return np.asarray(session.run(None, {self._input: pictures})[0], np.float32)
+
+
+class _Sessions:
+    """A detector's sessions: with all threads for a call that is alone, with one thread for calls beside others.
+
+    Several pictures, one a thread, are searched faster than one after the other by all threads.
+
+    Args:
+        folder, sha256: of the network, as `_open` takes them.
+        threads: of every call; None for what is said above.
+    """
+
+    def __init__(self, folder: str | None, sha256: str, threads: int | None) -> None:
+        self.alone = _open(folder, sha256, threads)
+        self._beside = self.alone if threads is not None or CORES == 1 else None
+        self._source = folder, sha256
+        self._lock, self._running = threading.Lock(), 0
+
+    @contextmanager
+    def one(self) -> Iterator[Session]:
+        """The session for a call inside the block."""
+        with self._lock:
+            if self._running and self._beside is None:
+                self._beside = _open(*self._source, 1)
+            session = (self._running and self._beside) or self.alone
+            self._running += 1
+        try:
+            yield session
+        finally:
+            with self._lock:
+                self._running -= 1
 
 
 def _open(folder: str | None, sha256: str, threads: int | None) -> Session:

@@ -5,86 +5,104 @@ JPEG keeps a picture as frequencies of blocks of 8 x 8 pixels, of which the low 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from mien.errors import ImageError
-from mien.images.read import MAX_BYTES, MAX_PIXELS, open_picture, read_image
-from mien.results import Box, FaceEmotion
+from mien.images.read import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    ImageSource,
+    decode,
+    open_picture,
+    read_encoded,
+    read_image,
+)
 
 SCALES = (8, 4, 2)
 
-_MOST = 4 * MAX_PIXELS  # pixels of a whole one, of which progressive ones are held at 3 bytes each
+MOST = 4 * MAX_PIXELS
+"""Pixels of the whole of a JPEG that is decoded smaller: progressive ones are held at 3 bytes each."""
+
 _JPEG = ("JPEG",)  # of which MPO is a kind
 
 
-@dataclass(frozen=True, slots=True)
-class DraftScale:
-    """How a picture was decoded.
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """A picture, decoded as small as the search for faces allows.
 
     Attributes:
+        pixels: (H, W, 3) uint8 RGB, upright.
         width, height: of the whole picture, upright, in pixels.
-        scale: pixels of the whole picture to one of the decoded one: 1, 2, 4 or 8.
+        scale: pixels of the whole picture to one of `pixels`: 1, 2, 4 or 8.
+        finest: the least scale at which it can be decoded: 1, or more where the whole has too many pixels.
     """
 
+    pixels: NDArray[np.uint8]
     width: int
     height: int
     scale: int = 1
+    finest: int = 1
+    _decode: Callable[[int], Draft] | None = field(default=None, repr=False)
 
-    def enlarge(self, found: FaceEmotion) -> FaceEmotion:
-        """A face of the decoded picture, in pixels of the whole one."""
-        if self.scale == 1:
-            return found
-        box, points = found.box, found.face.landmarks
-        face = replace(
-            found.face,
-            box=Box(*(self.scale * side for side in (box.x1, box.y1, box.x2, box.y2))),
-            landmarks=points and tuple((self.scale * x, self.scale * y) for x, y in points),
-        )
-        return replace(found, face=face)
-
-    def large(self, found: Sequence[FaceEmotion], min_size: int) -> tuple[FaceEmotion, ...]:
-        """Faces of the decoded picture in pixels of the whole one, without those whose box has a shorter side."""
-        faces = map(self.enlarge, found)
-        return tuple(face for face in faces if min(face.box.width, face.box.height) >= min_size)
+    def at(self, scale: int) -> NDArray[np.uint8]:
+        """The pixels at a scale from `finest` to `scale`; those of another one than `scale` are decoded now."""
+        return self.pixels if scale == self.scale or self._decode is None else self._decode(scale).pixels
 
 
-def read_draft(data: bytes, side: int) -> tuple[NDArray[np.uint8], DraftScale]:
-    """A picture as `read_image` reads it, (H, W, 3) uint8 RGB, but a large JPEG smaller, and how it was decoded.
+def read_draft(source: ImageSource, side: int, *, max_pixels: int = MAX_PIXELS, most: int = MOST) -> Draft:
+    """A picture as `read_image` reads it, but a large JPEG smaller.
 
     Args:
-        data: an encoded file.
+        source: as `read_image` takes it; arrays and Pillow images are whole.
         side: JPEGs are decoded at the smallest of 1/8, 1/4, 1/2 that leaves the long side this many pixels; 0 decodes
             all as they are.
+        max_pixels: as `read_image` takes it, of what is decoded.
+        most: pixels of the whole of a JPEG that is decoded smaller.
 
     Raises:
-        ImageError: as `read_image` raises it.
+        ImageError, TypeError, ValueError: as `read_image` raises them.
     """
-    smaller = _read_smaller(data, side) if side and len(data) <= MAX_BYTES else None
-    if smaller is not None:
-        return smaller
-    pixels = read_image(data)
-    return pixels, DraftScale(pixels.shape[1], pixels.shape[0])
+    if isinstance(source, np.ndarray | Image.Image):
+        return _whole(read_image(source, max_pixels=max_pixels))
+    data, name = read_encoded(source)
+    smaller = _read_smaller(data, side, max_pixels, most) if side and len(data) <= MAX_BYTES else None
+    return smaller or _whole(decode(data, name, max_pixels))
 
 
-def _read_smaller(data: bytes, side: int) -> tuple[NDArray[np.uint8], DraftScale] | None:
-    """A large JPEG, decoded smaller; None of whatever else it may be: `read_image` reads it or says what is wrong."""
+def _whole(pixels: NDArray[np.uint8]) -> Draft:
+    return Draft(pixels, pixels.shape[1], pixels.shape[0])
+
+
+def _read_smaller(data: bytes, side: int, max_pixels: int, most: int) -> Draft | None:
+    """A large JPEG, decoded smaller; None of whatever else it may be: `decode` reads it or says what is wrong."""
     try:
-        picture = open_picture(data, _JPEG)
+        with open_picture(data, _JPEG) as picture:
+            width, height = picture.size
     except Exception:  # what a broken header makes Pillow raise
         return None
-    with picture:
+    scale = next((scale for scale in SCALES if max(width, height) // scale >= side), 1)
+    if scale == 1 or width * height > most:
+        return None
+    finest = next((one for one in (1, 2, 4) if width * height <= max_pixels * one**2), 8)
+    try:
+        return _at(data, max(scale, finest), finest)
+    except ImageError:  # of lossless JPEGs there is no smaller picture
+        return None
+
+
+def _at(data: bytes, scale: int, finest: int) -> Draft:
+    """A JPEG at a scale."""
+    with open_picture(data, _JPEG) as picture:
         width, height = picture.size
-        scale = next((scale for scale in SCALES if max(width, height) // scale >= side), 1)
-        if scale == 1 or width * height > _MOST:
-            return None
-        picture.draft(None, (width // scale, height // scale))
-        try:
-            pixels = read_image(picture)
-        except ImageError:  # of lossless JPEGs there is no smaller picture
-            return None
+        if scale > 1:
+            picture.draft(None, (width // scale, height // scale))
+        pixels = read_image(picture)
         turned = pixels.shape[:2] != picture.size[::-1]
-        return pixels, DraftScale(*((height, width) if turned else (width, height)), scale)
+    if turned:
+        width, height = height, width
+    return Draft(pixels, width, height, scale, finest, lambda finer: _at(data, finer, finest))

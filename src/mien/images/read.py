@@ -32,9 +32,10 @@ class BinaryFile(Protocol):
         """At most this many bytes; none at the end."""
 
 
-ImageSource: TypeAlias = (
-    "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | NDArray[np.uint8] | Image.Image"
-)
+Encoded: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile"
+"""An encoded picture: a path, the bytes of a file, or an open binary file."""
+
+ImageSource: TypeAlias = "Encoded | NDArray[np.uint8] | Image.Image"
 """What `read_image` reads: a path, an encoded file's bytes, an open binary file, an array or a Pillow image."""
 
 MAX_PIXELS = 210_000_000
@@ -54,6 +55,7 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a path has lost the secon
 _LONGEST_NAME = 300
 _PART = 1 << 20
 _STRIP = 1 << 17  # pixels
+_SMALL = 1 << 21  # pixels: up to here a copy of the whole is no matter
 # Filters of warnings are global to the process: without a lock, two threads restore each other's.
 _WARNINGS_LOCK = threading.Lock()
 
@@ -79,14 +81,22 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> NDArray[
         return _from_array(source)
     if isinstance(source, Image.Image):
         return _from_pillow(source, "Pillow image", max_pixels)
+    return decode(*read_encoded(source), max_pixels)
+
+
+def read_encoded(source: Encoded) -> tuple[bytes, str]:
+    """The bytes of an encoded picture, one more than `MAX_BYTES` at most, and what messages call it.
+
+    Raises:
+        ImageError, TypeError: as `read_image` raises them.
+    """
     if isinstance(source, bytes | bytearray | memoryview):
-        size = memoryview(source).nbytes
-        return _decode(source, f"picture of {count(size, 'byte')}", max_pixels)
+        return bytes(source), f"picture of {count(memoryview(source).nbytes, 'byte')}"
     if isinstance(source, str | os.PathLike):
         path = Path(source)
-        return _decode(_read_path(path), _name(path), max_pixels)
+        return _read_path(path), _name(path)
     if hasattr(source, "read"):
-        return _decode(_read_file(source), "picture of an open file", max_pixels)
+        return _read_file(source), "picture of an open file"
     raise TypeError(
         f"cannot read a picture from {type(source).__name__}: "
         "expected a path, bytes, an open binary file, a uint8 array or a Pillow image"
@@ -161,13 +171,16 @@ def _about_folder(folder: Path) -> str:
     return f"{_name(folder)}: a folder without pictures; expected files such as .jpg, .png or .webp"
 
 
-def _decode(data: bytes | bytearray | memoryview, name: str, max_pixels: int) -> NDArray[np.uint8]:
-    size = memoryview(data).nbytes
-    if not size:
+def decode(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """The picture in an encoded file, as `read_image` reads it; messages call it by the name.
+
+    Raises:
+        ImageError: as `read_image` raises it.
+    """
+    if not data:
         raise ImageError(f"{name}: empty; expected a picture")
-    if size > MAX_BYTES:
+    if len(data) > MAX_BYTES:
         raise ImageError(f"{name}: larger than {MAX_BYTES / 1e6:.0f} MB; expected a smaller file")
-    data = bytes(data)
     try:
         picture = open_picture(data)
     except Exception:  # Pillow's readers raise what a broken header makes them raise
@@ -248,6 +261,8 @@ def _by_strips(
 ) -> NDArray[np.uint8]:
     """The picture's rows converted some at a time: every whole copy of a large photograph is some hundred MB."""
     width, height = picture.size
+    if width * height <= _SMALL:
+        return np.array(convert(picture))
     rows = max(1, _STRIP // width)
     pixels = np.empty((height, width, 3), np.uint8)
     for top in range(0, height, rows):
@@ -261,7 +276,7 @@ def _over_white(strip: Image.Image) -> NDArray[np.uint8]:
 
 
 def _without_alpha(strip: Image.Image) -> NDArray[np.uint8]:
-    return np.asarray(strip.convert("RGB"))
+    return np.asarray(strip if strip.mode == "RGB" else strip.convert("RGB"))
 
 
 def _from_16_bit(

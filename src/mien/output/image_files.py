@@ -90,6 +90,11 @@ class PictureFiles:
         self.pictures = self.charts = 0
         self._inputs = {os.path.realpath(path) for path in find_images(paths)} if annotate or chart else set()
 
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is drawn."""
+        return self._annotated is not None or self._charts is not None
+
     def draw(self, picture: NDArray[np.uint8], result: FrameResult) -> list[Path]:
         """Draw one result.
 

@@ -12,9 +12,10 @@ from queue import SimpleQueue
 from mien._core.text import count
 from mien.errors import ImageError
 from mien.faces.detector import FaceDetector
+from mien.images.jpeg_draft import Draft, read_draft
 from mien.images.memory import reading_bytes
-from mien.images.read import ImageSource, read_image
-from mien.recognition import EmotionRecognizer
+from mien.images.read import ImageSource
+from mien.recognition import EmotionRecognizer, recognize_draft
 from mien.results import Face, FrameResult
 from mien.server.batching import BatchingClassifier
 from mien.server.memory import Budget
@@ -30,9 +31,11 @@ class LargestFaces(FaceDetector):
         self._max_faces = settings.max_faces
         self._found = found
 
-    def detect_batch(self, images: Sequence[ImageSource]) -> list[list[Face]]:
+    def detect_batch(
+        self, images: Sequence[ImageSource], scales: Sequence[float] | None = None
+    ) -> list[list[Face]]:
         """As `FaceDetector.detect_batch`."""
-        found = [faces[: self._max_faces] for faces in super().detect_batch(images)]
+        found = [faces[: self._max_faces] for faces in super().detect_batch(images, scales)]
         if any(found):
             self._found()
         return found
@@ -112,14 +115,18 @@ class Reader:
         with self._recognizer() as recognizer:
             try:
                 with self._memory(data, until):
-                    picture = read_image(data, max_pixels=self._settings.max_pixels)
-                    result = recognizer.recognize(picture, source=name)
+                    result = recognize_draft(recognizer, self._draft(recognizer, data), name)
             except ImageError as error:
                 self._measured.pictures.labels("unreadable").inc()
                 return FrameResult(name, error=str(error), labels=recognizer.labels)
         self._measured.pictures.labels("read").inc()
         self._measured.faces.inc(len(result.faces))
         return result
+
+    def _draft(self, recognizer: EmotionRecognizer, data: bytes) -> Draft:
+        """A picture as small as the search for faces allows."""
+        limit = self._settings.max_pixels
+        return read_draft(data, recognizer.detector.enough, max_pixels=limit, most=limit)
 
     @contextmanager
     def _recognizer(self) -> Iterator[EmotionRecognizer]:

@@ -10,10 +10,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from mien._core.files import write_atomically
 from mien._core.version import __version__
 from mien.errors import ExportError
 from mien.faces.onnx_detector import MODEL_FILE, DetectorModel
 from mien.models.onnx_runtime import open_session
+from mien.training.detector.lean_graph import lean
 from mien.training.export_onnx import UNLICENSED, describe, write_onnx
 
 TOLERANCE = 2e-3
@@ -42,6 +44,7 @@ def export_detector(model: keras.Model, folder: Path, config: DetectorModel | No
     path = folder / MODEL_FILE
     signature = keras.InputSpec(shape=(None, None, None, 3), dtype="uint8", name="pictures")
     write_onnx(serving, path, signature)
+    write_atomically(path, lean(path.read_bytes()))
     _check_parity(serving, path)
     describe(path, words_of())
     values = config or DetectorModel("")
