@@ -112,7 +112,8 @@ def test_the_first_frame_is_the_picture_by_itself(recognizer: EmotionRecognizer,
     first = next(iter(recognizer.recognize_video(path)))
     (alone,) = recognizer.recognize(next(read_video(path)).picture)
     assert first.faces[0].face == alone.face
-    assert first.faces[0].probabilities == alone.probabilities
+    # Faces of several frames are classified together, which changes the last bits.
+    assert first.faces[0].probabilities == pytest.approx(alone.probabilities, abs=1e-6)
 
 
 def test_a_truncated_clip_gives_its_frames_and_then_the_error(
