@@ -7,14 +7,17 @@ import os
 import pickle
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import fields
 from itertools import islice
 from typing import Any
 
-from mien.batch.output import BatchSettings
+from mien.batch.settings import BatchSettings
 from mien.batch.worker import Outcome, Task, Worker
 from mien.errors import MissingExtraError
 
 _WAVE = 4096  # tasks that Ray is given at a time: a listing of any length is not held in memory
+
+_COUNTS = [one.name for one in fields(Outcome)]
 
 _WITHOUT_RAY = "where Ray has no wheel for this Python or system, --engine local does the same on one machine"
 
@@ -27,11 +30,7 @@ class _Actor:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         outcomes = [self._worker.run(pickle.loads(task)) for task in batch["task"]]  # noqa: S301 written below
-        return {
-            "pictures": [outcome.pictures for outcome in outcomes],
-            "faces": [outcome.faces for outcome in outcomes],
-            "errors": [outcome.errors for outcome in outcomes],
-        }
+        return {name: [getattr(outcome, name) for outcome in outcomes] for name in _COUNTS}
 
 
 def run_on_ray(
@@ -75,7 +74,7 @@ def run_on_ray(
                 num_cpus=1,
             )
             for row in data.iter_rows():
-                yield Outcome(int(row["pictures"]), int(row["faces"]), int(row["errors"]))
+                yield Outcome(**{name: int(row[name]) for name in _COUNTS})
 
 
 @contextmanager
