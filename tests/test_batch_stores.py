@@ -421,6 +421,20 @@ class TestProcesses:
         assert second.returncode == 1, words
         assert_whole(url)
 
+    def test_ray_without_a_shared_folder(self, store: Proxy, tmp_path: Path) -> None:
+        pytest.importorskip("ray")
+        url, script = "s3://bucket/ray", tmp_path / "run.py"
+        process = begin(60, url, "--engine", "ray", "--workers", "2", script=script)
+        _, words = process.communicate(timeout=240)
+        assert process.returncode == 1, words
+        assert_whole(url)
+        store.fault = lambda one: EXPIRED if one.key.startswith("in/") and one.kind == "GET" else None
+        process = begin(60, f"{url}-refused", "--engine", "ray", "--workers", "1", script=script)
+        _, words = process.communicate(timeout=240)
+        assert process.returncode == 1
+        (line,) = [line for line in words.splitlines() if not line.startswith("reading faces")]
+        assert line.startswith("mien: s3://bucket/in/") and "refuses the credentials" in line
+
     def test_killed_ten_times(self, store: Proxy, tmp_path: Path) -> None:
         url, script = "s3://bucket/often", tmp_path / "run.py"
         store.slow = 0.4
