@@ -70,27 +70,30 @@ def main() -> None:
     print(describe_machine())
     print(f"{'step':34} {'pictures':>13} {'seconds':>9} {'memory MB':>10} {'records MB':>11}")
     show("Python and its libraries", 0, "nothing", Path())
-    resumes: list[tuple[int, float, float]] = []
+    measured: list[tuple[int, float, float]] = []
+    simulated: list[tuple[int, float, float]] = []
     for number in args.measured:
         with tempfile.TemporaryDirectory(prefix="mien-state-") as folder:
             show("measured: list half, work", number, "half", Path(folder))
             found = show("measured: resume, list the rest", number, "rest", Path(folder))
             show("measured: all done, look for new", number, "again", Path(folder))
-            resumes.append((number, found["first"], found["memory"]))
+            measured.append((number, found.get("first", found["seconds"]), found["memory"]))
     for number in args.simulated:
         with tempfile.TemporaryDirectory(prefix="mien-state-") as folder:
             show("simulated: resume", number, "log", Path(folder), shown=False)
             found = show("simulated: resume", number, "resume", Path(folder))
-            resumes.append((number, found["first"], found["memory"]))
+            simulated.append((number, found["first"], found["memory"]))
     for number in args.names:
         show("measured: known by name", number, "names", Path())
-    (a, ta, ma), (b, tb, mb) = resumes[-2:]
+    (a, ta, ma), (b, tb, mb) = simulated[-2:]
     far = (_BILLION - b) / (b - a)
-    print(
-        f"{'extrapolated: resume':34} {_BILLION:13,} {tb + far * (tb - ta):9.1f} {mb + far * (mb - ma):10.0f}"
-    )
+    billion = (_BILLION, tb + far * (tb - ta), mb + far * (mb - ma))
+    print(f"{'extrapolated: resume':34} {_BILLION:13,} {billion[1]:9.1f} {billion[2]:10.0f}")
     if args.chart:
-        draw(resumes, args.chart)
+        draw(
+            {"measured": measured, "simulated": simulated, "extrapolated": [simulated[-1], billion]},
+            args.chart,
+        )
 
 
 def show(title: str, number: int, step: str, folder: Path, *, shown: bool = True) -> dict[str, float]:
@@ -248,16 +251,21 @@ STEPS = {
 }  # fmt: skip
 
 
-def draw(resumes: list[tuple[int, float, float]], path: Path) -> None:
-    """Seconds until the first task, and memory, against the number of pictures."""
+def draw(kinds: dict[str, list[tuple[int, float, float]]], path: Path) -> None:
+    """Seconds until the first task, and memory, against the number of pictures, a line a kind."""
     import matplotlib.pyplot as plt
 
     figure, sides = plt.subplots(1, 2, figsize=(7, 2.6), layout="constrained")
     for axes, place, name in ((sides[0], 1, "seconds to the first task"), (sides[1], 2, "memory, MB")):
-        axes.plot([one[0] for one in resumes], [one[place] for one in resumes], marker="o")
+        for kind, points in kinds.items():
+            line = ":" if kind == "extrapolated" else "-"
+            axes.plot(
+                [one[0] for one in points], [one[place] for one in points], line, marker="o", label=kind
+            )
         axes.set(xscale="log", xlabel="pictures", ylabel=name, ylim=(0, None))
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=100)
+    sides[0].legend(frameon=False)
+    figure.savefig(path, dpi=80)
 
 
 if __name__ == "__main__":
