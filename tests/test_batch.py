@@ -249,6 +249,11 @@ class TestRun:
         assert all(path.stat().st_mtime_ns == when for path, when in before.items())
         assert run_batch([str(tmp_path / "in")], out, workers=1).pictures == 0
 
+    def test_a_url_of_a_folder_is_a_folder(self, folder: Path, tmp_path: Path):
+        assert run_batch([f"file://{folder}/a"], f"file://{tmp_path}/out", workers=1).rows == 4
+        assert len(rows_of(tmp_path / "out")) == 4
+        assert summarize(f"file://{tmp_path}/out")[0].pictures == 4
+
     def test_a_picture_that_is_named_twice_is_one_row(self, folder: Path, tmp_path: Path):
         run_batch([f"{folder}/a", f"{folder}/a/1.jpg", str(folder)], tmp_path / "out", workers=1)
         assert set(Counter(row["source"] for row in rows_of(tmp_path / "out")).values()) == {1}

@@ -15,7 +15,7 @@ from mien.batch.output import Output, check_installed
 from mien.batch.plan import Plan
 from mien.batch.settings import BatchSettings
 from mien.batch.shards import Shard
-from mien.batch.storage.stores import is_url
+from mien.batch.storage.stores import folder_of, is_url
 from mien.batch.store_output import StoreOutput
 from mien.batch.worker import Outcome, Task, in_tasks
 from mien.errors import SettingsError, StoreError
@@ -117,7 +117,7 @@ def run_batch(
 def _open(output: str | Path, settings: BatchSettings, same_files: frozenset[str]) -> Output:
     if is_url(output):
         return StoreOutput(str(output), settings, same_files)
-    return FolderOutput(Path(output), settings, same_files)
+    return FolderOutput(folder_of(output), settings, same_files)
 
 
 def _follow(outcomes: Generator[Outcome, None, None], work: _Work, progress: Progress) -> BatchOutcome:

@@ -12,7 +12,7 @@ from mien.batch.file_systems import file_system
 from mien.batch.folder_output import parts_in
 from mien.batch.output import COLUMNS, check_columns, check_installed, open_part, partition_value
 from mien.batch.storage.faults import retried
-from mien.batch.storage.stores import ObjectStore, is_url
+from mien.batch.storage.stores import ObjectStore, folder_of, is_url
 from mien.errors import SourceError
 from mien.output.aggregate import ALL, Counts, Summary, below_common
 from mien.results import FACE_FIELDS
@@ -72,7 +72,7 @@ def _read(folder: str | Path, by: str, counts: _Collection) -> list[str] | None:
 def _parts(folder: str | Path) -> list[str]:
     """The paths or URLs of the parts, in order."""
     if not is_url(folder):
-        return sorted(path.as_posix() for path in parts_in(Path(folder)))
+        return sorted(path.as_posix() for path in parts_in(folder_of(folder)))
     url = str(folder).rstrip("/")
     names = (name for name in ObjectStore(url).names("") if not name.startswith("."))
     return sorted(f"{url}/{name}" for name in names if posixpath.basename(name).startswith("part-"))

@@ -192,4 +192,9 @@ class ObjectStore:
 
 def is_url(place: str | os.PathLike[str]) -> bool:
     """Whether an output is in an object store, and not in a folder."""
-    return "://" in str(place)
+    return "://" in str(place) and not str(place).startswith("file://")
+
+
+def folder_of(place: str | os.PathLike[str]) -> Path:
+    """The folder of an output that is in none."""
+    return Path(str(place).removeprefix("file://"))
