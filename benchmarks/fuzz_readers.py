@@ -127,7 +127,8 @@ def _datasets(folder: Path) -> Callable[[Input], int]:
 
 def _collections(folder: Path) -> Callable[[Input], int]:
     """As a dataset, and as a collection for `mien batch`; accepted if one of both is."""
-    from mien.batch.sources import list_entries, read_entries
+    from mien.batch.reading import read_entries
+    from mien.batch.sources import list_entries
 
     dataset = _datasets(folder)
 

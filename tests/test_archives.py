@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 from typed import run
 
-from mien.batch.sources import list_entries, read_entries
+from mien.batch.reading import read_entries
+from mien.batch.sources import list_entries
 from mien.data import archive as archives
 from mien.data.dataset import Dataset
 from mien.data.load import load_dataset

@@ -12,7 +12,7 @@ import sys
 import tarfile
 import time
 import zipfile
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,10 +24,15 @@ from PIL import Image
 from pyarrow import parquet
 from typed import run
 
-from mien.batch.local import _Pool, _ready, _try_again, run_in_processes
-from mien.batch.output import BatchSettings, Done, Output
+from mien.batch.folder_output import FolderOutput
+from mien.batch.local import _Pool, _ready, run_alone, run_in_processes
+from mien.batch.names import Names
+from mien.batch.output import Publisher
+from mien.batch.reading import read_entries
 from mien.batch.run import run_batch
-from mien.batch.sources import Entry, list_entries, read_entries
+from mien.batch.settings import BatchSettings
+from mien.batch.sources import Entry, list_entries
+from mien.batch.storage.stores import FolderStore
 from mien.batch.summary import summarize
 from mien.batch.worker import Task, decode, write_part
 from mien.errors import BatchError, ImageError, ModelError, SettingsError, SourceError
@@ -244,6 +249,11 @@ class TestRun:
         assert all(path.stat().st_mtime_ns == when for path, when in before.items())
         assert run_batch([str(tmp_path / "in")], out, workers=1).pictures == 0
 
+    def test_a_url_of_a_folder_is_a_folder(self, folder: Path, tmp_path: Path):
+        assert run_batch([f"file://{folder}/a"], f"file://{tmp_path}/out", workers=1).rows == 4
+        assert len(rows_of(tmp_path / "out")) == 4
+        assert summarize(f"file://{tmp_path}/out")[0].pictures == 4
+
     def test_a_picture_that_is_named_twice_is_one_row(self, folder: Path, tmp_path: Path):
         run_batch([f"{folder}/a", f"{folder}/a/1.jpg", str(folder)], tmp_path / "out", workers=1)
         assert set(Counter(row["source"] for row in rows_of(tmp_path / "out")).values()) == {1}
@@ -297,9 +307,10 @@ class TestRun:
 
 def begin_folder(out: Path, settings: BatchSettings) -> None:
     """What a run does before its first picture, and one part."""
-    output = Output(out, settings)
+    output = FolderOutput(out, settings)
     with output.locked():
-        write_part(Task((), output.part_path(0, ""), output.records), [FrameResult("x")], ["happy"])
+        task = Task((), output.part_name(0, 0, ""), 0, output.publisher)
+        write_part(task, [FrameResult("x")], ["happy"])
 
 
 class TestRefusals:
@@ -362,7 +373,7 @@ class TestRefusals:
         assert not tmp_path.with_name(f"{tmp_path.name}.mien").exists()
 
     def test_two_runs_at_once(self, tmp_path: Path):
-        output = Output(tmp_path, BatchSettings("mien-s", "one"))
+        output = FolderOutput(tmp_path, BatchSettings("mien-s", "one"))
         with output.locked(), pytest.raises(SettingsError, match="another run writes here"), output.locked():
             pass
         with output.locked():
@@ -379,6 +390,17 @@ class Deadly(BatchSettings):
 
     def __reduce__(self) -> tuple[object, tuple[int]]:
         return os._exit, (3,)
+
+
+class Fatal(Entry):
+    """A picture that ends the process that is to read it."""
+
+    def __reduce__(self) -> tuple[object, tuple[int]]:
+        return os._exit, (3,)
+
+
+def task_of(entries: list[Entry], folder: Path) -> Task:
+    return Task(tuple(entries), "part-0000000-000.parquet", 0, Publisher(FolderStore(folder)))
 
 
 @pytest.mark.slow
@@ -439,35 +461,33 @@ class TestInterruptions:
         names = Counter(row["source"] for row in rows_of(out))
         assert len(names) == 80 and set(names.values()) == {1}
 
-    def test_a_picture_that_kills_its_process_each_time_is_a_row(self, tmp_path: Path):
-        settings = BatchSettings("mien-s", "")
-        entries = tuple(Entry(f"{i}.jpg") for i in range(5))
-        waiting = deque([Task(entries, tmp_path / "part-0000007.parquet", tmp_path)])
-        written = []
-        while waiting:  # as if every task died
-            task = waiting.popleft()
-            if _try_again(task, waiting, settings):
-                written.append(task.part)
+    def test_a_picture_that_kills_its_process_each_time_is_a_row(self, folder: Path, tmp_path: Path):
+        entries = [Entry(f"{folder}/{name}") for name in ("a/0.jpg", "a/1.jpg", "b/none.png", "top.png")]
+        entries[2] = Fatal(entries[2].name)
+        task = task_of(entries, tmp_path)
+        outcome = run_alone(task, BatchSettings("mien-s", ""))
+        assert (outcome.pictures, outcome.errors) == (4, 1)
         rows = rows_of(tmp_path)
-        assert sorted(row["source"] for row in rows) == [f"{i}.jpg" for i in range(5)]
-        assert len(set(written)) == 5
-        assert all("died each time" in row["error"] for row in rows)
+        assert [row["source"] for row in rows] == [entry.name for entry in entries]
+        assert [row["error"] is None for row in rows] == [True, True, False, True]
+        assert "died each time" in rows[2]["error"]
+        assert [path.name for path in tmp_path.glob("*.parquet")] == [task.part]
 
     def test_a_worker_that_cannot_load_its_model_blames_no_picture(self, tmp_path: Path):
-        tasks = [Task((Entry("a.jpg"), Entry("b.jpg")), tmp_path / "part-0.parquet", tmp_path)]
+        tasks = [task_of([Entry("a.jpg"), Entry("b.jpg")], tmp_path)]
         with pytest.raises(ModelError, match="no such model"):
             list(run_in_processes(tasks, BatchSettings("nobody", ""), 2))
         assert not list(tmp_path.iterdir())
 
     def test_processes_that_do_not_begin_blame_no_picture(self, tmp_path: Path):
-        tasks = [Task((Entry("a.jpg"), Entry("b.jpg")), tmp_path / "part-0.parquet", tmp_path)]
+        tasks = [task_of([Entry("a.jpg"), Entry("b.jpg")], tmp_path)]
         with pytest.raises(BatchError, match="end as soon as they begin"):
             list(run_in_processes(tasks, Deadly("mien-s", ""), 2))
         assert not list(tmp_path.iterdir())
 
     def test_a_task_for_a_pool_that_has_just_broken_is_tried_again(self, folder: Path, tmp_path: Path):
         pool = _Pool(BatchSettings("mien-s", ""), 1)
-        task = Task((Entry("a.jpg"),), tmp_path / "part-0.parquet", tmp_path)
+        task = task_of([Entry("a.jpg")], tmp_path)
         try:
             pool._pool.submit(_ready).result()
             for process in list(pool._pool._processes.values()):
@@ -529,19 +549,20 @@ def chance_worker(pid: int) -> int:
     return next(int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes())
 
 
-class TestDone:
+class TestNames:
     def test_names_are_new_once(self):
-        done = Done()
-        assert done.add_new(["a", "b", "a"]) == [True, True, False]
-        assert done.add_new(["b", "c"]) == [False, True]
-        assert len(done) == 3
+        names = Names()
+        assert names.add(["a", "b", "a"]) == [True, True, False]
+        assert names.add(["b", "c"]) == [False, True]
+        assert len(names) == 3
 
     def test_many(self):
-        done = Done()
-        names = [str(i) for i in range(200_000)]
-        assert all(done.add_new(names))
-        assert not any(done.add_new(names[::7]))
-        assert done.add_new(["new"]) == [True]
+        names = Names()
+        some = [str(i) for i in range(200_000)]
+        assert all(names.add(some))
+        assert not any(names.add(some[::7]))
+        assert names.lacks(["new", "5"]) == [True, False]
+        assert names.add(["new"]) == [True]
 
 
 class TestDamagedZip:

@@ -185,7 +185,9 @@ def test_a_folder_holds_its_parts_and_nothing_else(out: Path) -> None:
     files = [path for path in out.rglob("*") if path.is_file()]
     assert files and all(path.match("part-*.parquet") for path in files)
     records = out.with_name("faces.mien")
-    assert {path.name for path in records.iterdir()} == {"batch.json", "manifest.json", "lock"}
+    assert {path.name for path in records.iterdir()} == {
+        "batch.json", "manifest.json", "lock", "log", "state-00000000.json",
+    }  # fmt: skip
     assert sum(json.loads((records / "manifest.json").read_text())["parts"].values()) == len(expected(out))
 
 
@@ -312,13 +314,13 @@ def test_a_folder_that_was_deleted_begins_anew(pictures: Path, tmp_path: Path) -
 def test_a_part_that_is_not_whole_is_named(pictures: Path, tmp_path: Path) -> None:
     """As after a copy that broke off: Polars would read on past an empty part."""
     run_batch([str(pictures)], tmp_path / "faces", workers=1, part_size=4)
-    broken = tmp_path / "faces" / "part-0000001.parquet"
+    broken = tmp_path / "faces" / "part-0000000-001.parquet"
     broken.write_bytes(b"")
     for read in (
         lambda: summarize(tmp_path / "faces"),
         lambda: run_batch([str(pictures)], tmp_path / "faces"),
     ):
-        with pytest.raises(SourceError, match=r"part-0000001\.parquet: not a whole part .* delete it"):
+        with pytest.raises(SourceError, match=r"part-0000000-001\.parquet: not a whole part .* delete it"):
             read()
     broken.unlink()
     assert run_batch([str(pictures)], tmp_path / "faces", workers=1).pictures == 4

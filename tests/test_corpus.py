@@ -12,7 +12,8 @@ import PIL
 import pytest
 from corpus_data import faces, members, targets
 
-from mien.batch.sources import list_entries, read_entries
+from mien.batch.reading import read_entries
+from mien.batch.sources import list_entries
 from mien.data.load import load_dataset
 from mien.images.read import read_image
 from mien.labels import LABELS

@@ -21,7 +21,8 @@ from clips import scene, write_clip
 from pictures import encode, grace_hopper
 from PIL import Image
 
-from mien.batch.sources import list_entries, read_entries
+from mien.batch.reading import read_entries
+from mien.batch.sources import list_entries
 from mien.errors import ImageError
 from mien.images.find import SUFFIXES, count_others, find_images
 from mien.images.memory import reading_bytes

@@ -6,6 +6,7 @@ Wrong arguments in code are `ValueError` or `TypeError`. The rest derives from o
     ├── ImageError             a picture that cannot be read, or is too large to be read safely
     ├── SourceError            a collection that is missing, unreadable, or vanished while it was read
     ├── BatchError             a run over a collection whose processes cannot work
+    ├── StoreError             an object store that refuses, does not answer, or was taken over by another run
     ├── VideoError             a clip, a stream or a camera that cannot be read, or ends too early
     ├── StudyError             a study whose folder, lists or codes do not fit its clips
     ├── DetectorError          a face detector that cannot be loaded or fetched
@@ -40,6 +41,10 @@ class SourceError(MienError):
 
 class BatchError(MienError):
     """A run over a collection whose processes cannot work: nothing is wrong with the pictures."""
+
+
+class StoreError(MienError):
+    """An object store that refuses, does not answer, or was taken over by another run."""
 
 
 class VideoError(MienError):

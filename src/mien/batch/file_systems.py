@@ -35,9 +35,19 @@ def file_system(source: str) -> tuple[Any, str]:
     return system, path
 
 
+def is_local(system: Any) -> bool:
+    """Whether a file system is that of this machine, mounted folders with it."""
+    return "file" in system.protocol
+
+
+def is_remote(name: str) -> bool:
+    """Whether the name of a picture or an archive, as `url_of` gives it, is a URL."""
+    return "://" in name and not name.startswith("/")
+
+
 def refuse_pipe_at(system: Any, path: str) -> None:
     """For local files, an OSError where opening one would wait for who writes to it."""
-    if "file" in system.protocol:
+    if is_local(system):
         refuse_pipe(Path(path))
 
 

@@ -7,15 +7,16 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
-from mien.batch.output import BatchSettings
-from mien.batch.worker import Outcome, Task, Worker, write_part
+from mien.batch.output import Publisher
+from mien.batch.settings import BatchSettings
+from mien.batch.sources import Entry
+from mien.batch.worker import Outcome, Task, Worker
 from mien.errors import BatchError
-from mien.results import FrameResult
 
 _AHEAD = 2  # tasks that wait, a worker: none stands idle, and a long listing is not held in memory
 _worker: Worker | Exception | None = None
@@ -33,16 +34,17 @@ def run_in_processes(
 ) -> Generator[Outcome, None, None]:
     """The outcomes of tasks, as they are done; tasks are taken when there is room for them.
 
-    A process that dies takes nothing with it: its tasks are tried again, then by halves, until a picture stands alone
-    that kills its process each time; that picture becomes a row with an error.
+    A process that dies takes nothing with it: its tasks are tried again, then each alone, where a picture that ends its
+    process each time is found and becomes a row with an error.
 
     Raises:
         BatchError: the processes cannot start. No picture is to blame, and none counts as done.
         ModelError, DetectorError: they cannot load the model or the detector.
-        SourceError, OSError: as `Worker.run` raises them.
+        SourceError, StoreError, OSError: as `Worker.run` raises them.
     """
     queue = iter(tasks)
     again: deque[Task] = deque()
+    lost_before: set[str] = set()
     pool = _Pool(settings, workers)
     try:
         while True:
@@ -53,29 +55,63 @@ def run_in_processes(
             done, lost = pool.collect()
             yield from done
             for task in lost:
-                outcome = _try_again(task, again, settings)
-                if outcome:
-                    yield outcome
+                if task.part in lost_before:
+                    yield run_alone(task, settings)
+                else:
+                    lost_before.add(task.part)
+                    again.append(task)
     finally:
         pool.stop()
 
 
-def _try_again(task: Task, again: deque[Task], settings: BatchSettings) -> Outcome | None:
-    """Put the halves of a lost task back; a single picture is given up."""
-    if len(task.entries) > 1:
-        half = len(task.entries) // 2
-        # Halves get smaller each time, so that no other part has this name.
-        second = task.part.with_name(f"{task.part.stem}-{half}.parquet")
-        again.append(replace(task, entries=task.entries[:half]))
-        again.append(replace(task, entries=task.entries[half:], part=second))
-        return None
-    from mien.models.classifier import EmotionClassifier
+def run_alone(task: Task, settings: BatchSettings) -> Outcome:
+    """The outcome of a task that was lost before, in a process of its own; what ends that is a row with an error.
 
-    labels = EmotionClassifier(settings.model, head=settings.head, threads=1).labels
-    name = task.entries[0].name
-    error = f"{name}: the process that read it died each time; the picture may be made to do harm"
-    write_part(task, [FrameResult(name, error=error, labels=labels)], labels)
-    return Outcome(1, 0, 1)
+    Raises:
+        What `run_in_processes` raises.
+    """
+    pool = _Pool(settings, 1)
+    try:
+        while (outcome := pool.run(task)) is None:
+            first, last = 0, len(task.entries)
+            while last - first > 1:  # the half that ends its process, or else the other one
+                half = (first + last) // 2
+                if pool.run(_trial(task, first, half)) is None:
+                    last = half
+                else:
+                    first = half
+            entry = task.entries[first]
+            if pool.run(_trial(task, first, last)) is None:
+                error = f"{entry.name}: the process that read it died each time; the picture may be made to do harm"
+                blamed = Entry(entry.name, folder=entry.folder, error=error)
+                task = replace(task, entries=(*task.entries[:first], blamed, *task.entries[last:]))
+        return outcome
+    finally:
+        pool.stop()
+
+
+def _trial(task: Task, first: int, last: int) -> Task:
+    """Some of a task's pictures, to see what comes of them; nothing is written."""
+    return replace(task, entries=task.entries[first:last], to=Publisher(_Nowhere()))
+
+
+class _Nowhere:
+    """A store that keeps nothing."""
+
+    def read(self, name: str) -> bytes | None:
+        return None
+
+    def write(self, name: str, data: bytes) -> None:
+        """Nothing is kept."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        return True
+
+    def names(self, prefix: str) -> Iterator[str]:
+        return iter(())
+
+    def delete(self, name: str) -> None:
+        """Nothing is there."""
 
 
 class _Pool:
@@ -122,6 +158,12 @@ class _Pool:
             self._pool = self._start()
             self._check()
         return done, lost
+
+    def run(self, task: Task) -> Outcome | None:
+        """The outcome of the only task, None if the process died of it."""
+        self.submit(task)
+        done, _ = self.collect()
+        return done[0] if done else None
 
     def _check(self) -> None:
         """Raise if a process cannot work at all, before a picture is blamed for it."""

@@ -10,9 +10,9 @@ from contextlib import ExitStack, contextmanager
 from itertools import islice
 from typing import Any
 
-from mien.batch.output import BatchSettings
+from mien.batch.settings import BatchSettings
 from mien.batch.worker import Outcome, Task, Worker
-from mien.errors import MissingExtraError
+from mien.errors import MienError, MissingExtraError
 
 _WAVE = 4096  # tasks that Ray is given at a time: a listing of any length is not held in memory
 
@@ -26,12 +26,14 @@ class _Actor:
         self._worker = Worker(settings)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        outcomes = [self._worker.run(pickle.loads(task)) for task in batch["task"]]  # noqa: S301 written below
-        return {
-            "pictures": [outcome.pictures for outcome in outcomes],
-            "faces": [outcome.faces for outcome in outcomes],
-            "errors": [outcome.errors for outcome in outcomes],
-        }
+        """The outcome of the only task of a batch, or the error that ends the run, as bytes."""
+        (task,) = batch["task"]
+        try:
+            # What is raised here comes out of Ray as an error of Ray, without its cause.
+            done: Any = self._worker.run(pickle.loads(task))  # noqa: S301 written below
+        except (MienError, OSError) as error:
+            done = error
+        return {"outcome": [pickle.dumps(done)]}
 
 
 def run_on_ray(
@@ -51,6 +53,7 @@ def run_on_ray(
 
     Raises:
         MissingExtraError: Ray is not installed.
+        SourceError, StoreError, OSError: as `Worker.run` raises them.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     try:
@@ -75,7 +78,10 @@ def run_on_ray(
                 num_cpus=1,
             )
             for row in data.iter_rows():
-                yield Outcome(int(row["pictures"]), int(row["faces"]), int(row["errors"]))
+                done = pickle.loads(row["outcome"])  # noqa: S301 written above
+                if isinstance(done, Exception):
+                    raise done
+                yield done
 
 
 @contextmanager

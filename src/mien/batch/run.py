@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
-import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mien._core.machine import cores
+from mien.batch.folder_output import FolderOutput
 from mien.batch.local import run_here, run_in_processes
-from mien.batch.output import BatchSettings, Done, Output, check_installed
-from mien.batch.sources import Entry, list_entries
+from mien.batch.output import Output, check_installed
+from mien.batch.plan import Plan
+from mien.batch.settings import BatchSettings
+from mien.batch.shards import Shard
+from mien.batch.storage.stores import folder_of, is_url
+from mien.batch.store_output import StoreOutput
 from mien.batch.worker import Outcome, Task, in_tasks
-from mien.errors import MienError, SettingsError
+from mien.errors import SettingsError, StoreError
 from mien.faces.quality import check_min_quality
 from mien.models.classifier import check_min_confidence
 from mien.models.registry import (
@@ -31,7 +34,6 @@ from mien.models.registry import (
 PART = 500  # pictures a part
 ENGINES = ("local", "ray")
 PARTITIONS = ("none", "folder")
-_LISTED = 4096
 
 Progress = Callable[[str, int, int | None], None]
 
@@ -55,7 +57,7 @@ class BatchOutcome:
 
 def run_batch(
     sources: Iterable[str],
-    output: Path,
+    output: str | Path,
     *,
     model: str = DEFAULT_MODEL,
     head: str = DEFAULT_HEAD,
@@ -72,14 +74,14 @@ def run_batch(
     part_size: int = PART,
     progress: Progress = lambda *_: None,
 ) -> BatchOutcome:
-    """Recognize every picture of the sources that has no row in the folder yet.
+    """Recognize every picture of the sources that has no row in the output yet.
 
-    Memory does not grow with the collection, except 8 bytes per picture: each worker holds one encoded and up to five
-    decoded pictures, and the crops and rows of one part.
+    Memory does not grow with the collection, except 8 bytes per picture of lists and of sources within one another:
+    each worker holds one encoded and up to five decoded pictures, and the crops and rows of one part.
 
     Args:
         sources: as `list_entries` takes them.
-        output: the folder where the parts go; a run of the same settings may have begun it.
+        output: the folder or URL where the parts go; a run of the same settings may have begun it.
         model: with the next six as `EmotionRecognizer` takes them; models and detectors by their names.
         decode_side: JPEGs are decoded at the least of 1/8, 1/4 and 1/2 that leaves the long side so many pixels, and
             boxes are in pixels of the whole picture all the same; 0 for whole ones, None for what the search needs.
@@ -94,8 +96,9 @@ def run_batch(
         MissingExtraError: fsspec or pyarrow is not installed.
         ValueError: a `min_quality`, `min_confidence`, `min_size` or `detector_size` out of range.
         ModelError, DetectorError: there is no such model, head or detector.
-        SettingsError: the folder was begun with other settings, or another run writes there.
+        SettingsError: the output was begun with other settings, or another run writes there.
         SourceError: a source is missing, or vanished; what was done is kept.
+        StoreError: an object store refuses or does not answer, or another run took over; what was done is kept.
         OSError: a part cannot be written, as on a full disk; what was done is kept.
     """
     check_installed()
@@ -104,55 +107,120 @@ def run_batch(
         model, head, detector, min_size=min_size, partition=partition, min_quality=min_quality,
         min_confidence=min_confidence, detector_size=detector_size, decode_side=decode_side,
     )  # fmt: skip
-    parts_folder = Output(output, settings, same_files)
-    sources = list(sources)
-    with parts_folder.locked():
-        parts = parts_folder.parts()
-        done = Done.of(parts)
-        total = _Total(sources)
-        tasks = _tasks(list_entries(sources), done, parts_folder, parts, part_size)
-        outcomes = _start(engine, tasks, settings, workers or cores(), address)
-        return _follow(outcomes, parts_folder, len(done), total, progress)
+    place = _open(output, settings, same_files)
+    with place.locked():
+        work = _Work(place, list(sources), part_size)
+        outcomes = _start(engine, work.tasks(), settings, workers or cores(), address)
+        return _follow(outcomes, work, progress)
 
 
-def _follow(
-    outcomes: Generator[Outcome, None, None], output: Output, before: int, total: _Total, progress: Progress
-) -> BatchOutcome:
-    """Let the run happen; whatever ends it, the folder says what it holds."""
+def _open(output: str | Path, settings: BatchSettings, same_files: frozenset[str]) -> Output:
+    if is_url(output):
+        return StoreOutput(str(output), settings, same_files)
+    return FolderOutput(folder_of(output), settings, same_files)
+
+
+def _follow(outcomes: Generator[Outcome, None, None], work: _Work, progress: Progress) -> BatchOutcome:
+    """Let the run happen; whatever ends it, the records say what the output holds."""
     pictures = faces = errors = 0
-    complete = False
+    complete = failed = False
     try:
         with closing(outcomes):
             for outcome in outcomes:
                 pictures += outcome.pictures
                 faces += outcome.faces
                 errors += outcome.errors
-                progress("reading faces", before + pictures, total.known)
+                work.done(outcome)
+                progress("reading faces", work.before + pictures, work.total)
         complete = True
+    except StoreError:
+        failed = True
+        raise
     finally:
-        total.stop()
-        manifest = output.write_manifest(complete=complete)
-    return BatchOutcome(pictures, faces, errors, before, manifest["rows"])
+        rows = work.end(complete=complete, failed=failed)
+    return BatchOutcome(pictures, faces, errors, work.before, rows)
 
 
-def _tasks(
-    entries: Iterator[Entry], done: Done, output: Output, parts: Sequence[Path], part_size: int
-) -> Iterator[Task]:
-    """The entries that are not done, as tasks with numbers that no part has yet."""
-    numbers = itertools.count(_next_number(parts))
-    partitioned = output.settings.partition == "folder"
-    for held in in_tasks(_missing(entries, done), part_size, partitioned=partitioned):
-        yield Task(tuple(held), output.part_path(next(numbers), held[0].folder), output.records)
+class _Work:
+    """What there is to do for an output, and what of it was done.
+
+    Attributes:
+        before: pictures that were done before, as far as that is known.
+    """
+
+    def __init__(self, output: Output, sources: list[str], part_size: int) -> None:
+        self._output = output
+        self._plan = plan = Plan(
+            output.records, output.token, sources, first=output.first_shard, part_size=part_size,
+            partitioned=output.settings.partition == "folder", foreign=output.foreign,
+        )  # fmt: skip
+        output.reconcile(plan.state)
+        self._open: dict[int, _Open] = {}
+        done = plan.state.pictures
+        self._others = sum(count for source, count in done.items() if source not in plan.sources)
+        self._found = sum(done.values())
+
+    @property
+    def before(self) -> int:
+        return self._found + self._plan.foreign_count
+
+    @property
+    def total(self) -> int | None:
+        """Pictures of the sources, with what the output has beside them; None until everything has been listed."""
+        listed = self._plan.total
+        return None if listed is None else listed + self._others + self._plan.foreign_count
+
+    def tasks(self) -> Iterator[Task]:
+        """The parts that are not there."""
+        publisher = self._output.publisher
+        for shard, entries in self._plan.shards():
+            parts = list(in_tasks(iter(entries), shard.part_size, partitioned=shard.partitioned))
+            named = [
+                self._output.part_name(shard.number, place, part[0].folder)
+                for place, part in enumerate(parts)
+            ]
+            there = self._output.present(shard, named) if shard.number in self._plan.old else {}
+            self._found += sum(len(part) for name, part in zip(named, parts, strict=True) if name in there)
+            self._begin(shard, len(parts) - len(there), sum(there.values()))
+            for name, part in zip(named, parts, strict=True):
+                if name not in there:
+                    yield Task(tuple(part), name, shard.number, publisher)
+
+    def _begin(self, shard: Shard, left: int, rows: int) -> None:
+        self._open[shard.number] = _Open(shard, left, rows)
+        if not left:
+            self._close(shard.number)
+
+    def done(self, outcome: Outcome) -> None:
+        """A part is there."""
+        one = self._open[outcome.shard]
+        one.left -= 1
+        one.rows += outcome.rows
+        if not one.left:
+            self._close(outcome.shard)
+
+    def _close(self, number: int) -> None:
+        one = self._open.pop(number)
+        self._plan.finish(one.shard, one.rows)
+
+    def end(self, *, complete: bool, failed: bool) -> int:
+        """Stop listing, write down what is done, and return how many rows there are; not to a store that failed."""
+        self._plan.stop()
+        if failed and isinstance(self._output, StoreOutput):
+            return 0
+        self._plan.save()
+        partly = sum(one.rows for one in self._open.values())
+        rows: int = self._output.write_manifest(self._plan.state, partly=partly, complete=complete)["rows"]
+        return rows
 
 
-def _missing(entries: Iterator[Entry], done: Done) -> Iterator[Entry]:
-    while listed := list(itertools.islice(entries, _LISTED)):
-        fresh = done.add_new([entry.name for entry in listed])
-        yield from itertools.compress(listed, fresh)
+@dataclass
+class _Open:
+    """A shard that is worked on: how many of its parts are missing, and the rows of the others."""
 
-
-def _next_number(parts: Sequence[Path]) -> int:
-    return max((int(path.stem.split("-")[1]) for path in parts), default=-1) + 1
+    shard: Shard
+    left: int
+    rows: int
 
 
 def _start(
@@ -199,27 +267,3 @@ def _check(engine: str, partition: str, part_size: int, workers: int | None, dec
         raise SettingsError(f"part size {part_size}, workers {workers}: expected 1 or more")
     if decode_side is not None and decode_side < 0:
         raise SettingsError(f"decode side {decode_side}: expected pixels, or 0 to decode whole pictures")
-
-
-class _Total:
-    """How many pictures there are, counted in a thread beside the run: a listing of millions takes a while."""
-
-    def __init__(self, sources: Sequence[str]) -> None:
-        self.known: int | None = None
-        self._stopped = False
-        threading.Thread(target=self._count, args=(sources,), daemon=True).start()
-
-    def stop(self) -> None:
-        """There will be no more requests."""
-        self._stopped = True
-
-    def _count(self, sources: Sequence[str]) -> None:
-        count = 0
-        try:
-            for _ in list_entries(sources):
-                count += 1
-                if self._stopped:
-                    return
-        except MienError:  # the run itself meets it, and says so
-            return
-        self.known = count

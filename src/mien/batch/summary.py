@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import posixpath
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from mien.batch.output import COLUMNS, PARTS, check_columns, check_installed, open_part, partition_value
+from mien.batch.file_systems import file_system
+from mien.batch.folder_output import parts_in
+from mien.batch.output import COLUMNS, check_columns, check_installed, open_part, partition_value
+from mien.batch.storage.faults import retried
+from mien.batch.storage.stores import ObjectStore, folder_of, is_url
 from mien.errors import SourceError
 from mien.output.aggregate import ALL, Counts, Summary, below_common
 from mien.results import FACE_FIELDS
 
 
-def summarize(folder: Path, *, by: str = "none") -> list[Summary]:
+def summarize(folder: str | Path, *, by: str = "none") -> list[Summary]:
     """Summaries of all pictures, then of each group by name.
 
     The parts are read one by one, and of them only the columns that are counted.
 
     Args:
-        folder: what `mien batch` wrote.
+        folder: what `mien batch` wrote, or the URL where it did.
         by: "none", or "folder": the folder of a picture, as `below_common` names it; for a partitioned output, its
             partition.
 
     Raises:
         SourceError: it is no such folder, has no finished part yet, or a part is not whole.
         SettingsError: an earlier version of mien wrote it, with other columns.
+        StoreError: an object store refuses, or does not answer.
     """
     check_installed()
     counts = _Collection()
@@ -44,20 +53,50 @@ class _Collection:
         self.folders: dict[str, Counts] = {}
 
 
-def _read(folder: Path, by: str, counts: _Collection) -> list[str] | None:
+def _read(folder: str | Path, by: str, counts: _Collection) -> list[str] | None:
     """Count every row; the labels, as the parts' columns have them."""
     labels = None
-    for path in sorted(folder.rglob(PARTS)):
-        names = check_columns(path)
+    for part in _parts(folder):
+        names, rows = _rows(part)
         labels = names[names.index(FACE_FIELDS[-1]) + 1 : names.index("error")]
-        partition = partition_value(path.parent.name) if path.parent != folder else None
-        for row in open_part(path).read(columns=list(COLUMNS)).to_pylist():
+        partition = partition_value(posixpath.basename(posixpath.dirname(part)))
+        for row in rows:
             counts.everything.add(row)
             if by == "folder" and partition is not None:
                 counts.partitions.setdefault(partition, Counts()).add(row)
             elif by == "folder":
                 counts.folders.setdefault(_parent(row["source"]), Counts()).add(row)
     return labels
+
+
+def _parts(folder: str | Path) -> list[str]:
+    """The paths or URLs of the parts, in order."""
+    if not is_url(folder):
+        return sorted(path.as_posix() for path in parts_in(folder_of(folder)))
+    url = str(folder).rstrip("/")
+    names = (name for name in ObjectStore(url).names("") if not name.startswith("."))
+    return sorted(f"{url}/{name}" for name in names if posixpath.basename(name).startswith("part-"))
+
+
+def _rows(part: str) -> tuple[list[str], list[dict[str, Any]]]:
+    """The names of a part's columns, and its rows of those that are counted."""
+
+    def read() -> tuple[list[str], list[dict[str, Any]]]:
+        with _opened(part) as file:
+            table = open_part(file, part)
+            return check_columns(table, part), table.read(columns=list(COLUMNS)).to_pylist()
+
+    return retried(read, part) if is_url(part) else read()
+
+
+@contextmanager
+def _opened(part: str) -> Iterator[Any]:
+    if is_url(part):
+        system, path = file_system(part)
+        with system.open(path, "rb") as file:
+            yield file
+    else:
+        yield part
 
 
 def _parent(source: str) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from mien._core.files import atomic_file
 from mien._core.parallel import run_ahead
-from mien.batch.output import BatchSettings
-from mien.batch.sources import Entry, read_entries
+from mien.batch.output import Publisher
+from mien.batch.reading import read_entries
+from mien.batch.settings import BatchSettings
+from mien.batch.sources import Entry
 from mien.errors import ImageError
 from mien.images.jpeg_draft import Draft, read_draft
 from mien.output.writers import open_writer
@@ -27,19 +28,23 @@ class Task:
 
     Attributes:
         entries: of one partition, in order.
-        part: the file that their rows go to.
-        records: the folder in which it grows until it is finished.
+        part: the name of what their rows become.
+        shard: the number of the shard that they are of.
+        to: where the part goes.
     """
 
     entries: tuple[Entry, ...]
-    part: Path
-    records: Path
+    part: str
+    shard: int
+    to: Publisher
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task came to: counts of pictures, faces and of pictures with an error."""
+    """What a task came to: its shard, and counts of rows, pictures, faces and of pictures with an error."""
 
+    shard: int
+    rows: int
     pictures: int
     faces: int
     errors: int
@@ -75,12 +80,14 @@ class Worker:
 
         Raises:
             SourceError: the source is not there any more.
+            StoreError: an object store refuses or does not answer, or another run has taken the output over.
             OSError: the part cannot be written.
         """
         results = self._recognize(task.entries)
         write_part(task, results, self._recognizer.labels)
-        faces = sum(len(result.faces) for result in results)
-        return Outcome(len(results), faces, sum(result.error is not None for result in results))
+        faces = [len(result.faces) for result in results]
+        errors = sum(result.error is not None for result in results)
+        return Outcome(task.shard, sum(max(1, n) for n in faces), len(results), sum(faces), errors)
 
     def _recognize(self, entries: Sequence[Entry]) -> list[FrameResult]:
         """Every picture's result; pixels are let go as soon as its faces are cut out."""
@@ -127,11 +134,11 @@ def _read(entry: Entry, data: bytes | ImageError, side: int) -> Draft | ImageErr
 
 def write_part(task: Task, results: Sequence[FrameResult], labels: Sequence[str]) -> None:
     """A task's results as one Parquet file, which is there whole or not at all."""
-    task.records.mkdir(exist_ok=True)  # fails where the folder beside it is on another machine
-    task.part.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(task.part, folder=task.records) as file, open_writer("parquet", file, labels) as writer:
+    out = io.BytesIO()
+    with open_writer("parquet", out, labels) as writer:
         for result in results:
             writer.write(result)
+    task.to.publish(task.part, out.getvalue())
 
 
 def in_tasks(entries: Iterator[Entry], size: int, *, partitioned: bool) -> Iterator[list[Entry]]:

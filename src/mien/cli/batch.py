@@ -65,7 +65,10 @@ DecodeSideOption = Annotated[
 def batch(
     sources: SourcesArgument,
     *,
-    output: Annotated[Path, output_option("Folder for the Parquet parts; an unfinished run is resumed.")],
+    output: Annotated[
+        str,
+        output_option("Folder or URL (s3://) for the Parquet parts; an unfinished run is resumed."),
+    ],
     engine: Annotated[Engine, typer.Option(help="The cores of this machine, or Ray.")] = Engine.LOCAL,
     workers: Annotated[
         int | None, typer.Option(help="Processes.  [default: one per core]", min=1, show_default=False)
@@ -120,7 +123,9 @@ def batch(
 
 @commands.command(epilog="Example: mien summarize faces/ --by folder --chart shares.png")
 def summarize(
-    folder: Annotated[Path, typer.Argument(help="The output folder of mien batch.", show_default=False)],
+    folder: Annotated[
+        str, typer.Argument(help="The output folder or URL of mien batch.", show_default=False)
+    ],
     by: Annotated[Partition, typer.Option(help="Also summarise every folder.")] = Partition.NONE,
     format: FileReportFormatOption = None,
     output: OutputOption = None,

@@ -1,0 +1,1 @@
+"""Object stores and mounted folders: what a run needs of both, one owner at a time, faults, listings in pages."""
