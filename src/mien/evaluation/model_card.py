@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from mien._core.files import write_atomically
-from mien._core.text import Table, count, percent
+from mien._core.text import Table, percent
 from mien.data.dataset import Dataset
+from mien.evaluation.model_origin import counts, ensemble, quantization, recipe, unlabelled
 from mien.evaluation.predictions import predict_heads
 from mien.evaluation.provenance import data_facts, familiarity, model_facts
 from mien.evaluation.result import VOTE_SHARE, EvaluationReport, class_table, coverage_table, figures
@@ -114,9 +114,9 @@ def write_folder_card(folder: Path) -> None:
         data=config.data["name"],
         train=f", {images['train']} images" if "train" in images else "",
         sha256=f" (SHA-256 of the data {config.data['sha256'][:16]}…)" if "sha256" in config.data else "",
-        more=_unlabelled(config),
+        more=unlabelled(config),
         created_with=config.created_with,
-        members="".join(f"\n- {line}" for line in (_ensemble(config), _quantization(config)) if line),
+        members="".join(f"\n- {line}" for line in (ensemble(config), quantization(config)) if line),
         scores=Table(
             ("head", "n", "accuracy", "balanced accuracy", "macro F1", "calibration error"), rows
         ).markdown(),
@@ -179,7 +179,7 @@ def write_model_card(
         "Intended use: recognising the expression that a face shows, if errors harm nobody: art, games, accessibility "
         "chosen by its user, research on pictures with consent, teaching.",
         f"## Data\n\n{_origin(config, dataset)}\n\n{familiarity(first)}",
-        f"## Recipe\n\n{_recipe(config)}",
+        f"## Recipe\n\n{recipe(config)}",
         f"## Accuracy\n\nOn the split `{first.split}`, one view per image, 95 % intervals by Wilson's score.\n\n"
         + _score_table(scores),
         *_copies(scores),
@@ -207,78 +207,7 @@ def _words(shares: Mapping[str, float]) -> str:
 def _origin(config: ModelConfig, dataset: Dataset) -> str:
     """The model's training data, as far as known."""
     known = dataset.is_fer2013 and config.data.get("name") == dataset.name
-    return _FER2013 if known else _counts(config)
-
-
-def _counts(config: ModelConfig) -> str:
-    counts = config.data.get("images", {})
-    named = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-    return (
-        f"- {config.data.get('name', 'not recorded')}: {named or 'not recorded'} images{_unlabelled(config)}."
-    )
-
-
-def _unlabelled(config: ModelConfig) -> str:
-    more = config.data.get("unlabelled")
-    return f"; and {count(more['images'], 'image')} without labels, taught by other models" if more else ""
-
-
-def _ensemble(config: ModelConfig) -> str:
-    """What the networks of an ensemble are; empty for one network."""
-    if not config.members:
-        return ""
-    names = [str(member.get("name", "not recorded")) for member in config.members]
-    return f"An ensemble: the mean of the probabilities of {count(len(names), 'network')}, {' and '.join(names)}."
-
-
-def _quantization(config: ModelConfig) -> str:
-    """What a model that calculates in int8 was made of, and what that changed; empty for others."""
-    if not (made := config.quantization):
-        return ""
-    layers = count(len(made["float_layers"]), "convolution")
-    text = (
-        f"Calculates in int8, but for the {layers} to which its answers are most sensitive; made of {made['of']} "
-        f"(SHA-256 {made['sha256']}) with {count(made['images'], 'image')} of the training split."
-    )
-    if "same" not in made:
-        return text
-    losses = ", ".join(
-        f"`{head}` {100 * loss:.2f} points (95 % bound {100 * made['bound'][head]:.2f})"
-        for head, loss in made["loss"].items()
-    )
-    return f"{text} {percent(made['same'])} of the answers are the same; loss of accuracy: {losses}."
-
-
-def _recipe(config: ModelConfig) -> str:
-    lines = [_counts(config), f"- Made with {config.created_with or 'not recorded'}."]
-    if teachers := config.data.get("teachers"):
-        lines.append(
-            f"- Distilled from {count(len(teachers), 'teacher')}, whose predictions on training images are part of "
-            "the targets."
-        )
-    if config.quantization:
-        lines.append(f"- {_quantization(config)}")
-    if not config.members:
-        return "\n".join([*lines, *_settings(config.training)])
-    lines.append(f"- {_ensemble(config)}")
-    for member in config.members:
-        lines += [
-            f"\n### `{member['name']}`\n",
-            f"- Made with {member.get('created_with') or 'not recorded'}; SHA-256 {member['sha256']}.",
-            *_settings(member.get("training", {})),
-        ]
-    return "\n".join(lines)
-
-
-def _settings(settings: Mapping[str, Any]) -> list[str]:
-    """The settings of a training."""
-    if not settings:
-        return []
-    training = {name: value for name, value in settings.items() if name != "augmentation"}
-    files = ("", training.get("teachers"), training.get("unlabelled"))
-    named = ", ".join(f"{name} {value}" for name, value in training.items() if value not in files)
-    changes = ", ".join(f"{name} {value}" for name, value in settings.get("augmentation", {}).items())
-    return [f"- Settings: {named}.", f"- Augmentation: {changes}."]
+    return _FER2013 if known else counts(config)
 
 
 def _score_table(scores: dict[str, EvaluationReport]) -> str:

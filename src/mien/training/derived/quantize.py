@@ -25,6 +25,7 @@ from mien.models.registry import read_model, resolve_model
 from mien.training.compression.static_int8 import FLOAT_LAYERS, IMAGES, with_int8_arithmetic
 from mien.training.derived.folder import check_folder, unseen_images, write_folder
 from mien.training.export import fit_threshold
+from mien.training.targets import HeldOut
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 
@@ -120,18 +121,18 @@ def quantize(
     )
     progress("scoring", 0, 1)
     write_folder(folder, network, made, split)
+    return _finish(folder, source, split.split("validation"), held)
+
+
+def _finish(folder: Path, source: EmotionClassifier, scored: Split, held: HeldOut) -> Cost:
+    """Fit the threshold of a model that was written, and say in its folder what the change costs."""
     quantized = EmotionClassifier(folder)
-    judged = quantized.predict_proba(held.images)
-    cost = _cost(source, quantized, split.split("validation"))
+    cost = _cost(source, quantized, scored)
+    changes = {"loss": dict(cost.loss), "bound": dict(cost.bound), "same": cost.same}
     replace(
         quantized.config,
-        uncertain_below=fit_threshold(judged, held.right),
-        quantization={
-            **made.quantization,
-            "loss": dict(cost.loss),
-            "bound": dict(cost.bound),
-            "same": cost.same,
-        },
+        uncertain_below=fit_threshold(quantized.predict_proba(held.images), held.right),
+        quantization={**quantized.config.quantization, **changes},
     ).save(folder)
     write_folder_card(folder)
     return cost
