@@ -263,7 +263,7 @@ class TestLooks:
         seen, network = white_square(lambda side: 0.0 if side < 40 else again)
         ((scores, boxes, _),) = search(network, [with_square(60)], 640, 0.69, sure=0.77)
         (height, width) = seen[2]
-        assert len(seen) == 3 and height < 256 and width < 256
+        assert len(seen) == 3 and height < 320 and width < 320
         assert scores == pytest.approx([1 / (1 + np.exp(-4))] if again > 0 else [])
         for box in boxes:
             np.testing.assert_allclose(box, [100, 80, 160, 140], atol=1)
