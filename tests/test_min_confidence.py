@@ -96,7 +96,7 @@ class TestCommands:
             ] == [flag]
         done = typed.run("batch", tmp_path / "in", "--output", tmp_path / "out1.0")
         assert done.returncode == 2
-        assert "min_confidence 1.0, this run has min_confidence None" in done.stderr.replace("\n", " ")
+        assert "min_confidence 1.0, this run has min_confidence automatic" in done.stderr.replace("\n", " ")
         own = EmotionClassifier().min_confidence
         for more in ((), ("--min-confidence", str(own))):  # by its own threshold, and by the same one named
             done = typed.run("batch", tmp_path / "in", "--output", tmp_path / "own", "--workers", "1", *more)

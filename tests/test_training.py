@@ -38,10 +38,10 @@ from mien.labels import FERPLUS_LABELS, LABELS
 from mien.metrics.calibration import softmax
 from mien.models.classifier import EmotionClassifier
 from mien.models.registry import ModelConfig
-from mien.training import storage
 from mien.training.augmentation import Augmentation, center_view
 from mien.training.batches import ValidationBatches, as_batch, steps_per_epoch, training_batches
 from mien.training.callbacks import Checkpoint, History
+from mien.training.compression import storage
 from mien.training.config import TrainConfig, combine
 from mien.training.export import export_onnx
 from mien.training.networks import build_model
