@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -32,6 +33,9 @@ from mien.video.camera import Camera
 from mien.video.face_tracker import FaceTracker
 from mien.video.live import watch_live
 from mien.video.sampling import Sampling
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 pytestmark = pytest.mark.everywhere
 
@@ -209,6 +213,11 @@ class TestPage:
     """`--web`: the page shows what a camera of this machine sees. A clip plays the camera."""
 
     @pytest.fixture
+    def page(self) -> Iterator[Page]:
+        with open_browser() as browser:
+            yield browser.new_page(viewport={"width": 1280, "height": 860})
+
+    @pytest.fixture
     def watching(self, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         pytest.importorskip("fastapi")
         clip = write_clip(tmp_path / "long.mp4", [scene((0, 200 + k % 30, 90)) for k in range(25 * 12)])
@@ -250,15 +259,13 @@ class TestPage:
         assert {int(row["frame"]) for row in rows} >= {result["frame"] for result in results}
 
     @needs_chromium
-    def test_the_page_shows_them(self, watching: subprocess.Popen[str]) -> None:
-        url = self.address(watching)
-        with open_browser() as browser:
-            page = browser.new_page(viewport={"width": 1280, "height": 860})
-            page.goto(url)
-            page.wait_for_selector("#faces li", timeout=60_000)
-            page.wait_for_function("document.getElementById('picture').width > 300", timeout=60_000)
-            assert page.inner_text("#status") == "1 face"
-            page.wait_for_selector("text=come to their end", timeout=60_000)
+    def test_the_page_shows_them(self, page: Page, watching: subprocess.Popen[str]) -> None:
+        # The browser is there first: the clip plays at its own speed, whoever watches, and then all ends.
+        page.goto(self.address(watching))
+        page.wait_for_selector("#faces li", timeout=60_000)
+        page.wait_for_function("document.getElementById('picture').width > 300", timeout=60_000)
+        assert page.inner_text("#status") == "1 face"
+        page.wait_for_selector("text=come to their end", timeout=60_000)
         assert watching.wait(60) == 0
 
     def test_interrupting_keeps_what_was_recorded(
