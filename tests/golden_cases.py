@@ -31,19 +31,19 @@ COMMANDS = (
 
 IMAGES = {
     "image-table": ["image input/pictures"],
-    "image-json": ["image input/pictures --format json"],
+    "image-json": ["image input/pictures --format json --model mien-s"],
     "image-jsonl": ["image input/pictures --format jsonl"],
-    "image-csv": ["image input/pictures --format csv"],
+    "image-csv": ["image input/pictures --format csv --model mien-s"],
     "image-csv-file": ["image input/pictures --format csv --output faces.csv"],
-    "image-parquet": ["image input/pictures --format parquet --output faces.parquet"],
+    "image-parquet": ["image input/pictures --format parquet --output faces.parquet --model mien-s"],
     "image-mixed": ["image input/mixed --format csv"],
     "image-stdin": ["image - --format json < input/pictures/hopper.jpg"],
     "image-aggregate": [
         "image input/pictures --aggregate --min-group 2 --format json",
         "image input/pictures --aggregate --by folder --min-group 2",
     ],
-    "image-min-quality": ["image input/pictures --min-quality 0.9 --format json"],
-    "image-haar": ["image input/pictures --detector haar --format json"],
+    "image-min-quality": ["image input/pictures --min-quality 0.9 --format json --model mien-s"],
+    "image-haar": ["image input/pictures --detector haar --format json --model mien-s"],
     "image-detector-size": ["image input/pictures --detector-size 320 --format json"],
     "image-model": ["image input/pictures --model input/brightness --format json"],
     "image-drawn": ["image input/pictures --annotate drawn --chart charts"],
@@ -57,10 +57,12 @@ IMAGES = {
 
 CLIPS = {
     "video-table": ["video input/story.mkv --every 10"],
-    "video-json": ["video input/story.mkv --every 10 --format json"],
+    "video-json": ["video input/story.mkv --every 10 --format json --model mien-s"],
     "video-jsonl": ["video input/story.mkv --every 25 --format jsonl"],
-    "video-csv": ["video input/story.mkv --fps 5 --end 1 --format csv"],
-    "video-parquet": ["video input/story.mkv --every 10 --format parquet --output faces.parquet"],
+    "video-csv": ["video input/story.mkv --fps 5 --end 1 --format csv --model mien-s"],
+    "video-parquet": [
+        "video input/story.mkv --every 10 --format parquet --output faces.parquet --model mien-s"
+    ],
     "video-span": [
         "video input/story.mkv --start 0.5 --end 1 --every 3 --format csv --smoothing 0 --patience 0.2"
     ],
@@ -71,7 +73,7 @@ CLIPS = {
     "video-blurred": ["video input/story.mkv --annotate drawn.mp4 --blur-faces --every 5"],
     "video-aggregate": ["video input/story.mkv --aggregate --min-group 2 --format json"],
     "camera-folder": ["camera input/frames --no-web --output faces.csv"],
-    "camera-json": ["camera input/frames --no-web --output faces.json"],
+    "camera-json": ["camera input/frames --no-web --output faces.json --model mien-s"],
     "camera-parquet": ["camera input/frames --no-web --output faces.parquet"],
     "camera-clip": ["camera input/slow.mkv --no-web --output faces.jsonl"],
 }
@@ -88,7 +90,8 @@ COLLECTIONS = {
         "summarize faces --by folder --chart shares.png",
     ],
     "batch-partitioned": [
-        "batch input/pictures --output faces --partition folder --part-size 2 --min-quality 0.5 --min-size 60",
+        "batch input/pictures --output faces --partition folder --part-size 2 --min-quality 0.5 --min-size 60"
+        " --model mien-s",
         "summarize faces --by folder --format json",
         "summarize faces --min-group 2",
     ],
@@ -99,7 +102,7 @@ COLLECTIONS = {
 
 DATASETS = {
     "data": ["data input/faces"],
-    "evaluate-json": ["evaluate input/faces --format json"],
+    "evaluate-json": ["evaluate input/faces --format json --model mien-s"],
     "evaluate-table": ["evaluate input/faces", "evaluate input/faces --split train"],
     "evaluate-heads": [
         f"evaluate input/faces --head {head} --format json"
@@ -253,4 +256,5 @@ STABLE = (
     "image-json", "image-csv", "image-parquet", "image-haar", "image-model", "image-min-quality", "image-aggregate",
     "video-json", "video-csv", "video-parquet", "camera-json", "batch-partitioned", "evaluate-json", "audit-json",
 )  # fmt: skip
-"""Cases that write numbers alone, no prose and no pictures: the same in every version of the libraries, nearly."""
+"""Cases that write numbers alone, no prose and no pictures, of a model that calculates in float32: the same in every
+version of the libraries and on every processor, nearly."""

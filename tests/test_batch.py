@@ -405,6 +405,7 @@ def task_of(entries: list[Entry], folder: Path) -> Task:
 
 @pytest.mark.slow
 class TestInterruptions:
+    @pytest.mark.once
     def test_killed_twenty_times(self, tmp_path: Path):
         """At random moments, with one process and with several: complete in the end, nothing twice, no half file."""
         source, out = tmp_path / "in", tmp_path / "out"
@@ -638,6 +639,7 @@ class TestSummary:
 
 @pytest.mark.slow
 class TestRay:
+    @pytest.mark.once
     def test_the_same_rows_though_a_worker_is_killed(self, tmp_path: Path):
         pytest.importorskip("ray")
         source, out = tmp_path / "in", tmp_path / "out"
@@ -676,6 +678,7 @@ class TestRay:
         said = [line for line in done.stderr.splitlines() if not line.startswith("reading faces: ")]
         assert said == ["1 picture, 1 face, 0 errors; 1 row in out"]
 
+    @pytest.mark.once
     def test_the_settings_of_a_program_that_started_ray_stay(self, tmp_path: Path):
         pytest.importorskip("ray")
         (tmp_path / "a.jpg").write_bytes(portrait(150))

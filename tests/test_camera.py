@@ -259,6 +259,7 @@ class TestPage:
         assert {int(row["frame"]) for row in rows} >= {result["frame"] for result in results}
 
     @needs_chromium
+    @pytest.mark.once
     def test_the_page_shows_them(self, page: Page, watching: subprocess.Popen[str]) -> None:
         # The browser is there first: the clip plays at its own speed, whoever watches, and then all ends.
         page.goto(self.address(watching))

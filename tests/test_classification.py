@@ -10,13 +10,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
 
 from mien.errors import ModelError
 from mien.images.crop import to_crop
 from mien.labels import FERPLUS_LABELS, LABELS
 from mien.models.classifier import EmotionClassifier
-from mien.models.registry import CONFIG_FILE, MODEL_FILE, available_models
+from mien.models.registry import CONFIG_FILE, MODEL_FILE, available_models, resolve_model
 
 WriteModel = Callable[..., Path]
 HEADS = ("expression", "fer2013", "ferplus")
@@ -54,6 +55,19 @@ class TestPredictProba:
         self, classifier: EmotionClassifier, crops: np.ndarray
     ) -> None:
         assert np.ptp(classifier.predict_proba(crops), axis=0).max() > 0.01
+
+    @pytest.mark.parametrize("name", [model.name for model in available_models()])
+    def test_the_file_alone_has_the_same_answers(self, name: str, crops: np.ndarray) -> None:
+        """onnxruntime's optimizations quantize float weights between quantized neighbours, roughly."""
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        network = resolve_model(name) / MODEL_FILE
+        session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+        expected = dict(
+            zip((o.name for o in session.get_outputs()), session.run(None, {"crops": crops}), strict=True)
+        )
+        for head, probabilities in EmotionClassifier(name).predict_heads(crops).items():
+            np.testing.assert_allclose(probabilities, expected[head], atol=0.05)
 
     def test_the_answer_of_a_mix_is_a_mean_of_its_heads_and_surer(self, crops: np.ndarray) -> None:
         classifier = EmotionClassifier("mien-s")

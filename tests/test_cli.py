@@ -187,7 +187,7 @@ def test_wrong_usage_and_bad_input_are_a_line_and_an_exit_code(
 
 
 def test_models_lists_what_is_shipped():
-    assert b"mien-s-2 (default)" in run("models").stdout
+    assert b"mien-s-3 (default)" in run("models").stdout
 
 
 def test_version():

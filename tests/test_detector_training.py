@@ -40,8 +40,8 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 SMALL = DetectorConfig(
-    epochs=4,
-    scenes=64,
+    epochs=3,
+    scenes=24,
     batch_size=8,
     side=96,
     learning_rate=4e-3,

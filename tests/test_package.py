@@ -65,7 +65,7 @@ def test_the_wheel_is_the_package_and_nothing_else(in_wheel: dict[str, bytes]) -
     about = {name for name in in_wheel if name.startswith(f"mien-{mien.__version__}.dist-info/")}
     assert set(in_wheel) - about == sources
     weights = {
-        "mien/models/mien-s-2/model.onnx",
+        "mien/models/mien-s-3/model.onnx",
         "mien/models/mien-s/model.onnx",
         "mien/models/mien-s/model.weights.h5",
         "mien/faces/weights/mien.onnx",

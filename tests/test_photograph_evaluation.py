@@ -74,7 +74,7 @@ class TestScores:
     def test_by_hand(self, recognizer: EmotionRecognizer, tree: Path, answers: dict[str, str]) -> None:
         report = evaluate_photographs(recognizer, tree)
         hopper, wrong = answers["hopper"], another(answers["astronaut"])
-        assert (report.model, report.detector, report.data) == ("mien-s-2", "mien", "photos")
+        assert (report.model, report.detector, report.data) == ("mien-s-3", "mien", "photos")
         assert (report.n, report.no_face, report.unreadable) == (3, 1, 1)
         assert report.accuracy == pytest.approx(1 / 3)
         assert report.interval[0] < 1 / 3 < report.interval[1]
@@ -224,7 +224,7 @@ class TestData:
     ) -> None:
         save(tmp_path / "tree" / "bored" / "x.png", encode(pattern()))
         with pytest.raises(
-            DatasetError, match=r"tree: labelled bored; but mien-s-2 predicts angry, .*neutral"
+            DatasetError, match=r"tree: labelled bored; but mien-s-3 predicts angry, .*neutral"
         ):
             evaluate_photographs(recognizer, tmp_path / "tree")
 
@@ -258,7 +258,7 @@ class TestCommand:
         assert done.returncode == 1  # one photograph could not be read
         assert "broken.png" in done.stderr
         assert done.stdout.startswith(
-            "mien-s-2 with the detector mien on photos, split train, head expression: 3 photog"
+            "mien-s-3 with the detector mien on photos, split train, head expression: 3 photog"
         )
         scores = json.loads((tmp_path / "report" / "scores.json").read_text())
         assert (scores["n"], scores["no_face"]) == (3, 1)

@@ -166,7 +166,7 @@ class TestHead:
             EmotionClassifier(write_model(outputs={"expression": LABELS}), head="labels")
 
     def test_faces_of_requests_meet_in_the_head_that_is_served(self) -> None:
-        classifier = BatchingClassifier("mien-s-2", head="ferplus", seconds=0.0, coming=lambda: 1)
+        classifier = BatchingClassifier("mien-s-3", head="ferplus", seconds=0.0, coming=lambda: 1)
         crops = np.random.default_rng(0).integers(0, 256, (2, 48, 48), np.uint8)
         own = EmotionClassifier(head="ferplus").predict_proba(crops)
         assert classifier.predict_proba(crops) == pytest.approx(own, abs=1e-5)

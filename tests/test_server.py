@@ -218,7 +218,7 @@ class TestOtherPaths:
     def test_models(self, client: httpx.Client):
         models = client.get("/v1/models").json()
         assert [m["name"] for m in models] == [c.name for c in available_models()]
-        assert [m["name"] for m in models if m["served"]] == ["mien-s-2"]
+        assert [m["name"] for m in models if m["served"]] == ["mien-s-3"]
 
     def test_a_model_of_ones_own(self, write_model: Any):
         with serving("--model", write_model("own")) as server, server.client() as client:

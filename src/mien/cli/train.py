@@ -237,7 +237,7 @@ def quantize(
     model: ModelOption = DEFAULT_MODEL,
     float_layers: Annotated[
         int, typer.Option(min=0, help="So many of the most sensitive convolutions stay in float32.")
-    ] = 8,
+    ] = 10,
     votes: VotesOption = None,
 ) -> None:
     """Make a model faster: one that calculates in int8 (post-training static quantization).

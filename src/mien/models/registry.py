@@ -14,7 +14,7 @@ from mien.labels import as_emotion
 from mien.models.files import NetworkFiles
 from mien.results import COLUMNS
 
-DEFAULT_MODEL = "mien-s-2"
+DEFAULT_MODEL = "mien-s-3"
 
 DEFAULT_DETECTOR = "mien"
 

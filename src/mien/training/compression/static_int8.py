@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import NodeProto, helper, numpy_helper
 
 from mien.errors import ExportError
 from mien.models.onnx_runtime import open_session, write_fused
@@ -23,7 +24,7 @@ from mien.training.compression.weights import checked, with_full_weights, with_i
 
 Progress = Callable[[int, int], None]
 
-FLOAT_LAYERS = 8
+FLOAT_LAYERS = 10
 """This many convolutions stay in float32, those that change the answers most when they alone are quantized."""
 
 IMAGES, FEW = 1024, 256
@@ -152,7 +153,38 @@ def _quantized(path: Path, ranges: Any, *, only: Sequence[str] = (), excluded: S
         )
         quantizer.quantize_model()
     quantizer.model.topological_sort()
+    _keep_in_float(quantizer.model.model.graph)
     return checked(quantizer.model.model)
+
+
+def _keep_in_float(graph: onnx.GraphProto) -> None:
+    """Make the runtime leave those convolutions in float32 that are not quantized.
+
+    onnxruntime quantizes the weights of a float convolution, with one scale for all filters, when it loads the model:
+    where one scale of all channels makes its input, and its output is quantized (WeightBiasQuantization, since 1.21).
+    So its input gets the same scale once for every channel.
+    """
+    makers = {node.output[0]: node for node in graph.node}
+    stored = {weight.name: weight for weight in graph.initializer}
+    nodes: list[NodeProto] = []
+    for node in graph.node:
+        before = makers.get(node.input[0]) if node.op_type == "Conv" else None
+        # The weights of a quantized one are made by a node; those of a float one lie in the file.
+        if before is not None and before.op_type == "DequantizeLinear" and node.input[1] in stored:
+            groups = next((a.i for a in node.attribute if a.name == "group"), 1)
+            channels = stored[node.input[1]].dims[1] * groups
+            given, made = before.input[0], f"{node.name}_float"
+            inputs = [given]
+            for name in before.input[1:]:
+                values = np.repeat(numpy_helper.to_array(stored[name]).reshape(1), channels)
+                inputs.append(f"{made}_{name}")
+                graph.initializer.append(numpy_helper.from_array(values, inputs[-1]))
+            nodes.append(helper.make_node("DequantizeLinear", inputs, [made], name=made, axis=1))
+            node.input[0] = made
+        nodes.append(node)
+    used = {name for node in nodes for name in node.input} | {output.name for output in graph.output}
+    del graph.node[:]
+    graph.node.extend(node for node in nodes if used.intersection(node.output))
 
 
 def _reader(path: Path, images: NDArray[np.uint8]) -> Any:
