@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from mien.training.detector.geometry import MIRRORED, Faces, affine, warp
+from mien.training.detector.occlusion import occlude
 from mien.training.detector.pasting import cut_out, cutting_of_fer, paste
 from mien.training.detector.photographs import Photograph
 from mien.training.detector.scene_corruptions import corrupt
@@ -144,6 +145,25 @@ def test_scenes_have_faces_of_all_sizes_inside_and_some_have_none() -> None:
 def test_without_empty_pictures_and_faces_to_paste_there_are_scenes_too() -> None:
     alone = SceneSynthesizer([photograph()], np.empty((0, 48, 48), np.uint8), 96)
     assert any(len(alone.draw(0, 0, i).faces) for i in range(10))
+
+
+def test_something_before_a_face_hides_a_part_of_it_alone() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (160, 200, 3), np.uint8)
+    faces, changed = photograph().faces, []
+    (x1, y1, x2, y2) = faces.boxes[0].round().astype(int)
+    room = int(0.34 * max(x2 - x1, y2 - y1))
+    for _ in range(60):
+        different = (occlude(noise.copy(), faces, 1.0, rng) != noise).any(axis=2)
+        changed.append(different[y1:y2, x1:x2].mean())
+        different[max(0, y1 - room) : y2 + room, max(0, x1 - room) : x2 + room] = False
+        assert not different.any()
+    assert min(changed) > 0.005
+    assert 0.1 < np.median(changed) < 0.5
+    assert max(changed) < 0.8
+    assert np.array_equal(occlude(noise.copy(), faces, 0.0, rng), noise)
+    small = faces.moved(np.array([[0.2, 0, 0], [0, 0.2, 0]]))
+    assert np.array_equal(occlude(noise.copy(), small, 1.0, rng), noise)
 
 
 def test_faults_change_pixels_and_keep_the_place() -> None:

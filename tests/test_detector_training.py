@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,18 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from mien.cli.app import command_line
-from mien.errors import DatasetError, ExportError, SettingsError, TrainingError
+from mien.errors import DatasetError, DetectorError, ExportError, SettingsError, TrainingError
 from mien.faces.detector import FaceDetector
 from mien.faces.grid import OUTPUTS, STRIDES, cell_grid
 from mien.faces.multiscale import search
-from mien.faces.onnx_detector import MienDetector
+from mien.faces.onnx_detector import MienDetector, read_detector
 from mien.training.detector import train as detector_train
 from mien.training.detector.config import DetectorConfig
 from mien.training.detector.export import export_detector
 from mien.training.detector.lean_graph import lean
 from mien.training.detector.network import MAX_PARAMETERS, build_detector
 from mien.training.detector.photographs import load_photographs
+from mien.training.detector.start_weights import take_weights
 from mien.training.detector.train import train_detector
 
 pytestmark = pytest.mark.filterwarnings(
@@ -158,6 +160,13 @@ class TestNetwork:
             assert answers.shape == (1, len(cell_grid(height, width)[0]), OUTPUTS)
             assert answers.dtype == np.float32
 
+    def test_starts_with_the_weights_of_an_exported_one(self) -> None:
+        model = build_detector()
+        take_weights(model, read_detector(None))
+        noise = np.random.default_rng(0).integers(0, 256, (2, 96, 128, 3), np.uint8)
+        answers = keras.ops.convert_to_numpy(model(noise.astype(np.float32)))
+        np.testing.assert_allclose(answers, MienDetector().answers(noise), atol=1e-4)
+
     def test_knows_nothing_at_first_and_says_so(self) -> None:
         noise = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype(np.float32)
         answers = keras.ops.convert_to_numpy(build_detector()(noise))
@@ -239,6 +248,14 @@ class TestRuns:
             CliRunner().invoke(command_line(), command, catch_exceptions=False)
         again = CliRunner().invoke(command_line(), [*command[:4], "--resume"], catch_exceptions=False)
         assert again.exit_code == 0
+
+    def test_the_weights_of_another_network_are_refused(self, tmp_path: Path, data: Path) -> None:
+        tiny = DetectorConfig(epochs=1, scenes=8, side=64, validate_on=2, init="mien")
+        with pytest.raises(TrainingError, match="the weights of another detector network"):
+            train_detector(load_photographs(data), None, tmp_path / "run", tiny)
+        with pytest.raises(DetectorError, match="none"):
+            train_detector(load_photographs(data), None, tmp_path / "run", replace(tiny, init="none"))
+        assert not (tmp_path / "run" / "config.toml").exists()
 
     def test_a_run_goes_on_with_its_own_data_only(self, tmp_path: Path, data: Path) -> None:
         photographs = load_photographs(data)

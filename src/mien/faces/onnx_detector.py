@@ -89,6 +89,16 @@ def detector_folder(folder: Path | None) -> Path:
     return folder / "export" if (folder / "export" / CONFIG_FILE).is_file() else folder
 
 
+def read_detector(folder: Path | None) -> bytes:
+    """The ONNX file of a detector, whose place is said as for `MienDetector`.
+
+    Raises:
+        DetectorError: it is missing, or not the one that its JSON describes.
+    """
+    folder = detector_folder(folder)
+    return _FILES.read_network(folder, DetectorModel.load(folder).sha256, MAX_BYTES)
+
+
 class MienDetector:
     """Faces with five landmarks; threads and, by pickles, processes may share it.
 

@@ -23,6 +23,7 @@ class DetectorConfig:
     """The settings of a run.
 
     Attributes:
+        init: the detector whose weights the run starts with: `mien`, a folder or a run; "" for none.
         epochs: of `scenes` scenes each.
         scenes: number of new scenes per epoch.
         batch_size: scenes a step.
@@ -33,12 +34,15 @@ class DetectorConfig:
         ema_momentum: momentum of the running average of the weights that is kept in the end; less in a short run.
         mixed_precision: compute in bfloat16, with weights in float32; a processor without instructions for it
             computes in float32.
+        rotation: most degrees that photographs and pasted faces are turned by, to either side.
+        occlusion: share of the faces that sunglasses, a mask or something else is put before.
         validate_every: epochs from one validation to the next; the last epoch is always validated.
         validate_on: pictures that are validated on at most; the first ones.
         limit: photographs that are read, spread over the data; 0 for all. For rehearsals.
         seed: of the random numbers.
     """
 
+    init: str = ""
     epochs: int = 100
     scenes: int = 1800
     batch_size: int = 8
@@ -48,6 +52,8 @@ class DetectorConfig:
     weight_decay: float = 0.01
     ema_momentum: float = 0.998
     mixed_precision: bool = False
+    rotation: float = 60.0
+    occlusion: float = 0.2
     validate_every: int = 10
     validate_on: int = 300
     limit: int = 0
@@ -115,6 +121,8 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "warmup_epochs": (0, 100_000),
     "weight_decay": (0, 1),
     "ema_momentum": (0, 0.999999),
+    "rotation": (0, 180),
+    "occlusion": (0, 1),
     "validate_every": (1, 100_000),
     "validate_on": (1, 10_000_000),
     "limit": (0, 1_000_000_000),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mien._core.opencv import cv2
 from mien.training.detector.geometry import Faces, Floats, Image, affine, warp
+from mien.training.detector.occlusion import occlude
 from mien.training.detector.pasting import Cutting, cut_out, cutting_of_fer, paste, size_to_paste
 from mien.training.detector.photographs import Photograph
 from mien.training.detector.scene_corruptions import corrupt
@@ -25,8 +26,9 @@ SIZES = (11.0, 260.0)
 
 ENLARGED = 2.2
 PASTED_SIZES = (12.0, 200.0)
-ROTATION = 30.0
-"""Most degrees that a photograph or a pasted face is turned by, to either side."""
+UPRIGHT, TILTED = 0.45, 30.0
+"""This share of pictures hangs straight, nearly. Half of the others is turned by up to `TILTED` degrees to either side,
+the other half by up to the synthesizer's `rotation`."""
 
 KINDS = {"photograph": 0.37, "mosaic": 0.25, "pasted": 0.2, "trap": 0.18}
 """How often a scene is of a kind."""
@@ -50,10 +52,20 @@ class SceneSynthesizer:
         photographs: to train on; some of them empty, some with faces.
         fer_faces: (n, 48, 48) uint8 grey faces to paste; may be none.
         side: of the scenes in pixels, a multiple of 32.
+        rotation: most degrees that a photograph or a pasted face is turned by, to either side.
+        occlusion: the share of faces that something is put before.
     """
 
-    def __init__(self, photographs: list[Photograph], fer_faces: NDArray[np.uint8], side: int) -> None:
-        self.side = side
+    def __init__(
+        self,
+        photographs: list[Photograph],
+        fer_faces: NDArray[np.uint8],
+        side: int,
+        *,
+        rotation: float = TILTED,
+        occlusion: float = 0.0,
+    ) -> None:
+        self.side, self._rotation, self._occlusion = side, rotation, occlusion
         self._fer = fer_faces
         self._with_faces = [one for one in photographs if len(one.faces)]
         self._shares = _shares(self._with_faces)
@@ -80,7 +92,8 @@ class SceneSynthesizer:
         else:
             scene = self._photograph(rng, self.side, self.side)
         window = (0.0, 0.0, float(self.side), float(self.side))
-        return Scene(corrupt(scene.image, rng, grey=grey), scene.faces.seen(window, SMALLEST))
+        image = occlude(scene.image, scene.faces, self._occlusion, rng)
+        return Scene(corrupt(image, rng, grey=grey), scene.faces.seen(window, SMALLEST))
 
     def _photograph(self, rng: np.random.Generator, width: int, height: int) -> Scene:
         """One with faces: one of them at a size drawn, anywhere."""
@@ -101,7 +114,7 @@ class SceneSynthesizer:
             for h, side in zip(half, (width, height), strict=True)
         )
         middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
-        matrix = affine(middle, (x, y), scale, _angle(rng), mirror=rng.random() < 0.5)
+        matrix = affine(middle, (x, y), scale, self._angle(rng), mirror=rng.random() < 0.5)
         image = warp(one.image, matrix, width, height)
         covered = one.image.shape[0] * one.image.shape[1] * scale**2 / (width * height)
         behind = self._background(rng, width, height) if self._empty and covered < 1.5 else None
@@ -143,7 +156,7 @@ class SceneSynthesizer:
             taken.append((x, y, size))
             grey |= fer and rng.random() < 0.8
             parts.append(
-                paste(image, self._cutting(rng, fer=fer), (x, y), size, _angle(rng), mirror=rng.random() < 0.5,
+                paste(image, self._cutting(rng, fer=fer), (x, y), size, self._angle(rng), mirror=rng.random() < 0.5,
                       softness=rng.uniform(0.02, 0.3))
             )  # fmt: skip
         return Scene(image, Faces.joined(parts)), grey
@@ -159,6 +172,13 @@ class SceneSynthesizer:
             return Scene(self._background(rng, self.side, self.side), Faces.none())
         one, box = self._traps[rng.integers(len(self._traps))]
         return self._around(rng, one, box, self.side, self.side)
+
+    def _angle(self, rng: np.random.Generator) -> float:
+        """Degrees."""
+        if rng.random() < UPRIGHT:
+            return float(rng.normal(0, 2))
+        most = min(TILTED, self._rotation) if rng.random() < 0.5 else self._rotation
+        return float(rng.uniform(-most, most))
 
     def _background(self, rng: np.random.Generator, width: int, height: int) -> Image:
         """A part of a picture without faces, large enough to fill the window."""
@@ -195,8 +215,3 @@ def _shares(photographs: list[Photograph]) -> Floats:
         ]
     )
     return np.asarray(shares / shares.sum())
-
-
-def _angle(rng: np.random.Generator) -> float:
-    """Degrees: half of the pictures hang straight, nearly."""
-    return float(rng.normal(0, 2) if rng.random() < 0.5 else rng.uniform(-ROTATION, ROTATION))

@@ -29,7 +29,7 @@ from mien._core.opencv import cv2
 from mien._core.parallel import map_chunks
 from mien._core.text import count
 from mien.errors import TrainingError
-from mien.faces.onnx_detector import DetectorModel, MienDetector
+from mien.faces.onnx_detector import DetectorModel, MienDetector, read_detector
 from mien.metrics.detection import average_precision, choose_min_score, counts_at, recall_at
 from mien.output.curves import detector_curves
 from mien.training.callbacks import Checkpoint, History, ProgressBar, epochs_done
@@ -38,6 +38,7 @@ from mien.training.detector.export import export_detector
 from mien.training.detector.network import build_detector
 from mien.training.detector.photographs import Photograph, fingerprint, split_photographs
 from mien.training.detector.scenes import SceneSynthesizer
+from mien.training.detector.start_weights import take_weights
 from mien.training.detector.targets import detection_loss, encode, mean_overlap
 from mien.training.detector.validation import Validation, scores_of
 from mien.training.devices import NO_BFLOAT16, precision
@@ -74,6 +75,7 @@ def train_detector(
     Raises:
         DatasetError: too few photographs.
         TrainingError: the folder holds another run, there is none to resume, or the data has changed.
+        DetectorError: `init` is no detector.
     """
     run = Path(run)
     fer_faces = np.empty((0, 48, 48), np.uint8) if fer_faces is None else fer_faces
@@ -85,10 +87,14 @@ def train_detector(
     keras.utils.set_random_seed(config.seed)
     model = build_detector(mixed_precision=config.mixed_precision)
     if not resume:
+        if config.init:
+            take_weights(model, read_detector(None if config.init == "mien" else Path(config.init)))
         write_record(run, data)
         config.save(run / SETTINGS)
     with _one_thread_each():
-        maker = SceneSynthesizer(training, fer_faces, config.side)
+        maker = SceneSynthesizer(
+            training, fer_faces, config.side, rotation=config.rotation, occlusion=config.occlusion
+        )
         _fit(model, maker, validation[: config.validate_on], config, run)
     if config.mixed_precision:  # the same weights in a network that computes in float32, as users will
         trained, model = model, build_detector()
