@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import pyarrow.dataset
 import pytest
 from object_store import ENVIRONMENT, EXPIRED, SLOW_DOWN, Proxy, Request, put_all, s3_server
 from PIL import Image
@@ -165,6 +166,21 @@ class TestOutput:
         assert store.seen["HEAD"] == 0
         others = sum(store.seen.values()) - pictures - 2 * parts
         assert others <= 45, store.keys
+
+    def test_other_tools_read_it_where_it_is(self, store: Proxy) -> None:
+        """The recipes of docs/how-to/scale.md."""
+        duckdb, polars = pytest.importorskip("duckdb"), pytest.importorskip("polars")
+        rows = go("s3://bucket/queried", partition="folder").rows
+        connection = duckdb.connect()
+        connection.register_filesystem(fsspec.filesystem("s3"))
+        words = "SELECT folder, count(*) FROM read_parquet('s3://bucket/queried/**/*.parquet') GROUP BY folder"
+        shares = dict(connection.sql(words).fetchall())
+        assert sum(shares.values()) == rows and {str(name) for name in shares} == {"0", "1", "2"}
+        dataset = pyarrow.dataset.dataset("bucket/queried", filesystem=fsspec.filesystem("s3"))
+        assert dataset.count_rows() == rows
+        options = {"aws_endpoint_url": store.url, "aws_allow_http": "true"}
+        scanned = polars.scan_parquet("s3://bucket/queried/**/*.parquet", storage_options=options)
+        assert scanned.collect().height == rows
 
     def test_by_folder_and_its_summary(self, store: Proxy) -> None:
         go("s3://bucket/parted", partition="folder")

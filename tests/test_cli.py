@@ -208,8 +208,16 @@ def test_bench_measures_model_and_picture(folder: Path):
     # A batch shares work, finding is a part of the whole: only what holds on any machine.
     assert 1000 / speed["faces_per_second"] < 5 * speed["face_ms"] < 5 * speed["picture_ms"]
     assert 0 < speed["detect_ms"] < 5 * speed["picture_ms"]
+    assert [(one["width"], one["faces"]) for one in speed["files"]] == [
+        (350, 1),
+        (1024, 1),
+        (1920, 1),
+        (4000, 1),
+    ]
+    assert speed["files_per_second"] > 0 and speed["frames_per_second"] > 0
     lines = run("bench", "--duration", "0.2").stdout.decode()
     assert "mien-s" in lines and "faces/s" in lines and "512 x 600, 1 face found" in lines
+    assert "JPEG of 4,000 x 3,000, 1 face found" in lines and "pictures/s" in lines and "frames/s" in lines
 
 
 def test_data_counts_images_by_class(tmp_path: Path):
