@@ -136,8 +136,8 @@ def multiply_adds(path: Path) -> int:
     """Multiplications, each with an addition, that an ONNX model's convolutions and matrices take a face."""
     graph = onnx.shape_inference.infer_shapes(onnx.load(path), strict_mode=True, data_prop=True).graph
     weights = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
-    for node in graph.node:  # weights that are stored in half precision
-        if node.op_type == "Cast" and node.input[0] in weights:
+    for node in graph.node:  # weights that are stored in half precision, or as int8 with a scale
+        if node.op_type in ("Cast", "Mul", "DequantizeLinear") and node.input[0] in weights:
             weights[node.output[0]] = weights[node.input[0]]
     shapes = {
         value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]

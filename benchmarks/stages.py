@@ -166,7 +166,7 @@ def draw(table: dict[str, dict[str, float]], path: Path) -> None:
     set_style(axes, "x")
     axes.invert_yaxis()
     axes.set_xlabel("milliseconds")
-    axes.legend(ncols=3, loc="lower right")
+    axes.legend(ncols=3, loc="upper right")
     save_figure(figure, path)
 
 

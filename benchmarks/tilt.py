@@ -22,7 +22,7 @@ from mien.faces.onnx_detector import MienDetector
 from mien.images.crop import crop_face
 from mien.models.classifier import EmotionClassifier
 
-ANGLES = (0, 5, 10, 15, 20, 30, 45)
+ANGLES = (0, 5, 10, 15, 20, 30, 45, 60)
 
 
 def turned(image: NDArray[np.uint8], angle: float) -> NDArray[np.uint8]:

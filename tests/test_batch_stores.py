@@ -173,7 +173,9 @@ class TestOutput:
         rows = go("s3://bucket/queried", partition="folder").rows
         connection = duckdb.connect()
         connection.register_filesystem(fsspec.filesystem("s3"))
-        words = "SELECT folder, count(*) FROM read_parquet('s3://bucket/queried/**/*.parquet') GROUP BY folder"
+        words = (
+            "SELECT folder, count(*) FROM read_parquet('s3://bucket/queried/**/*.parquet') GROUP BY folder"
+        )
         shares = dict(connection.sql(words).fetchall())
         assert sum(shares.values()) == rows and {str(name) for name in shares} == {"0", "1", "2"}
         dataset = pyarrow.dataset.dataset("bucket/queried", filesystem=fsspec.filesystem("s3"))

@@ -52,8 +52,8 @@ class DetectorConfig:
     weight_decay: float = 0.01
     ema_momentum: float = 0.998
     mixed_precision: bool = False
-    rotation: float = 60.0
-    occlusion: float = 0.2
+    rotation: float = 30.0
+    occlusion: float = 0.0
     validate_every: int = 10
     validate_on: int = 300
     limit: int = 0

@@ -20,6 +20,8 @@ def occlude(image: Image, faces: Faces, share: float, rng: np.random.Generator) 
         share: how many of the faces that are large enough, 0 to 1.
         rng: the source of the random numbers.
     """
+    if not share:  # and no random number is drawn: runs of earlier versions go on as they began
+        return image
     chosen = [
         (box, points)
         for box, points in zip(faces.boxes, faces.landmarks, strict=True)

@@ -26,9 +26,9 @@ SIZES = (11.0, 260.0)
 
 ENLARGED = 2.2
 PASTED_SIZES = (12.0, 200.0)
-UPRIGHT, TILTED = 0.45, 30.0
-"""This share of pictures hangs straight, nearly. Half of the others is turned by up to `TILTED` degrees to either side,
-the other half by up to the synthesizer's `rotation`."""
+TILTED = 30.0
+"""Half of the pictures hang straight, nearly. The others are turned to either side: up to the synthesizer's `rotation`
+or, where that is more, half of them up to these degrees, as most heads are."""
 
 KINDS = {"photograph": 0.37, "mosaic": 0.25, "pasted": 0.2, "trap": 0.18}
 """How often a scene is of a kind."""
@@ -175,9 +175,11 @@ class SceneSynthesizer:
 
     def _angle(self, rng: np.random.Generator) -> float:
         """Degrees."""
-        if rng.random() < UPRIGHT:
+        if rng.random() < 0.5:
             return float(rng.normal(0, 2))
-        most = min(TILTED, self._rotation) if rng.random() < 0.5 else self._rotation
+        most = self._rotation
+        if most > TILTED and rng.random() < 0.5:
+            most = TILTED
         return float(rng.uniform(-most, most))
 
     def _background(self, rng: np.random.Generator, width: int, height: int) -> Image:
