@@ -33,6 +33,12 @@ def two_layers(x: Any) -> Any:
 
 NETWORKS["two-layers"] = two_layers
 
+WITHOUT_COPY = pytest.mark.filterwarnings(
+    # TensorFlow's variables do not know NumPy 2's `copy`; Keras converts them all the same.
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
+"""Of modules that train."""
+
 SETTINGS = TrainConfig(
     network="two-layers",
     epochs=12,

@@ -19,6 +19,7 @@ import numpy as np
 import onnx
 from keras import layers
 from PIL import Image
+from small_runs import WITHOUT_COPY
 from typer.testing import CliRunner
 
 from mien.cli.app import command_line
@@ -36,10 +37,7 @@ from mien.training.detector.photographs import load_photographs
 from mien.training.detector.start_weights import take_weights
 from mien.training.detector.train import train_detector
 
-pytestmark = pytest.mark.filterwarnings(
-    # TensorFlow's variables do not know NumPy 2's `copy`; Keras converts them all the same.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
+pytestmark = WITHOUT_COPY
 
 SMALL = DetectorConfig(
     epochs=3,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from photographs import brighter, photographs
-from small_runs import SETTINGS, faces, fer2013, train_and_keep
+from small_runs import SETTINGS, WITHOUT_COPY, faces, fer2013, train_and_keep
 from typer.testing import CliRunner
 
 from mien.cli.app import command_line
@@ -25,13 +25,7 @@ from mien.training.splits import hold_back, split_up
 from mien.training.targets import EXPRESSION, heads_for, mixed, targets_for
 from mien.training.train import train
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings(
-        # TensorFlow's variables do not know NumPy 2's `copy`; Keras converts them all the same.
-        "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-    ),
-]
+pytestmark = [pytest.mark.slow, WITHOUT_COPY]
 
 VIEWS = 3
 HEADS = {"fer2013": LABELS, "ferplus": FERPLUS_LABELS}

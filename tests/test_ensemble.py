@@ -13,7 +13,7 @@ pytest.importorskip("keras", reason="needs mien[train]")
 
 import onnx
 from onnx import TensorProto
-from small_runs import SETTINGS, faces, fer2013, write_fer2013
+from small_runs import SETTINGS, WITHOUT_COPY, faces, fer2013, write_fer2013
 from typer.testing import CliRunner
 
 from mien.cli.app import command_line
@@ -28,13 +28,7 @@ from mien.training.config import combine
 from mien.training.derived.ensemble import ensemble
 from mien.training.train import train
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings(
-        # TensorFlow's variables do not know NumPy 2's `copy`; Keras converts them all the same.
-        "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-    ),
-]
+pytestmark = [pytest.mark.slow, WITHOUT_COPY]
 
 SHORT = replace(SETTINGS, epochs=4, warmup_epochs=0, clean_epochs=0)
 

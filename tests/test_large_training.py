@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_runs import SETTINGS, faces, scores
+from small_runs import SETTINGS, WITHOUT_COPY, faces, scores
 
 from mien.data.dataset import Dataset
 from mien.data.load import load_dataset
@@ -21,13 +21,7 @@ from mien.training.splits import hold_out
 from mien.training.targets import heads_for, targets_for
 from mien.training.train import train
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings(
-        # TensorFlow's variables do not know NumPy 2's `copy`; Keras converts them all the same.
-        "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-    ),
-]
+pytestmark = [pytest.mark.slow, WITHOUT_COPY]
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ import pytest
 pytest.importorskip("keras", reason="needs mien[train]")
 
 import onnx
+import typer
 from onnx import TensorProto, numpy_helper
-from small_runs import SETTINGS, faces, fer2013, write_fer2013
+from small_runs import SETTINGS, WITHOUT_COPY, faces, fer2013, write_fer2013
 from typer.testing import CliRunner
 
 from mien.cli.app import command_line
@@ -20,17 +21,11 @@ from mien.data.dataset import Dataset
 from mien.errors import DatasetError, ExportError, ModelError
 from mien.models.classifier import EmotionClassifier
 from mien.models.registry import ModelConfig
-from mien.training.compression.static_int8 import with_int8_arithmetic
+from mien.training.compression.static_int8 import FLOAT_LAYERS, with_int8_arithmetic
 from mien.training.derived.quantize import quantize
 from mien.training.train import train
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings(
-        # TensorFlow's variables do not know NumPy 2's `copy`; Keras converts them all the same.
-        "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-    ),
-]
+pytestmark = [pytest.mark.slow, WITHOUT_COPY]
 
 
 @pytest.fixture(scope="module")
@@ -142,5 +137,8 @@ def test_command(run: Path, tmp_path: Path) -> None:
     assert "times as fast on this machine" in done.output
     assert f"wrote {tmp_path / 'int8'}" in done.output
     assert len(ModelConfig.load(tmp_path / "int8").quantization["float_layers"]) == 1
+    # The command line does not load what it says the default of.
+    command = typer.main.get_command(command_line()).commands["quantize"]
+    assert {p.name: p.default for p in command.params}["float_layers"] == FLOAT_LAYERS
     again = CliRunner().invoke(command_line(), [*words, "-o", str(tmp_path / "int8")])
     assert again.exit_code != 0

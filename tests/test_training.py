@@ -29,7 +29,7 @@ import onnxruntime
 import small_runs
 import typed
 from PIL import Image
-from small_runs import SETTINGS, faces, fer2013, scores, train_and_keep
+from small_runs import SETTINGS, WITHOUT_COPY, faces, fer2013, scores, train_and_keep
 
 from mien.data.dataset import Dataset, Split
 from mien.errors import DatasetError, ExportError, TrainingError
@@ -58,10 +58,7 @@ from mien.training.targets import (
 )
 from mien.training.train import train
 
-pytestmark = pytest.mark.filterwarnings(
-    # TensorFlow's variables do not know NumPy 2's `copy`; Keras converts them all the same.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
+pytestmark = WITHOUT_COPY
 
 EPOCHS = SETTINGS.epochs
 RUN_FILES = {

@@ -17,7 +17,7 @@ pytest.importorskip("keras", reason="needs mien[train]")
 
 from photographs import brighter, photographs
 from pictures import encode
-from small_runs import SETTINGS, faces, fer2013, train_and_keep, write_fer2013
+from small_runs import SETTINGS, WITHOUT_COPY, faces, fer2013, train_and_keep, write_fer2013
 from typer.testing import CliRunner
 
 from mien.cli.app import command_line
@@ -34,13 +34,7 @@ from mien.training.start import check_start
 from mien.training.targets import EXPRESSION, frequencies, heads_for, targets_for
 from mien.training.train import train
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings(
-        # TensorFlow's variables do not know NumPy 2's `copy`; Keras converts them all the same.
-        "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-    ),
-]
+pytestmark = [pytest.mark.slow, WITHOUT_COPY]
 
 HEADS = {"fer2013": LABELS, "ferplus": FERPLUS_LABELS}
 MORE = 40

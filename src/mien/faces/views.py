@@ -35,10 +35,8 @@ DARK, LIT, MOST_LIGHT = 160, 230, 16
 """A picture in which hardly a pixel (1 in 100) reaches the first grey level is brightened until one in 100 reaches the
 second, but at most this many times: the network was trained on few pictures as dark as that."""
 
-_EVERY, _SAMPLED = (
-    8,
-    80,
-)  # one row and column out of so many, and about so many of each, measure the brightness
+# One row and column out of so many, and about so many of each, measure the brightness.
+_EVERY, _SAMPLED = 8, 80
 
 Image: TypeAlias = NDArray[np.uint8]
 """(H, W, 3) uint8 RGB."""

@@ -104,4 +104,5 @@ def _place(name: str) -> tuple[str, int]:
 
 
 def _number(layer: Any) -> int:
-    return int((re.search(r"_(\d+)$", layer.name) or [0, 0])[1])
+    found = re.search(r"_(\d+)$", layer.name)
+    return 0 if found is None else int(found[1])
