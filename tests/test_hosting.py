@@ -110,6 +110,17 @@ class TestWorkflow:
         assert extras == {"serve", "batch", "test"}
         assert extras <= set(PROJECT["optional-dependencies"])
 
+    @pytest.mark.parametrize("status", [0, 3])
+    def test_the_end_of_a_run_keeps_its_status(self, tmp_path: Path, status: int) -> None:
+        """What its trap does must not: with `set -e` a command that fails there ends the run with its own status."""
+        script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+        head = script[: script.index("\n", script.index("trap ")) + 1]
+        script = head + f"sleep 0 & wait $!\nexit {status}\n"
+        place = tmp_path / "ci" / "run"
+        place.parent.mkdir()
+        place.write_text(script, encoding="utf-8")
+        assert subprocess.run(["bash", str(place)], timeout=60).returncode == status
+
     def test_only_the_hosts_own_actions_and_no_token_left_behind(self) -> None:
         steps = [step for job in load(WORKFLOW)["jobs"].values() for step in job["steps"] if "uses" in step]
         assert all(re.fullmatch(r"actions/[\w-]+@v\d+", step["uses"]) for step in steps)
