@@ -320,6 +320,7 @@ class TestRefusals:
             ({"min_size": 30}, "min_size 20, this run has min_size 30"),
             ({"partition": "folder"}, "partition none"),
             ({"detector_size": 320}, "detector_size 640, this run has detector_size 320"),
+            ({"turns": True}, "turns False, this run has turns True"),
             ({"decode_side": 1280}, "decode_side automatic, this run has decode_side 1280"),
         ],
     )

@@ -375,15 +375,15 @@ def test_commands_that_find_faces_take_the_same_options_with_the_defaults_of_pyt
     }  # fmt: skip
     group = {one.name: one.default for one in fields(RecognizerOptions)}
     assert group == {
-        "detector": DEFAULT_DETECTOR, "detector_size": DETECTOR_SIZE, "min_size": MIN_SIZE, "min_quality": 0.0,
-        "min_confidence": None, "model": DEFAULT_MODEL, "head": "auto",
+        "detector": DEFAULT_DETECTOR, "detector_size": DETECTOR_SIZE, "min_size": MIN_SIZE, "turns": False,
+        "min_quality": 0.0, "min_confidence": None, "model": DEFAULT_MODEL, "head": "auto",
     }  # fmt: skip
     for command in finding.values():
         taken = {p.name: p.default for p in command.params if p.name in group}
         assert taken == group
         panels = {p.name: p.rich_help_panel for p in command.params if p.name in group}
         assert set(panels.values()) == {"Detection", "Model"}
-    detection = ("detector", "detector_size", "min_size", "min_quality")
+    detection = ("detector", "detector_size", "min_size", "turns", "min_quality")
     assert {p.name: p.default for p in crops.params if p.name in group} == {
         name: 40 if name == "min_size" else group[name] for name in detection
     }

@@ -93,14 +93,14 @@ class TestVerb:
     def test_arguments_are_named_as_the_options_are(self) -> None:
         names = list(inspect.signature(EmotionRecognizer).parameters)
         assert names == [
-            "model", "head", "detector", "detector_size", "min_size", "min_quality", "min_confidence",
+            "model", "head", "detector", "detector_size", "min_size", "turns", "min_quality", "min_confidence",
         ]  # fmt: skip
         assert EmotionRecognizer(min_size=300).recognize(grace_hopper()).faces == ()
         assert EmotionRecognizer(detector_size=200).recognize(grace_hopper()) != EmotionRecognizer(
             detector_size=640
         ).recognize(grace_hopper())
 
-    @pytest.mark.parametrize("given", [{"detector_size": 320}, {"min_size": 1}])
+    @pytest.mark.parametrize("given", [{"detector_size": 320}, {"min_size": 1}, {"turns": True}])
     def test_a_detector_has_its_own_settings(self, given: dict[str, int]) -> None:
         with pytest.raises(ValueError, match=rf"{next(iter(given))}=.* together with a FaceDetector"):
             EmotionRecognizer(detector=FaceDetector("haar"), **given)

@@ -20,6 +20,7 @@ pytest.importorskip("pyarrow", reason="needs mien[study]")
 from mien import (
     LABELS,
     Box,
+    EmotionRecognizer,
     EpisodeSettings,
     Face,
     Prediction,
@@ -618,6 +619,16 @@ class TestGoingOn:
         done = _run(clips, study[0], lists, "--fps", "5")
         assert isinstance(done.exception, StudyError)
         assert "was read with {'fps': None}, now {'fps': 5.0}" in str(done.exception)
+
+    def test_a_study_of_before_turns_goes_on_without_them(self, clips: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "study"
+        run_study([clips / "two.mp4"], folder)
+        record = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+        del record["reading"]["turns"]
+        (folder / "study.json").write_text(json.dumps(record), encoding="utf-8")
+        run_study([clips / "two.mp4"], folder)
+        with pytest.raises(StudyError, match="turns"):
+            run_study([clips / "two.mp4"], folder, recognizer=EmotionRecognizer(turns=True))
 
     def test_a_table_that_somebody_changed_is_not_lost(self, clips: Path, tmp_path: Path) -> None:
         folder = tmp_path / "study"

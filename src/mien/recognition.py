@@ -79,6 +79,7 @@ class EmotionRecognizer:
         detector: a `FaceDetector`, or what it takes: "mien", "haar", "yunet", a run, or the path of a YuNet file.
         detector_size: as `size` of `FaceDetector`; not together with a detector, which has its own. None for 640.
         min_size: as `min_size` of `FaceDetector`; not together with a detector, which has its own. None for 20.
+        turns: as `FaceDetector` takes it; not together with a detector, which has its own. None for False.
         min_quality: faces with a lower `quality.score`, 0 to 1, are filtered out; 0 for none.
         min_confidence: as `EmotionClassifier` takes it; not together with a classifier, which has its own.
 
@@ -95,6 +96,7 @@ class EmotionRecognizer:
         detector: FaceDetector | str = DEFAULT_DETECTOR,
         detector_size: int | None = None,
         min_size: int | None = None,
+        turns: bool | None = None,
         min_quality: float = 0.0,
         min_confidence: float | None = None,
     ) -> None:
@@ -107,13 +109,14 @@ class EmotionRecognizer:
                 model, head=head or DEFAULT_HEAD, min_confidence=min_confidence
             )
         if isinstance(detector, FaceDetector):
-            _check_none("a FaceDetector", detector_size=detector_size, min_size=min_size)
+            _check_none("a FaceDetector", detector_size=detector_size, min_size=min_size, turns=turns)
             self.detector = detector
         else:
             self.detector = FaceDetector(
                 detector,
                 size=DETECTOR_SIZE if detector_size is None else detector_size,
                 min_size=MIN_SIZE if min_size is None else min_size,
+                turns=bool(turns),
             )
 
     @property

@@ -64,6 +64,7 @@ def run_batch(
     detector: str = DEFAULT_DETECTOR,
     detector_size: int = DETECTOR_SIZE,
     min_size: int = MIN_SIZE,
+    turns: bool = False,
     min_quality: float = 0.0,
     min_confidence: float | None = None,
     decode_side: int | None = None,
@@ -82,7 +83,7 @@ def run_batch(
     Args:
         sources: as `list_entries` takes them.
         output: the folder or URL where the parts go; a run of the same settings may have begun it.
-        model: with the next six as `EmotionRecognizer` takes them; models and detectors by their names.
+        model: with the next seven as `EmotionRecognizer` takes them; models and detectors by their names.
         decode_side: JPEGs are decoded at the least of 1/8, 1/4 and 1/2 that leaves the long side so many pixels, and
             boxes are in pixels of the whole picture all the same; 0 for whole ones, None for what the search needs.
         partition: "folder" writes a folder a first folder of the source, "none" one folder in all.
@@ -95,7 +96,7 @@ def run_batch(
     Raises:
         MissingExtraError: fsspec or pyarrow is not installed.
         ValueError: a `min_quality`, `min_confidence`, `min_size` or `detector_size` out of range.
-        ModelError, DetectorError: there is no such model, head or detector.
+        ModelError, DetectorError: there is no such model, head or detector, or none for `turns`.
         SettingsError: the output was begun with other settings, or another run writes there.
         SourceError: a source is missing, or vanished; what was done is kept.
         StoreError: an object store refuses or does not answer, or another run took over; what was done is kept.
@@ -105,7 +106,7 @@ def run_batch(
     _check(engine, partition, part_size, workers, decode_side)
     settings, same_files = _settings(
         model, head, detector, min_size=min_size, partition=partition, min_quality=min_quality,
-        min_confidence=min_confidence, detector_size=detector_size, decode_side=decode_side,
+        min_confidence=min_confidence, detector_size=detector_size, decode_side=decode_side, turns=turns,
     )  # fmt: skip
     place = _open(output, settings, same_files)
     with place.locked():
@@ -240,7 +241,9 @@ def _settings(model: str, head: str, detector: str, **others: Any) -> tuple[Batc
     check_min_quality(others["min_quality"])
     check_min_confidence(others["min_confidence"])
     # One that cannot be loaded is an error here, and not in every process that reads pictures.
-    FaceDetector(detector, size=others["detector_size"], min_size=others["min_size"], threads=1)
+    FaceDetector(
+        detector, size=others["detector_size"], min_size=others["min_size"], turns=others["turns"], threads=1
+    )
     config, own = ModelConfig.load(resolve_model(model)), detector_model(detector)
     settings = BatchSettings(
         model,

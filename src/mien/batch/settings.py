@@ -22,6 +22,7 @@ class BatchSettings:
         partition: "folder" for a folder a first folder of the source, "none" for one folder in all.
         min_quality: the least quality of a face's crop, 0 to 1.
         detector_size: long side in pixels at which mien's own detector searches.
+        turns: whether faces that lie on their side or upside down are searched too.
         detector_sha256: of mien's own detector, "" for others.
         decode_side: large JPEGs are decoded smaller, but with so many pixels on the long side; 0 for whole, None for
             as many as the detector's search needs.
@@ -45,6 +46,7 @@ class BatchSettings:
     uncertain_below: float | None = None
     detector_min_score: float | None = None
     detector_margin: float | None = None
+    turns: bool = False
 
 
 def check_settings(

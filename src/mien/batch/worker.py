@@ -70,7 +70,11 @@ class Worker:
                 settings.model, head=settings.head, threads=1, min_confidence=settings.min_confidence
             ),
             detector=FaceDetector(
-                settings.detector, min_size=settings.min_size, size=settings.detector_size, threads=1
+                settings.detector,
+                min_size=settings.min_size,
+                size=settings.detector_size,
+                turns=settings.turns,
+                threads=1,
             ),
             min_quality=settings.min_quality,
         )

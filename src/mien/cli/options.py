@@ -211,6 +211,14 @@ class DetectionOptions:
             rich_help_panel=DETECTION,
         ),
     ] = MIN_SIZE
+    turns: Annotated[
+        bool,
+        typer.Option(
+            "--turns",
+            help="Also find faces that lie on their side or upside down: four searches instead of one.",
+            rich_help_panel=DETECTION,
+        ),
+    ] = False
     min_quality: Annotated[
         float,
         typer.Option(
@@ -226,7 +234,7 @@ class DetectionOptions:
         """The detector that the options name."""
         from mien.faces.detector import FaceDetector
 
-        return FaceDetector(self.detector, min_size=self.min_size, size=self.detector_size)
+        return FaceDetector(self.detector, min_size=self.min_size, size=self.detector_size, turns=self.turns)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from mien.errors import DetectorError
 from mien.faces.align import TILTED, Square, tilt, upright, upright_height
 from mien.faces.haar import HaarDetector
 from mien.faces.onnx_detector import DetectorModel, MienDetector, detector_folder
+from mien.faces.turns import search_turned
+from mien.faces.yunet import MIN_SCORE as YUNET_MIN_SCORE
 from mien.faces.yunet import YuNetDetector, fetch_yunet
 from mien.images.crop import crop_face
 from mien.images.read import ImageSource, read_image
@@ -55,11 +57,13 @@ class FaceDetector:
         min_size: faces whose box has a shorter side, in pixels of the picture, are dropped.
         size: pictures are scaled to this long side at most before mien's own network searches them, in pixels: to what
             faces of `min_size` need.
+        turns: also find faces that lie on their side or upside down, which takes four times as long; not with
+            "haar", which does not tell which way up a face is.
         threads: of one call of mien's own network; None for as many as the machine has cores, or one where several
             calls run at the same time. OpenCV's detectors follow `cv2.setNumThreads`.
 
     Raises:
-        DetectorError: an unknown backend, or one that cannot be loaded or fetched.
+        DetectorError: an unknown backend, one that cannot be loaded or fetched, or "haar" with `turns`.
         ValueError: a `min_size` below 1, or a `size` below 32.
     """
 
@@ -69,18 +73,26 @@ class FaceDetector:
         *,
         min_size: int = MIN_SIZE,
         size: int = DETECTOR_SIZE,
+        turns: bool = False,
         threads: int | None = None,
     ) -> None:
         if min_size < 1:
             raise ValueError(f"min_size {min_size}: expected at least 1 pixel")
+        if turns and backend == "haar":
+            raise DetectorError(
+                "detector haar with turns: it does not tell which way up a face is; "
+                "expected mien, a run of mien train-detector, or yunet"
+            )
         self.backend = backend
-        self.min_size, self.size = min_size, size
+        self.min_size, self.size, self.turns = min_size, size, turns
         self._mien: MienDetector | None = None
+        self._min_score = YUNET_MIN_SCORE
         self._backend: _Backend
         if backend == "mien" or (backend not in ("haar", "yunet") and Path(backend).is_dir()):
             folder = None if backend == "mien" else Path(backend)
             self._mien = MienDetector(folder, long_side=size, threads=threads)
             self._backend, self._margin = self._mien, self._mien.model.margin
+            self._min_score = self._mien.model.min_score
         elif backend == "haar":
             self._backend, self._margin = HaarDetector(), HAAR_MARGIN
         elif backend == "yunet":
@@ -133,12 +145,18 @@ class FaceDetector:
         """
         pictures = [read_image(image) for image in images]
         scales = [1.0] * len(pictures) if scales is None else scales
-        if self._mien is not None:
-            found = self._mien.detect_batch(pictures, [self.min_size / scale for scale in scales])
+        sizes = [self.min_size / scale for scale in scales]
+        if self.turns:
+            found = search_turned(self._search, pictures, sizes, self._min_score)
         else:
-            with self._lock():
-                found = [self._backend.detect(picture) for picture in pictures]
+            found = self._search(pictures, sizes)
         return [self._large(faces, scale) for faces, scale in zip(found, scales, strict=True)]
+
+    def _search(self, pictures: Sequence[NDArray[np.uint8]], min_sizes: Sequence[float]) -> list[list[Face]]:
+        if self._mien is not None:
+            return self._mien.detect_batch(pictures, min_sizes)
+        with self._lock():
+            return [self._backend.detect(picture) for picture in pictures]
 
     def crop(self, image: NDArray[np.uint8], face: Face, *, size: int = 48) -> NDArray[np.uint8]:
         """A face as a model's input, (size, size) uint8 grey: framed as FER2013's, upright if the tilt is known.

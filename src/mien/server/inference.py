@@ -27,7 +27,9 @@ class LargestFaces(FaceDetector):
     """A detector that keeps the largest `max_faces` faces of a picture; `found` is called if there are any."""
 
     def __init__(self, settings: Settings, found: Callable[[], None]) -> None:
-        super().__init__(settings.detector, size=settings.detector_size, min_size=settings.min_size)
+        super().__init__(
+            settings.detector, size=settings.detector_size, min_size=settings.min_size, turns=settings.turns
+        )
         self._max_faces = settings.max_faces
         self._found = found
 

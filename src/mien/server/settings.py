@@ -27,7 +27,8 @@ class Settings:
     """What a server serves, to whom, and how much of it.
 
     Attributes:
-        model, head, detector, detector_size, min_size, min_quality, min_confidence: as `EmotionRecognizer` takes them.
+        model, head, detector, detector_size, min_size, turns, min_quality, min_confidence: as `EmotionRecognizer`
+            takes them.
         host: the address to listen on; only this machine can reach 127.0.0.1.
         port: 0 for one that is free.
         names: host names, besides localhost and IP addresses, by which people reach the server.
@@ -55,6 +56,7 @@ class Settings:
     detector: str = DEFAULT_DETECTOR
     detector_size: int = DETECTOR_SIZE
     min_size: int = MIN_SIZE
+    turns: bool = False
     min_quality: float = 0.0
     min_confidence: float | None = None
     host: str = "127.0.0.1"

@@ -26,6 +26,7 @@ from mien.video.smoothing import TIME_CONSTANT
 Progress = Callable[[str, int, int], None]
 
 _RECORD = "study.json"
+_FORMERLY = {"turns": False}  # what studies of earlier versions were read with, and did not record
 _READ = "read"  # the folder of what was read, a file a clip
 
 
@@ -63,6 +64,7 @@ class Reading:
             "detector_sha256": "" if own is None else own.sha256,
             "detector_size": detector.size,
             "min_size": detector.min_size,
+            "turns": detector.turns,
             "min_quality": self.recognizer.min_quality,
             **asdict(self.sampling),
             "patience": self.patience,
@@ -108,6 +110,7 @@ class ReadClips:
     def _check(self, folder: Path, before: Any) -> None:
         if not isinstance(before, dict):
             raise StudyError(f"{folder / _RECORD}: not the record of a study; choose a new folder")
+        before = _FORMERLY | before
         changed = [name for name, value in self.settings.items() if before.get(name) != value]
         if changed:
             was, now = ({name: values.get(name) for name in changed} for values in (before, self.settings))
