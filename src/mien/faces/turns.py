@@ -39,11 +39,11 @@ def search_turned(
     for quarters in range(4):
         turned = [np.ascontiguousarray(np.rot90(image, quarters)) for image in images]
         for ways, image, found in zip(seen, images, search(turned, min_sizes), strict=True):
-            ways.append([_turned_back(face, quarters, image.shape[1], image.shape[0]) for face in found])
+            ways.append([turned_back(face, quarters, image.shape[1], image.shape[0]) for face in found])
     return [_best(ways, OTHERS * min_score) for ways in seen]
 
 
-def _turned_back(face: Face, quarters: int, width: int, height: int) -> Face:
+def turned_back(face: Face, quarters: int, width: int, height: int) -> Face:
     """A face of a picture that `numpy.rot90` has turned, in pixels of the picture of this size before that."""
 
     def back(x: float, y: float) -> tuple[float, float]:
