@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,11 +17,9 @@ from mien.errors import DetectorError
 from mien.faces.grid import OUTPUTS
 from mien.faces.multiscale import SURE, search
 from mien.models.files import NetworkFiles
-from mien.models.onnx_runtime import Session, open_session
+from mien.models.onnx_runtime import Session, Sessions, open_session
 from mien.models.registry import DETECTOR_SIZE
 from mien.results import Box, Face
-
-CORES = os.cpu_count() or 1
 
 SHIPPED = Path(__file__).parent / "weights"
 MODEL_FILE, CONFIG_FILE = "mien.onnx", "mien.json"
@@ -129,7 +124,7 @@ class MienDetector:
         place = None if folder == SHIPPED else str(folder.absolute())
         self.model = DetectorModel.load(folder)
         self.long_side, self._min_score = long_side, score_factor * self.model.min_score
-        self._sessions = PerProcess(_Sessions, place, self.model.sha256, threads)
+        self._sessions = PerProcess(_open, place, self.model.sha256, threads)
         self._input = _check_shapes(self._sessions().alone, folder / MODEL_FILE)
 
     def detect(self, image: NDArray[np.uint8]) -> list[Face]:
@@ -157,46 +152,18 @@ class MienDetector:
 
     def answers(self, pictures: NDArray[np.uint8]) -> Floats:
         """What the network answers: (n, height, width, 3) uint8, multiples of 32 -> (n, cells, 15)."""
-        with self._sessions().one() as session:
-            return np.asarray(session.run(None, {self._input: pictures})[0], np.float32)
+        return np.asarray(self._sessions().run(None, {self._input: pictures})[0], np.float32)
 
 
-class _Sessions:
-    """A detector's sessions: with all threads for a call that is alone, with one thread for calls beside others.
-
-    Several pictures, one a thread, are searched faster than one after the other by all threads.
-
-    Args:
-        folder, sha256: of the network, as `_open` takes them.
-        threads: of every call; None for what is said above.
-    """
-
-    def __init__(self, folder: str | None, sha256: str, threads: int | None) -> None:
-        self.alone = _open(folder, sha256, threads)
-        self._beside = self.alone if threads is not None or CORES == 1 else None
-        self._source = folder, sha256
-        self._lock, self._running = threading.Lock(), 0
-
-    @contextmanager
-    def one(self) -> Iterator[Session]:
-        """The session for a call inside the block."""
-        with self._lock:
-            if self._running and self._beside is None:
-                self._beside = _open(*self._source, 1)
-            session = (self._running and self._beside) or self.alone
-            self._running += 1
-        try:
-            yield session
-        finally:
-            with self._lock:
-                self._running -= 1
-
-
-def _open(folder: str | None, sha256: str, threads: int | None) -> Session:
-    """The session of a detector with this SHA-256; of the shipped one for None."""
+def _open(folder: str | None, sha256: str, threads: int | None) -> Sessions:
+    """The sessions of a detector with this SHA-256; of the shipped one for None."""
     path = SHIPPED if folder is None else Path(folder)
-    network = _FILES.read_network(path, sha256, MAX_BYTES)
-    return open_session(network, path / MODEL_FILE, DetectorError, threads=threads)
+
+    def open_one(threads: int | None) -> Session:
+        network = _FILES.read_network(path, sha256, MAX_BYTES)
+        return open_session(network, path / MODEL_FILE, DetectorError, threads=threads)
+
+    return Sessions(open_one, threads)
 
 
 def _check_shapes(session: Session, path: Path) -> str:

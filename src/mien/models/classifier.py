@@ -13,7 +13,7 @@ from mien._core.per_process import PerProcess
 from mien._core.text import count
 from mien.errors import MienError, ModelError
 from mien.images.crop import to_crop
-from mien.models.onnx_runtime import Session, open_session
+from mien.models.onnx_runtime import Session, Sessions, open_session
 from mien.models.registry import (
     DEFAULT_HEAD,
     DEFAULT_MODEL,
@@ -40,7 +40,8 @@ class EmotionClassifier:
         model: name of a shipped model, a model folder, or a run that `mien train` wrote.
         head: the output that answers: "auto" for the model's default, "expression"; "labels" for the head that was
             trained on its dataset's own labels; or an output by its name, as "ferplus", which has labels of its own.
-        threads: CPU threads of one call; None for as many as the machine has cores.
+        threads: CPU threads of one call; None for as many as the machine has cores, or one where several calls run at
+            the same time.
         min_confidence: answers less confident than this, 0 to 1, are flagged as uncertain; None for the model's own
             threshold.
 
@@ -73,7 +74,7 @@ class EmotionClassifier:
         self.min_confidence = self.config.uncertain_below if min_confidence is None else min_confidence
         # A shipped model by its name: another machine may have it elsewhere.
         source = folder.name if is_shipped(folder) else str(folder.absolute())
-        self._session = PerProcess(_open, source, self.config.sha256, threads)
+        self._sessions = PerProcess(_open, source, self.config.sha256, threads)
         self._input = self._check_shapes(folder)
 
     @property
@@ -125,7 +126,7 @@ class EmotionClassifier:
     def _answers(self, heads: list[str], batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """What the network says of a batch, if it is probabilities: a stranger's model may say anything."""
         try:
-            found: list[NDArray[np.float32]] = self._session().run(heads, {self._input: batch})
+            found: list[NDArray[np.float32]] = self._sessions().run(heads, {self._input: batch})
         except MienError:
             raise
         except Exception as error:  # onnxruntime's own exceptions have no common base
@@ -157,13 +158,13 @@ class EmotionClassifier:
     def _check_shapes(self, folder: Any) -> str:
         """The name of the input, if inputs and outputs are as the configuration says."""
         size = self.config.input_size
-        inputs = self._session().get_inputs()
+        inputs = self._sessions().alone.get_inputs()
         got = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
         if len(inputs) != 1 or not _is_batch(inputs[0], "tensor(uint8)", [size, size]):
             raise ModelError(
                 f"{folder}: the model takes {got}; expected one tensor(uint8) [n, {size}, {size}] for any n"
             )
-        outputs = {o.name: o for o in self._session().get_outputs()}
+        outputs = {o.name: o for o in self._sessions().alone.get_outputs()}
         for head, labels in self.config.outputs.items():
             output = outputs.get(head)
             if output is None or not _is_batch(output, "tensor(float)", [len(labels)]):
@@ -184,10 +185,14 @@ def check_min_confidence(least: float | None) -> None:
         raise ValueError(f"min_confidence {least}: expected 0, for no answer flagged as uncertain, to 1")
 
 
-def _open(source: str, sha256: str, threads: int | None) -> Session:
-    """The session of a model with this SHA-256."""
+def _open(source: str, sha256: str, threads: int | None) -> Sessions:
+    """The sessions of a model with this SHA-256."""
     folder = resolve_model(source)
-    return open_session(read_model(folder, sha256), folder, ModelError, threads=threads)
+
+    def open_one(threads: int | None) -> Session:
+        return open_session(read_model(folder, sha256), folder, ModelError, threads=threads)
+
+    return Sessions(open_one, threads)
 
 
 def _is_batch(value: Any, kind: str, rest: list[int]) -> bool:
