@@ -14,7 +14,11 @@ from mien.server.problems import Problem
 from mien.server.settings import COPIES
 from mien.server.worker_pool import RETRY_AFTER
 
-_M_MMAP_THRESHOLD, _LARGE = -3, 1 << 20  # of malloc.h; bytes
+KEPT = 128 << 20
+"""Bytes."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+_SMALLEST_BLOCK, _LARGEST_BLOCK = 1 << 20, 32 << 20  # bytes; glibc takes no more
 
 
 class Bodies:
@@ -117,11 +121,14 @@ class Budget:
                 self._changed.notify_all()
 
 
-def return_large_blocks() -> None:
-    """Have blocks of decoded pictures returned to the system when they are freed; glibc only, for the whole process.
+def bound_what_is_kept(threads: int) -> None:
+    """Have the threads that read pictures keep at most `KEPT` of the memory they freed; glibc only, whole process.
 
-    Else glibc soon takes them from heaps that it has for each thread, and keeps some ten MB in each: with 64 threads
-    more than the pictures themselves.
+    Left to itself, glibc keeps some ten MB for each thread: with 64 threads more than the pictures themselves. Without
+    any, every picture's memory is new, and the system fills it with zeros first: a third of the server's time.
     """
     if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
+        block = min(_LARGEST_BLOCK, max(_SMALLEST_BLOCK, KEPT // (2 * threads)))
+        malloc = ctypes.CDLL(None)
+        malloc.mallopt(_M_MMAP_THRESHOLD, block)  # larger ones are returned one by one
+        malloc.mallopt(_M_TRIM_THRESHOLD, 2 * block)  # so much is kept of the others

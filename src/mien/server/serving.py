@@ -15,7 +15,7 @@ import uvicorn
 from mien.errors import ServerError
 from mien.server.app import create_app
 from mien.server.connections import Impatient
-from mien.server.memory import return_large_blocks
+from mien.server.memory import bound_what_is_kept
 from mien.server.settings import Settings
 from mien.server.watch import Watched
 
@@ -35,7 +35,7 @@ def serve(
         ModelError, DetectorError: the model or the detector cannot be loaded.
         ServerError: the address cannot be listened on.
     """
-    return_large_blocks()
+    bound_what_is_kept(settings.workers)
     app = create_app(settings, watched)
     Impatient.patience = min(Impatient.patience, settings.timeout)
     with _listen(settings.host, settings.port) as listening:
