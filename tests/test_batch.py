@@ -22,6 +22,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 from pyarrow import parquet
+from ray_cluster import ray_workers
 from typed import run
 
 from mien.batch.folder_output import FolderOutput
@@ -652,7 +653,7 @@ class TestRay:
             "batch", source, "--output", out, "--engine", "ray", "--workers", "2", "--part-size", "3"
         ) as process:
             wait_for(lambda: list(out.rglob("part-*.parquet")), 120)
-            os.kill(ray_actors()[0], signal.SIGKILL)
+            os.kill(ray_workers()[0], signal.SIGKILL)
             _, words = process.communicate(timeout=240)
         assert process.returncode == 1, words  # one picture is broken
         names = Counter(row["source"] for row in rows_of(out))
@@ -699,19 +700,6 @@ class TestRay:
         )
         assert done.returncode == 0, done.stderr
         assert "Execution plan" in done.stderr  # as that program may want it
-
-
-def ray_actors() -> list[int]:
-    """Ray's processes that hold a worker."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            name = (path / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if name.startswith(b"ray::MapWorker") or (name.startswith(b"ray::") and b"Actor" in name):
-            found.append(int(path.name))
-    return found
 
 
 def test_without_its_packages_it_says_what_to_install(tmp_path: Path):

@@ -22,6 +22,7 @@ import pytest
 from object_store import ENVIRONMENT, EXPIRED, SLOW_DOWN, Proxy, Request, put_all, s3_server
 from PIL import Image
 from pyarrow import parquet
+from ray_cluster import Nodes
 from typed import run
 
 from mien.batch.output import Publisher
@@ -399,7 +400,7 @@ def begin(seconds: float, url: str, *more: str, script: Path) -> subprocess.Pope
         "--part-size",
         "1",
     ]
-    process = subprocess.Popen([*words, *more], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*words, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     BEGUN.append(process)
     return process
 
@@ -469,6 +470,24 @@ class TestProcesses:
         assert process.returncode == 1
         (line,) = [line for line in words.splitlines() if not line.startswith("reading faces")]
         assert line.startswith("mien: s3://bucket/in/") and "refuses the credentials" in line
+
+    @pytest.mark.once
+    def test_a_cluster_whose_workers_and_nodes_are_killed(self, patient: Proxy, tmp_path: Path) -> None:
+        pytest.importorskip("ray")
+        url, script, chance = "s3://bucket/cluster", tmp_path / "run.py", random.Random(0)
+        patient.slow = 0.5
+        with Nodes(3) as nodes:
+            process = begin(
+                60, url, "--engine", "ray", "--address", nodes.address, "--workers", "3", script=script
+            )
+            for done, kill in ((1, nodes.kill_a_worker), (4, nodes.kill_a_node), (7, nodes.kill_a_worker)):
+                wait_for(lambda: process.poll() is not None or len(names_at(url)) >= done, 120)  # noqa: B023
+                assert process.poll() is None
+                assert kill(chance)
+            said, words = process.communicate(timeout=240)
+        assert process.returncode == 1, words  # one picture is none
+        assert said == "" and "Traceback" not in words
+        assert_whole(url)
 
     def test_killed_six_times(self, patient: Proxy, tmp_path: Path) -> None:
         url, script = "s3://bucket/often", tmp_path / "run.py"

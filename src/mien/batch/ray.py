@@ -88,10 +88,14 @@ def run_on_ray(
 def _few_words() -> Iterator[None]:
     """Ray says errors alone: its plans, its progress and its advice stand in its own log files.
 
-    RAY_BACKEND_LOG_LEVEL, where it is set, decides what the part of Ray says that is not Python.
+    RAY_BACKEND_LOG_LEVEL, where it is set, decides what the part of Ray says that is not Python. Of workers that died,
+    and whose tasks are repeated, Ray tells on stdout whatever its settings are.
     """
+    from ray._private import worker
     from ray.data import DataContext
 
+    own: Any = worker
+    tell = own.print_to_stdstream
     context, name = DataContext.get_current(), "RAY_BACKEND_LOG_LEVEL"
     # Not those of files.
     consoles = [
@@ -99,12 +103,14 @@ def _few_words() -> Iterator[None]:
     ]
     before = context.enable_progress_bars, os.environ.get(name), [one.level for one in consoles]
     context.enable_progress_bars = False
+    own.print_to_stdstream = lambda *_, **__: None
     os.environ.setdefault(name, "fatal")
     for one in consoles:
         one.setLevel(logging.ERROR)
     try:
         yield
     finally:
+        own.print_to_stdstream = tell
         context.enable_progress_bars, level, levels = before
         if level is None:
             del os.environ[name]
