@@ -185,6 +185,27 @@ class TestOutput:
         scanned = polars.scan_parquet("s3://bucket/queried/**/*.parquet", storage_options=options)
         assert scanned.collect().height == rows
 
+    def test_small_parts_become_large_ones_by_any_column(self, store: Proxy) -> None:
+        """The recipes of docs/how-to/scale.md: one file that mien reads as well, and folders by hash."""
+        connection = pytest.importorskip("duckdb").connect()
+        connection.register_filesystem(fsspec.filesystem("s3"))
+        rows = go("s3://bucket/small").rows
+        parts = "read_parquet('s3://bucket/small/*.parquet')"
+        options = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880"
+        connection.sql(
+            f"COPY (FROM {parts} ORDER BY source) TO 's3://bucket/compact/part-0.parquet' ({options})"
+        )
+        assert set(names_at("s3://bucket/compact")) == set(names_at("s3://bucket/small"))
+        (whole,) = summarize("s3://bucket/compact")
+        (before,) = summarize("s3://bucket/small")
+        assert whole == before
+        hashed = f"SELECT *, hash(source) % 4 AS hash FROM {parts}"
+        connection.sql(
+            f"COPY ({hashed}) TO 's3://bucket/hashed' ({options}, PARTITION_BY (hash), OVERWRITE_OR_IGNORE)"
+        )
+        again = "SELECT count(*), count(DISTINCT hash) FROM read_parquet('s3://bucket/hashed/**/*.parquet')"
+        assert connection.sql(again).fetchall() == [(rows, 4)]
+
     def test_by_folder_and_its_summary(self, store: Proxy) -> None:
         go("s3://bucket/parted", partition="folder")
         assert_whole("s3://bucket/parted")
