@@ -6,6 +6,7 @@ import io
 import json
 import pickle
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -508,6 +509,9 @@ class TestProcesses:
             said, words = process.communicate(timeout=240)
         assert process.returncode == 1, words  # one picture is none
         assert said == "" and "Traceback" not in words
+        # What a node had done before it was killed may be made again elsewhere, and counts there.
+        done = re.findall(r"^node \S+ [0-9a-f]{8}: (\d+) pictures?, [\d.]+ pictures/s$", words, re.MULTILINE)
+        assert len(done) >= 2 and sum(map(int, done)) == PICTURES
         assert_whole(url)
 
     def test_killed_six_times(self, patient: Proxy, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import pickle
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -28,12 +29,21 @@ class _Actor:
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """The outcome of the only task of a batch, or the error that ends the run, as bytes."""
         (task,) = batch["task"]
+        node = ray_node()
         try:
             # What is raised here comes out of Ray as an error of Ray, without its cause.
-            done: Any = self._worker.run(pickle.loads(task))  # noqa: S301 written below
+            done: Any = replace(self._worker.run(pickle.loads(task)), node=node)  # noqa: S301 written below
         except (MienError, OSError) as error:
             done = error
         return {"outcome": [pickle.dumps(done)]}
+
+
+def ray_node() -> str:
+    """The node that this process is on: its address, and the first digits of its number, as `ray list nodes` says."""
+    import ray
+
+    own: Any = ray
+    return f"{own.util.get_node_ip_address()} {own.get_runtime_context().get_node_id()[:8]}"
 
 
 def run_on_ray(

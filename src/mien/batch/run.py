@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,8 @@ class BatchOutcome:
         pictures, faces, errors: of this run; errors are pictures that could not be read.
         before: pictures that were done before.
         rows: in the folder now.
+        nodes: pictures of this run by node of a cluster; empty on one machine.
+        seconds: that the run took, from its first task to its last part.
     """
 
     pictures: int
@@ -53,6 +57,8 @@ class BatchOutcome:
     errors: int
     before: int
     rows: int
+    nodes: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 def run_batch(
@@ -124,13 +130,16 @@ def _open(output: str | Path, settings: BatchSettings, same_files: frozenset[str
 def _follow(outcomes: Generator[Outcome, None, None], work: _Work, progress: Progress) -> BatchOutcome:
     """Let the run happen; whatever ends it, the records say what the output holds."""
     pictures = faces = errors = 0
-    complete = failed = False
+    nodes: Counter[str] = Counter()
+    complete, failed, begun = False, False, time.monotonic()
     try:
         with closing(outcomes):
             for outcome in outcomes:
                 pictures += outcome.pictures
                 faces += outcome.faces
                 errors += outcome.errors
+                if outcome.node:
+                    nodes[outcome.node] += outcome.pictures
                 work.done(outcome)
                 progress("reading faces", work.before + pictures, work.total)
         complete = True
@@ -138,8 +147,9 @@ def _follow(outcomes: Generator[Outcome, None, None], work: _Work, progress: Pro
         failed = True
         raise
     finally:
+        seconds = time.monotonic() - begun
         rows = work.end(complete=complete, failed=failed)
-    return BatchOutcome(pictures, faces, errors, work.before, rows)
+    return BatchOutcome(pictures, faces, errors, work.before, rows, nodes, seconds)
 
 
 class _Work:

@@ -41,13 +41,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task came to: its shard, and counts of rows, pictures, faces and of pictures with an error."""
+    """What a task came to: its shard, and counts of rows, pictures, faces and of pictures with an error; and on which
+    node of a cluster."""
 
     shard: int
     rows: int
     pictures: int
     faces: int
     errors: int
+    node: str = ""
 
 
 class Worker:

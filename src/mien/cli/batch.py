@@ -117,6 +117,10 @@ def batch(
         f"{known}; {count(outcome.rows, 'row')} in {output}",
         err=True,
     )
+    if len(outcome.nodes) > 1:
+        for node, pictures in sorted(outcome.nodes.items()):
+            rate = pictures / outcome.seconds
+            typer.echo(f"node {node}: {count(pictures, 'picture')}, {rate:,.1f} pictures/s", err=True)
     if outcome.errors:
         raise typer.Exit(1)
 
