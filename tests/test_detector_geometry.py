@@ -142,6 +142,16 @@ def test_scenes_have_faces_of_all_sizes_inside_and_some_have_none() -> None:
     assert 0 < np.concatenate(known).mean() < 1
 
 
+@pytest.mark.parametrize("number", range(12))
+def test_a_large_face_alone_has_its_own_border_or_a_colour_around_it(number: int) -> None:
+    scene, _ = maker()._alone(np.random.default_rng(number))
+    (box,) = scene.faces.boxes
+    assert 0.12 * 160 - 1 <= (box[2:] - box[:2]).max() <= 1.5 * 160  # a turned box is larger
+    assert 0 < box[:2].mean() + 1e-9 < 160 and scene.image.shape == (160, 160, 3)
+    middle = ((box[:2] + box[2:]) / 2).clip(0, 159).astype(int)
+    assert scene.image[middle[1], middle[0]].any()  # nothing is left black
+
+
 def test_without_empty_pictures_and_faces_to_paste_there_are_scenes_too() -> None:
     alone = SceneSynthesizer([photograph()], np.empty((0, 48, 48), np.uint8), 96)
     assert any(len(alone.draw(0, 0, i).faces) for i in range(10))

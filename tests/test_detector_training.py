@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import onnx
 from keras import layers
+from pictures import ASTRONAUT_FACE, astronaut
 from PIL import Image
 from small_runs import WITHOUT_COPY
 from typer.testing import CliRunner
@@ -27,13 +28,16 @@ from mien.errors import DatasetError, DetectorError, ExportError, SettingsError,
 from mien.faces.detector import FaceDetector
 from mien.faces.grid import OUTPUTS, STRIDES, cell_grid
 from mien.faces.multiscale import search
-from mien.faces.onnx_detector import MienDetector, read_detector
+from mien.faces.onnx_detector import DetectorModel, MienDetector, read_detector
+from mien.results import Box
+from mien.training.detector import network
 from mien.training.detector import train as detector_train
 from mien.training.detector.config import DetectorConfig
 from mien.training.detector.export import export_detector
 from mien.training.detector.lean_graph import lean
+from mien.training.detector.mining import mine, with_mined
 from mien.training.detector.network import MAX_PARAMETERS, build_detector
-from mien.training.detector.photographs import load_photographs
+from mien.training.detector.photographs import Photograph, load_photographs
 from mien.training.detector.start_weights import take_weights
 from mien.training.detector.train import train_detector
 
@@ -165,6 +169,30 @@ class TestNetwork:
         answers = keras.ops.convert_to_numpy(model(noise.astype(np.float32)))
         np.testing.assert_allclose(answers, MienDetector().answers(noise), atol=1e-4)
 
+    def test_a_wider_one_starts_with_the_answers_of_a_narrower_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        narrow = tuple(filters - 8 for filters in network._FILTERS)
+        with monkeypatch.context() as patch:
+            patch.setattr(network, "_FILTERS", narrow)
+            patch.setattr(network, "_NECK", network._NECK - 8)
+            before = build_detector()
+        rng = np.random.default_rng(0)
+        before.set_weights(
+            [w * rng.uniform(0.9, 1.1, w.shape) + rng.uniform(0, 0.01, w.shape) for w in before.get_weights()]
+        )
+        export_detector(before, tmp_path / "narrow", DetectorModel(""))
+        model = build_detector()
+        take_weights(model, read_detector(tmp_path / "narrow"))
+        noise = rng.integers(0, 256, (2, 96, 128, 3), np.uint8)
+        answers = keras.ops.convert_to_numpy(model(noise.astype(np.float32)))
+        np.testing.assert_allclose(
+            answers, MienDetector(tmp_path / "narrow").answers(noise), rtol=1e-3, atol=1e-3
+        )
+        with pytest.raises(TrainingError, match="another detector network"), monkeypatch.context() as patch:
+            patch.setattr(network, "_FILTERS", narrow)
+            take_weights(build_detector(), read_detector(None))
+
     def test_knows_nothing_at_first_and_says_so(self) -> None:
         noise = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype(np.float32)
         answers = keras.ops.convert_to_numpy(build_detector()(noise))
@@ -195,13 +223,13 @@ class TestLearning:
     def test_what_is_exported_finds_faces_as_the_network_does(self, learned: Path, data: Path) -> None:
         model = keras.models.load_model(learned / "detector.keras", compile=False)
 
-        def network(views: np.ndarray) -> np.ndarray:
+        def answers_of(views: np.ndarray) -> np.ndarray:
             return keras.ops.convert_to_numpy(model(views.astype(np.float32)))
 
         detector = MienDetector(learned)
         found = 0
         for one in load_photographs(data):
-            ((scores, boxes, _),) = search(network, [one.image], 640, detector.model.min_score)
+            ((scores, boxes, _),) = search(answers_of, [one.image], 640, detector.model.min_score)
             faces = detector.detect(one.image)
             assert [f.score for f in faces] == pytest.approx(scores.tolist(), abs=1e-4)
             for face, box in zip(faces, boxes.tolist(), strict=True):
@@ -270,6 +298,42 @@ class TestRuns:
             train_detector(photographs, None, tmp_path / "none", resume=True)
 
 
+class TestHardNegatives:
+    """The portrait counts as empty here, so that the shipped detector has something to be wrong about."""
+
+    @pytest.fixture
+    def photographs(self, data: Path) -> list[Photograph]:
+        first, *others = load_photographs(data, limit=4)
+        return [replace(first, image=astronaut(), empty=True, rejected=np.empty((0, 4))), *others]
+
+    def test_what_is_found_where_no_face_is_becomes_one_trap(
+        self, photographs: list[Photograph], tmp_path: Path
+    ) -> None:
+        mine(None, photographs, 0.6, tmp_path)
+        first, *others = with_mined(photographs, tmp_path)
+        ((x1, y1, x2, y2),) = first.rejected
+        assert ASTRONAUT_FACE.iou(Box(x1, y1, x2, y2)) > 0.5
+        for one, before in zip(others, photographs[1:], strict=True):
+            assert (one.rejected == before.rejected).all()
+
+    def test_a_place_that_the_data_names_counts_once(
+        self, photographs: list[Photograph], tmp_path: Path
+    ) -> None:
+        box = ASTRONAUT_FACE
+        photographs[0] = replace(photographs[0], rejected=np.array([[box.x1, box.y1, box.x2, box.y2]]))
+        mine(None, photographs, 0.6, tmp_path)
+        assert (with_mined(photographs, tmp_path)[0].rejected == photographs[0].rejected).all()
+
+    def test_a_run_without_what_was_found_is_refused(
+        self, photographs: list[Photograph], tmp_path: Path
+    ) -> None:
+        with pytest.raises(TrainingError, match="start it anew"):
+            with_mined(photographs, tmp_path)
+        (tmp_path / "hard_negatives.json").write_text("[]")
+        with pytest.raises(TrainingError, match="start it anew"):
+            with_mined(photographs, tmp_path)
+
+
 class TestInput:
     @pytest.mark.parametrize(
         ("setting", "message"),
@@ -280,6 +344,7 @@ class TestInput:
             ({"batch_size": 64, "scenes": 8}, "batch_size"),
             ({"mixup": 0.2}, "unknown setting mixup"),
             ({"seed": "one"}, "whole number"),
+            ({"hard_negatives": 0.4}, "without init"),
         ],
     )
     def test_settings_that_cannot_be(self, setting: dict[str, Any], message: str) -> None:
@@ -302,11 +367,11 @@ class TestInput:
 
 def test_an_export_takes_no_detours_and_says_the_same(learned: Path) -> None:
     """What Keras writes computes shapes and copies grids; `lean` changes the steps, and no answer."""
-    network = (learned / "export" / "mien.onnx").read_bytes()
-    kinds = {node.op_type for node in onnx.load_from_string(network).graph.node}
+    exported = (learned / "export" / "mien.onnx").read_bytes()
+    kinds = {node.op_type for node in onnx.load_from_string(exported).graph.node}
     assert {"DequantizeLinear", "Resize"} <= kinds
     assert not kinds & {"Tile", "Shape", "Cast", "Gather", "Unsqueeze"}
-    assert lean(network) == network  # there is nothing left to do
+    assert lean(exported) == exported  # there is nothing left to do
 
 
 def test_an_export_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

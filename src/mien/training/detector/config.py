@@ -36,6 +36,8 @@ class DetectorConfig:
             computes in float32.
         rotation: most degrees that photographs and pasted faces are turned by, to either side.
         occlusion: share of the faces that sunglasses, a mask or something else is put before.
+        hard_negatives: the score from which what `init` takes for a face in photographs without one is shown again and
+            again, to be unlearned; 0 for only what the data names.
         validate_every: epochs from one validation to the next; the last epoch is always validated.
         validate_on: pictures that are validated on at most; the first ones.
         limit: photographs that are read, spread over the data; 0 for all. For rehearsals.
@@ -54,6 +56,7 @@ class DetectorConfig:
     mixed_precision: bool = False
     rotation: float = 30.0
     occlusion: float = 0.0
+    hard_negatives: float = 0.0
     validate_every: int = 10
     validate_on: int = 300
     limit: int = 0
@@ -65,6 +68,11 @@ class DetectorConfig:
         if self.side % 32:
             raise ValueError(f"side={self.side}: expected a multiple of 32")
         check_limits(self, {"learning_rate": (0, math.inf)}, inside=True)
+        if self.hard_negatives and not self.init:
+            raise ValueError(
+                f"hard_negatives={self.hard_negatives} without init: expected the detector whose hits they are; "
+                "--set init=mien"
+            )
         if self.batch_size > self.scenes:
             raise ValueError(
                 f"batch_size={self.batch_size} of {count(self.scenes, 'scene')}: expected fewer; "
@@ -123,6 +131,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "ema_momentum": (0, 0.999999),
     "rotation": (0, 180),
     "occlusion": (0, 1),
+    "hard_negatives": (0, 1),
     "validate_every": (1, 100_000),
     "validate_on": (1, 10_000_000),
     "limit": (0, 1_000_000_000),

@@ -19,12 +19,12 @@ from mien.training.networks import policy
 
 Tensor = Any
 
-MAX_PARAMETERS = 200_000
+MAX_PARAMETERS = 245_000
 
 # Filters of the stages of stride 2, 4, 8, 16 and 32, and how many blocks each has. The first cost most and see least.
-_FILTERS = (16, 24, 56, 88, 112)
+_FILTERS = (16, 32, 64, 128, 176)
 _BLOCKS = (0, 2, 3, 3, 3)
-_NECK = 56
+_NECK = 64
 _PRIOR = 0.01  # what a cell says of itself before it has learned anything: few are faces
 
 

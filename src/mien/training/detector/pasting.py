@@ -14,7 +14,7 @@ from mien.training.detector.photographs import Photograph
 # YuNet's box in a picture of FER2013, in shares of its side: the medians over the training pictures.
 _FER_BOX = np.array([0.116, -0.034, 0.885, 0.970])
 
-_LARGEST_FER = 110  # pixels: enlarged further its 48 pixels are a blur
+_LARGEST_FER = 220  # pixels: a blur, as enlarged thumbnails are
 
 
 @dataclass(frozen=True)

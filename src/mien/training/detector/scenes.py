@@ -30,7 +30,7 @@ TILTED = 30.0
 """Half of the pictures hang straight, nearly. The others are turned to either side: up to the synthesizer's `rotation`
 or, where that is more, half of them up to these degrees, as most heads are."""
 
-KINDS = {"photograph": 0.37, "mosaic": 0.25, "pasted": 0.2, "trap": 0.18}
+KINDS = {"photograph": 0.35, "mosaic": 0.23, "pasted": 0.17, "alone": 0.07, "trap": 0.18}
 """How often a scene is of a kind."""
 
 _PORTRAITS = ("twfy_mpsL", "caltech101_faces", "ms_face_samples")
@@ -87,6 +87,8 @@ class SceneSynthesizer:
             scene = self._mosaic(rng)
         elif kind == "pasted" and self._empty:
             scene, grey = self._pasted(rng)
+        elif kind == "alone" and (len(self._fer) or self._portraits):
+            scene, grey = self._alone(rng)
         elif kind == "trap" and self._empty:
             scene = self._trap(rng)
         else:
@@ -160,6 +162,23 @@ class SceneSynthesizer:
                       softness=rng.uniform(0.02, 0.3))
             )  # fmt: skip
         return Scene(image, Faces.joined(parts)), grey
+
+    def _alone(self, rng: np.random.Generator) -> tuple[Scene, bool]:
+        """One large face, and around it what its picture's border repeats, or one colour."""
+        fer = len(self._fer) > 0 and (not self._portraits or rng.random() < 0.6)
+        cutting = self._cutting(rng, fer=fer)
+        size = size_to_paste(rng, 0.12 * self.side, 0.95 * self.side, fer=fer)
+        box = cutting.faces.boxes[0]
+        x, y = (
+            rng.uniform(min(0.45 * size, self.side / 2), max(self.side - 0.45 * size, self.side / 2))
+            for _ in "xy"
+        )
+        matrix = affine(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), (x, y), size / (box[2:] - box[:2]).max(),
+                        self._angle(rng), mirror=rng.random() < 0.5)  # fmt: skip
+        image = warp(cutting.image, matrix, self.side, self.side, border=cv2.BORDER_REPLICATE)
+        if rng.random() < 0.4:
+            _fill(image, cutting.image.shape, matrix, None, rng)
+        return Scene(image, cutting.faces.moved(matrix)), fer and rng.random() < 0.8
 
     def _cutting(self, rng: np.random.Generator, *, fer: bool) -> Cutting:
         if fer:

@@ -5,6 +5,7 @@ A run folder holds::
     config.toml      the settings
     train.json       what data (with its SHA-256), versions, machine
     history.csv      one row an epoch
+    hard_negatives.json  with the setting of that name: what the first detector took for faces
     checkpoint.npz   all state after the last whole epoch, to resume from
     detector.keras   the trained network: the running average of its weights
     curves.png       loss and scores against the epoch
@@ -35,6 +36,7 @@ from mien.output.curves import detector_curves
 from mien.training.callbacks import Checkpoint, History, ProgressBar, epochs_done
 from mien.training.detector.config import DetectorConfig
 from mien.training.detector.export import export_detector
+from mien.training.detector.mining import mine, with_mined
 from mien.training.detector.network import build_detector
 from mien.training.detector.photographs import Photograph, fingerprint, split_photographs
 from mien.training.detector.scenes import SceneSynthesizer
@@ -88,9 +90,13 @@ def train_detector(
     model = build_detector(mixed_precision=config.mixed_precision)
     if not resume:
         if config.init:
-            take_weights(model, read_detector(None if config.init == "mien" else Path(config.init)))
+            take_weights(model, read_detector(_start(config)))
         write_record(run, data)
         config.save(run / SETTINGS)
+    if config.hard_negatives:
+        if not resume:
+            mine(_start(config), training, config.hard_negatives, run)
+        training = with_mined(training, run)
     with _one_thread_each():
         maker = SceneSynthesizer(
             training, fer_faces, config.side, rotation=config.rotation, occlusion=config.occlusion
@@ -237,3 +243,7 @@ def _resumed(run: Path, data: dict[str, Any]) -> DetectorConfig:
             f"{run}: was started with {count(int(started.get('fer_faces', 0)), 'face')} to paste; use the same"
         )
     return DetectorConfig.load(run)
+
+
+def _start(config: DetectorConfig) -> Path | None:
+    return None if config.init == "mien" else Path(config.init)
