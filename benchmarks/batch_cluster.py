@@ -79,10 +79,13 @@ def killed(args: argparse.Namespace, nodes: Nodes) -> None:
             )
     said, words = run.communicate()
     rows = rows_of("bucket/killed")
+    told = [line for line in words.splitlines() if not line.startswith("reading faces: ")]
     print(
-        f"{time.monotonic() - begun:6.1f} s  ended with {run.returncode}: {words.strip().splitlines()[-1]}\n"
+        f"{time.monotonic() - begun:6.1f} s  ended with {run.returncode}\n",
+        *(f"          {line}\n" for line in told),
         f"{sum(kills.values())} kills ({dict(kills)}); {len(rows)} of {args.pictures} pictures have rows, "
-        f"{sum(number > 1 for number in rows.values())} of them in more than one part"
+        f"{sum(number > 1 for number in rows.values())} of them in more than one part",
+        sep="",
     )
     if said:
         print(f"on stdout, where nothing should be: {said}")

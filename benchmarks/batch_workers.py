@@ -61,7 +61,7 @@ def simulate(args: argparse.Namespace, workers: int, rate: float, pictures_a_req
     chance = np.random.default_rng(0)
     store, head = Queue(1 / rate), Queue(args.part / 1000)
     latency, picture = args.latency / 1000, args.picture / 1000
-    until = args.seconds
+    until = args.duration
     done = 0
     # Each event touches the queues at its own time only, so that they are served in order.
     events: list[tuple[float, int, str]] = [(0.0, number, "take") for number in range(workers)]
@@ -105,7 +105,9 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=30.0, help="ms an answer; default: %(default)s")
     parser.add_argument("--part", type=float, default=0.2, help="ms of the head a part; default: %(default)s")
     parser.add_argument("--pictures", type=int, default=500, help="pictures a part; default: %(default)s")
-    parser.add_argument("--seconds", type=float, default=60.0, help="simulated; default: %(default)s")
+    parser.add_argument(
+        "--duration", type=float, default=60.0, help="seconds, simulated; default: %(default)s"
+    )
     parser.add_argument("--chart", type=Path, help="a line chart")
     args = parser.parse_args()
     print(describe_machine())

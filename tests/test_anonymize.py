@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from clips import play, scene, write_clip
 from pictures import ASTRONAUT_FACE, GRACE_HOPPER_FACE, astronaut, encode, grace_hopper, grace_hopper_path
+from test_mien_detector import but_medals
 from typed import run
 
 from mien.faces.anonymize import CELLS, HOLD, FaceAnonymizer, anonymize_faces
@@ -118,7 +119,7 @@ class TestCommands:
             "a-annotated.png", "a-face1.png", "grace_hopper-annotated.jpg", "grace_hopper-face1.png",
         ]  # fmt: skip
         for name in drawn[::2]:
-            assert FaceDetector("mien").detect(tmp_path / "out" / name) == []
+            assert but_medals(FaceDetector("mien").detect(tmp_path / "out" / name)) == []
         for name in drawn[1::2]:
             chart = read_image(tmp_path / "out" / name)
             assert len(np.unique(chart.reshape(-1, 3), axis=0)) < 3000, "a mosaic, bars and letters"

@@ -44,7 +44,7 @@ def times(box: Box, factor: float) -> Box:
 def but_medals(faces: list[Face]) -> list[Face]:
     """Without what Grace Hopper wears at the picture's lower edge: mirrored or pale, the shipped weights take it for a
     small face. docs/explanation/detector.md says so."""
-    return [face for face in faces if not (face.box.y1 > 560 and face.box.height < 40 and face.score < 0.8)]
+    return [face for face in faces if not (face.box.y1 > 560 and face.box.height < 40 and face.score < 0.9)]
 
 
 class TestPortraits:

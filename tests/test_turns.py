@@ -59,12 +59,15 @@ class TestAPhotographOnItsSide:
     def test_without_it_no_face_is_found(
         self, recognizer: EmotionRecognizer, picture: NDArray[np.uint8], quarters: int
     ) -> None:
-        assert FaceDetector().detect(np.rot90(picture, quarters)) == []
+        (turned,) = recognizer.detector.detect(np.rot90(picture, quarters))
+        others = FaceDetector().detect(np.rot90(picture, quarters))
+        assert all(face.box.iou(turned.box) < 0.2 and face.score < 0.8 for face in others)
 
 
 def test_upright_and_turned_faces_of_one_picture_are_found_once_each() -> None:
     both = np.concatenate([astronaut(), np.rot90(astronaut())], axis=1)
     found = [face for face in FaceDetector(turns=True).detect(both) if face.score > 0.9]
+    found.sort(key=lambda face: face.box.center)
     assert [abs(tilt(face)) < 45 for face in found] == [True, False]
     assert [face.box.center[0] < 512 for face in found] == [True, False]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,6 +27,9 @@ from mien.cli.options import (
 )
 from mien.cli.output_file import choose_format, open_output
 from mien.cli.support import check_together, say_hidden, say_written, show_summaries
+
+if TYPE_CHECKING:
+    from mien.batch.run import BatchOutcome
 
 commands = typer.Typer()
 
@@ -111,16 +114,7 @@ def batch(
             f"mien: {error}; finished parts are kept: fix it, and the same command continues", err=True
         )
         raise typer.Exit(1) from None
-    known = f", {outcome.before:,} done before" if outcome.before else ""
-    typer.echo(
-        f"{count(outcome.pictures, 'picture')}, {count(outcome.faces, 'face')}, {count(outcome.errors, 'error')}"
-        f"{known}; {count(outcome.rows, 'row')} in {output}",
-        err=True,
-    )
-    if len(outcome.nodes) > 1:
-        for node, pictures in sorted(outcome.nodes.items()):
-            rate = pictures / outcome.seconds
-            typer.echo(f"node {node}: {count(pictures, 'picture')}, {rate:,.1f} pictures/s", err=True)
+    _say(outcome, output)
     if outcome.errors:
         raise typer.Exit(1)
 
@@ -167,6 +161,20 @@ def summarize(
 
         emotion_shares({summary.group: summary.shares() for summary in summaries}, chart)
         say_written("chart", chart)
+
+
+def _say(outcome: BatchOutcome, output: str) -> None:
+    """What a run came to, and on a cluster what each node did."""
+    known = f", {outcome.before:,} done before" if outcome.before else ""
+    typer.echo(
+        f"{count(outcome.pictures, 'picture')}, {count(outcome.faces, 'face')}, {count(outcome.errors, 'error')}"
+        f"{known}; {count(outcome.rows, 'row')} in {output}",
+        err=True,
+    )
+    if len(outcome.nodes) > 1:
+        for node, pictures in sorted(outcome.nodes.items()):
+            rate = pictures / outcome.seconds
+            typer.echo(f"node {node}: {count(pictures, 'picture')}, {rate:,.1f} pictures/s", err=True)
 
 
 @contextmanager

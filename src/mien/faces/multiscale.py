@@ -211,27 +211,34 @@ def _doubts(task: _Search, found: Found) -> tuple[list[View], Found]:
     sure = boxes[kept[scores[kept] >= share * task.sure]]
     stays = (overlaps(boxes, sure) >= OVERLAP).any(axis=1)
     views, light = [], light_of(task.image)
-    if (part := unsure & (longer <= LARGEST)).any():
-        views.append(part_of(task.image, _window(boxes[kept[part]], task), task.full, light))
+    windows = _windows(boxes[kept[unsure & (longer <= LARGEST)]], task)
+    views += [part_of(task.image, window, task.full, light) for window in windows]
     if (unsure & (longer >= QUARTER * SMALLEST_IN_QUARTER)).any():
         views.append(quarter_of(task.image, task.full, task.image.shape[:2], light))
     return views, (scores[stays], boxes[stays], found[2][stays])
 
 
-def _window(boxes: Floats, task: _Search) -> Window:
-    """The part of a picture that has these boxes in it, with their surroundings; the whole if that is most of it.
+def _windows(boxes: Floats, task: _Search) -> list[Window]:
+    """The parts of a picture that have these boxes in them, with their surroundings; the whole if they are most of it.
 
-    It begins and ends at the coarsest cells of the whole at the full size, so that its cells see what those would see.
+    A part begins and ends at the coarsest cells of the whole at the full size, so that its cells see what those would
+    see. Parts that share pixels are one.
     """
     height, width = task.image.shape[:2]
-    around = np.maximum(MARGIN / task.full, (boxes[:, 2:] - boxes[:, :2]).max(axis=1))[:, None]
+    around = np.maximum(MARGIN / task.full, (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0))[:, None]
     cell = STRIDES[-1] / task.full
-    low = np.floor((boxes[:, :2] - around).min(axis=0) / cell).clip(0) * cell
-    high = np.minimum(np.ceil((boxes[:, 2:] + around).max(axis=0) / cell) * cell, (width, height))
-    if (high - low).prod() > MOST_AGAIN * width * height:
-        return 0, 0, width, height
-    (x1, y1), (x2, y2) = np.round(low).astype(int).tolist(), np.round(high).astype(int).tolist()
-    return x1, y1, x2, y2
+    low = np.floor((boxes[:, :2] - around) / cell).clip(0) * cell
+    high = np.minimum(np.ceil((boxes[:, 2:] + around) / cell) * cell, (width, height))
+    parts: list[Floats] = []
+    for part in np.concatenate([low, high], axis=1):
+        while near := [one for one in parts if (part[:2] < one[2:]).all() and (one[:2] < part[2:]).all()]:
+            parts = [one for one in parts if not any(one is other for other in near)]
+            both = np.stack([part, *near])
+            part = np.concatenate([both[:, :2].min(axis=0), both[:, 2:].max(axis=0)])
+        parts.append(part)
+    if sum((part[2:] - part[:2]).prod() for part in parts) > MOST_AGAIN * width * height:
+        return [(0, 0, width, height)]
+    return [(x1, y1, x2, y2) for x1, y1, x2, y2 in (np.round(part).astype(int).tolist() for part in parts)]
 
 
 def _faces(task: _Search, found: Found) -> Found:
