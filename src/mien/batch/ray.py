@@ -105,7 +105,7 @@ def _few_words() -> Iterator[None]:
     from ray.data import DataContext
 
     own: Any = worker
-    tell = own.print_to_stdstream
+    tell = getattr(own, "print_to_stdstream", None)  # not a name that Ray promises
     context, name = DataContext.get_current(), "RAY_BACKEND_LOG_LEVEL"
     # Not those of files.
     consoles = [
@@ -113,14 +113,16 @@ def _few_words() -> Iterator[None]:
     ]
     before = context.enable_progress_bars, os.environ.get(name), [one.level for one in consoles]
     context.enable_progress_bars = False
-    own.print_to_stdstream = lambda *_, **__: None
+    if tell is not None:
+        own.print_to_stdstream = lambda *_, **__: None
     os.environ.setdefault(name, "fatal")
     for one in consoles:
         one.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        own.print_to_stdstream = tell
+        if tell is not None:
+            own.print_to_stdstream = tell
         context.enable_progress_bars, level, levels = before
         if level is None:
             del os.environ[name]

@@ -9,15 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._core.boxes import as_array, suppress
+from mien.faces.multiscale import INSIDE, OVERLAP
 from mien.results import Box, Face
-
-OVERLAP, INSIDE = 0.4, 0.7
-"""Of two boxes with a higher intersection over union, or with more of the smaller one inside the larger, the one with
-the higher score stays: a head tilted by 45 degrees is found in two directions."""
 
 OTHERS = 1.2
 """Most faces of a photograph have one way up. Those with another one need so many times the minimum score: of 1,204
-photographs that the detector was trained on, that finds 941 faces with 31 false positives; without, 943 with 47."""
+photographs that the first detector was trained on, that finds 941 faces with 31 false positives; without, 943 with
+47."""
 
 Picture = NDArray[np.uint8]
 Search = Callable[[Sequence[Picture], Sequence[float]], list[list[Face]]]
@@ -58,7 +56,10 @@ def turned_back(face: Face, quarters: int, width: int, height: int) -> Face:
 
 
 def _best(ways: Sequence[Sequence[Face]], sure: float) -> list[Face]:
-    """Each face once: all with the way up of most, and of others those with at least that score."""
+    """Each face once: all with the way up of most, and of others those with at least that score.
+
+    A head tilted by 45 degrees is found in two directions.
+    """
     most = max(ways, key=lambda faces: sum(face.score for face in faces))
     faces = [face for way in ways for face in way if way is most or face.score >= sure]
     kept = suppress(

@@ -15,7 +15,7 @@ from mien.server.settings import COPIES
 from mien.server.worker_pool import RETRY_AFTER
 
 KEPT = 128 << 20
-"""Bytes."""
+"""Bytes of freed memory that all threads together may keep."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _SMALLEST_BLOCK, _LARGEST_BLOCK = 1 << 20, 32 << 20  # bytes; glibc takes no more
@@ -125,7 +125,7 @@ def bound_what_is_kept(threads: int) -> None:
     """Have the threads that read pictures keep at most `KEPT` of the memory they freed; glibc only, whole process.
 
     Left to itself, glibc keeps some ten MB for each thread: with 64 threads more than the pictures themselves. Without
-    any, every picture's memory is new, and the system fills it with zeros first: a third of the server's time.
+    any, every picture's memory is new, and the system fills it with zeros first: a quarter of the server's time.
     """
     if platform.libc_ver()[0] == "glibc":
         block = min(_LARGEST_BLOCK, max(_SMALLEST_BLOCK, KEPT // (2 * threads)))
