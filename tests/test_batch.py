@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,13 +23,14 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 from pyarrow import parquet
-from ray_cluster import ray_workers
+from ray_cluster import Nodes, ray_workers
 from typed import run
 
 from mien.batch.folder_output import FolderOutput
 from mien.batch.local import _Pool, _ready, run_alone, run_in_processes
 from mien.batch.names import Names
 from mien.batch.output import Publisher
+from mien.batch.ray import read_networks, unpacked
 from mien.batch.reading import read_entries
 from mien.batch.run import run_batch
 from mien.batch.settings import BatchSettings
@@ -38,9 +40,12 @@ from mien.batch.summary import summarize
 from mien.batch.worker import Task, decode, write_part
 from mien.errors import BatchError, ImageError, ModelError, SettingsError, SourceError
 from mien.faces.detector import detector_model
+from mien.faces.onnx_detector import SHIPPED
 from mien.images.read import read_image
 from mien.images.sample import sample_portrait
 from mien.labels import LABELS
+from mien.models.classifier import EmotionClassifier
+from mien.models.registry import resolve_model
 from mien.output.aggregate import to_table
 from mien.recognition import EmotionRecognizer
 from mien.results import FrameResult
@@ -679,6 +684,48 @@ class TestRay:
         assert done.stdout == ""
         said = [line for line in done.stderr.splitlines() if not line.startswith("reading faces: ")]
         assert said == ["1 picture, 1 face, 0 errors; 1 row in out"]
+
+    @pytest.mark.once
+    def test_a_model_of_ones_own_is_sent_to_nodes_that_do_not_have_it(self, tmp_path: Path):
+        """Nodes look at relative paths from where they began."""
+        pytest.importorskip("ray")
+        shutil.copytree(resolve_model("mien-s"), tmp_path / "own-model")
+        shutil.copytree(SHIPPED, tmp_path / "own-detector")
+        (tmp_path / "in").mkdir()
+        (tmp_path / "in" / "a.jpg").write_bytes(portrait(150))
+        with Nodes(1) as nodes:
+            words = (
+                "batch", tmp_path / "in", "--output", tmp_path / "out", "--engine", "ray", "--address", nodes.address,
+                "--model", "own-model", "--detector", "own-detector",
+            )  # fmt: skip
+            done = subprocess.run(
+                [sys.executable, "-m", "mien", *words],
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                timeout=240,
+            )
+        assert done.returncode == 0, done.stderr
+        (row,) = rows_of(tmp_path / "out")
+        run_batch([str(tmp_path / "in")], tmp_path / "here", workers=1, model="mien-s")
+        (same,) = rows_of(tmp_path / "here")
+        assert [row[label] for label in LABELS] == pytest.approx([same[label] for label in LABELS], abs=1e-5)
+
+    def test_files_of_ones_own_are_there_as_long_as_they_are_used(self, tmp_path: Path):
+        shutil.copytree(resolve_model("mien-s"), tmp_path / "model" / "export")
+        (tmp_path / "net.onnx").write_bytes(b"a network")
+        settings = BatchSettings(str(tmp_path / "model"), "", detector=str(tmp_path / "net.onnx"))
+        networks = read_networks(settings)
+        shutil.rmtree(tmp_path / "model")
+        (tmp_path / "net.onnx").unlink()
+        with unpacked(networks, settings) as own:
+            EmotionClassifier(own.model)
+            assert Path(own.detector).read_bytes() == b"a network" and own.detector.endswith("net.onnx")
+        assert not Path(own.model).exists() and not Path(own.detector).exists()
+        shipped = BatchSettings("mien-s", "")
+        assert read_networks(shipped) == {}
+        with unpacked({}, shipped) as same:
+            assert same == shipped
 
     @pytest.mark.once
     def test_the_settings_of_a_program_that_started_ray_stay(self, tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import pickle
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -65,6 +67,11 @@ def server() -> Iterator[Proxy]:
         put_all({**pictures, "in/0/zz.jpg": b"no picture", "in/.hidden/x.jpg": b"", "in/2/": b""})
         yield proxy
         fsspec.filesystem("s3").clear_instance_cache()
+        with (
+            warnings.catch_warnings()
+        ):  # s3fs leaves sessions open, which are not to be found in a later test
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from itertools import count, islice
 from pathlib import Path
@@ -84,3 +84,39 @@ def test_a_source_that_hangs_does_not_hold_up_its_end(monkeypatch: pytest.Monkey
         assert next(newest) == 1
     assert not hanging.is_set(), "the end came first"
     hanging.set()
+
+
+class TestFreedInItsOwnThread:
+    """A generator in a circle of objects is freed wherever Python happens to look for circles."""
+
+    def test_what_runs_ahead(self) -> None:
+        held: list[Iterator[int]] = []
+        go, freed = threading.Event(), threading.Event()
+
+        def source() -> Generator[int, None, None]:
+            yield 1
+            assert go.wait(10)
+            held.clear()
+            freed.set()
+            yield 2
+
+        held.append(run_ahead(source(), 1))
+        assert next(held[0]) == 1
+        go.set()
+        assert freed.wait(10)
+
+    def test_chunks(self) -> None:
+        held: list[Iterator[list[int]]] = []
+        go, freed = threading.Event(), threading.Event()
+
+        def work(item: int) -> int:
+            if item == 2:
+                assert go.wait(10)
+                held.clear()
+                freed.set()
+            return item
+
+        held.append(map_chunks(work, [[1], [2], [3]], threads=1, ahead=1))
+        assert next(held[0]) == [1]
+        go.set()
+        assert freed.wait(10)

@@ -214,8 +214,8 @@ def test_a_frame_is_freed_as_soon_as_nobody_needs_it(tmp_path: Path) -> None:
         for frame in read_video(long):
             assert frame.picture.shape == frame.pixels.rgb().shape
             assert frame.pixels.grey(1).shape == (48, 64)
-        kept = sum(isinstance(one, FramePixels) for one in gc.get_objects())
-        in_circles = sum(isinstance(one, av.VideoFrame) for one in gc.get_objects())
+        kept = sum(type(one) is FramePixels for one in gc.get_objects())
+        in_circles = sum(type(one) is av.VideoFrame for one in gc.get_objects())
     finally:
         gc.enable()
     assert kept <= 2 and in_circles <= 5  # of 30

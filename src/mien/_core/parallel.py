@@ -37,9 +37,10 @@ def map_chunks(
     Raises:
         Exception: what `work` raised, that of the first item in order.
     """
-    stopped = threading.Event()
+    stopped, workers = threading.Event(), set[int]()
 
     def run(chunk: Sequence[Item]) -> list[Result]:
+        workers.add(threading.get_ident())
         return [work(item) for item in chunk if not stopped.is_set()]
 
     pool = ThreadPoolExecutor(threads)
@@ -53,7 +54,8 @@ def map_chunks(
             yield begun.popleft().result()
     finally:
         stopped.set()
-        pool.shutdown(cancel_futures=True)
+        # A generator that nobody holds any more may be freed in any thread, also in one that cannot wait for itself.
+        pool.shutdown(wait=threading.get_ident() not in workers, cancel_futures=True)
 
 
 def run_ahead(
@@ -95,7 +97,8 @@ def run_ahead(
             yield some[0]
     finally:
         stopped.set()
-        thread.join(PATIENCE)
+        if thread is not threading.current_thread():  # as above
+            thread.join(PATIENCE)
 
 
 def _put(queue: Queue[Item], item: Item, stopped: threading.Event, drop: bool) -> bool:

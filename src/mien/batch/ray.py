@@ -5,26 +5,44 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from mien.batch.settings import BatchSettings
 from mien.batch.worker import Outcome, Task, Worker
 from mien.errors import MienError, MissingExtraError
+from mien.faces.onnx_detector import CONFIG_FILE as DETECTOR_CONFIG
+from mien.faces.onnx_detector import MODEL_FILE as DETECTOR_FILE
+from mien.faces.onnx_detector import detector_folder
+from mien.models.registry import CONFIG_FILE, MODEL_FILE, is_shipped, resolve_model
 
 _WAVE = 4096  # tasks that Ray is given at a time: a listing of any length is not held in memory
 
 _WITHOUT_RAY = "where Ray has no wheel for this Python or system, --engine local does the same on one machine"
 
 
-class _Actor:
-    """A worker that Ray Data keeps in its own process."""
+Networks = Mapping[str, Mapping[str, bytes]]
+"""Setting, "model" or "detector" -> name of a file -> its bytes; empty for what every installation has."""
 
-    def __init__(self, settings: BatchSettings) -> None:
-        self._worker = Worker(settings)
+
+class _Actor:
+    """A worker that Ray Data keeps in its own process.
+
+    Args:
+        settings: of the run.
+        networks: a reference to its `Networks`, of which Ray keeps one copy a node.
+    """
+
+    def __init__(self, settings: BatchSettings, networks: Any) -> None:
+        import ray
+
+        with unpacked(ray.get(networks), settings) as own:
+            self._worker = Worker(own)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """The outcome of the only task of a batch, or the error that ends the run, as bytes."""
@@ -36,6 +54,42 @@ class _Actor:
         except (MienError, OSError) as error:
             done = error
         return {"outcome": [pickle.dumps(done)]}
+
+
+def read_networks(settings: BatchSettings) -> Networks:
+    """The files of what is no model or detector of the package.
+
+    Raises:
+        ModelError: there is no such model.
+        OSError: a file cannot be read.
+    """
+    found: dict[str, dict[str, bytes]] = {}
+    model, detector = resolve_model(settings.model), Path(settings.detector)
+    if not is_shipped(model):
+        found["model"] = {name: (model / name).read_bytes() for name in (CONFIG_FILE, MODEL_FILE)}
+    if settings.detector.endswith(".onnx"):
+        found["detector"] = {detector.name: detector.read_bytes()}
+    elif settings.detector != "mien" and detector.is_dir():
+        folder = detector_folder(detector)
+        found["detector"] = {name: (folder / name).read_bytes() for name in (DETECTOR_CONFIG, DETECTOR_FILE)}
+    return found
+
+
+@contextmanager
+def unpacked(networks: Networks, settings: BatchSettings) -> Iterator[BatchSettings]:
+    """The settings with these networks as files of this machine, for as long as the block takes."""
+    with TemporaryDirectory(prefix="mien-networks-") as place:
+        for setting, files in networks.items():
+            folder = Path(place) / setting
+            folder.mkdir()
+            for name, data in files.items():
+                (folder / name).write_bytes(data)
+            is_file = len(files) == 1
+            path = str(folder / name if is_file else folder)
+            settings = (
+                replace(settings, model=path) if setting == "model" else replace(settings, detector=path)
+            )
+        yield settings
 
 
 def ray_node() -> str:
@@ -53,6 +107,7 @@ def run_on_ray(
 
     Ray that is started here says nothing but errors; where a program has called `ray.init` itself, its settings stay.
     Sources and output must be reachable from every machine of the cluster: URLs, or a folder that all of them mount.
+    A model or detector of the user's own is sent to each machine.
 
     Args:
         tasks: taken some thousands at a time.
@@ -77,12 +132,13 @@ def run_on_ray(
             with _no_stderr():
                 _start(address or os.environ.get("RAY_ADDRESS"))
             stack.callback(ray.shutdown)
+        networks = ray.put(read_networks(settings))
         queue = iter(tasks)
         while wave := list(islice(queue, _WAVE)):
             # As bytes: of what else Arrow has no kind for, Ray warns.
             data = ray.data.from_items([{"task": pickle.dumps(task)} for task in wave]).map_batches(
                 _Actor,
-                fn_constructor_args=(settings,),
+                fn_constructor_args=(settings, networks),
                 batch_size=1,
                 compute=ActorPoolStrategy(min_size=1, max_size=workers),
                 num_cpus=1,
