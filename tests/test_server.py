@@ -511,14 +511,18 @@ class TestProcess:
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_what_runs_is_finished(self, number: int):
-        with serving("--workers", "1") as server, server.client() as client, ThreadPoolExecutor(2) as pool:
-            files = [("file", (f"{n}.jpg", PORTRAIT)) for n in range(16)]
+        with (
+            serving("--workers", "1", "--max-pictures", "64") as server,
+            server.client() as client,
+            ThreadPoolExecutor(2) as pool,
+        ):
+            files = [("file", (f"{n}.jpg", PORTRAIT)) for n in range(64)]
             asked = pool.submit(client.post, "/v1/recognize", files=files)
             wait_until(lambda: server.metrics()["mien_work"] > 0)
             server.process.send_signal(number)
             answer = asked.result(60)
             assert answer.status_code == 200
-            assert len(answer.json()) == 16
+            assert len(answer.json()) == 64
             assert server.process.wait(60) == 0
             server._reading.join(10)
             assert server.log.splitlines()[1:] == ["mien: stopped"]
